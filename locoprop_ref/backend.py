@@ -1,0 +1,101 @@
+r"""Array libraries: the one file that names them.
+
+An array carries its library. Public functions ask `array_namespace(*arrays)` for it, private ones take
+`xp`, and everything in between is the array API standard. Nothing here is a switch, and no library is
+imported before somebody asks for it by name or hands in one of its arrays.
+
+>>> xp = namespace("numpy")
+>>> to_numpy(to_backend([1.0, 2.0], xp=xp, dtype="float32"))
+array([1., 2.], dtype=float32)
+"""
+
+import importlib
+from typing import Any
+
+import array_api_compat
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from locoprop_ref import check
+
+__all__ = [
+    "BACKENDS", "array_namespace", "device", "dtype_name", "namespace", "on_host", "solve_positive_definite",
+    "to_backend", "to_numpy",
+]  # fmt: skip
+
+# name: module to import, what to install
+BACKENDS = {
+    "numpy": ("numpy", "numpy"),
+    "cupy": ("cupy", "locoprop-ref[cuda12] or locoprop-ref[cuda13]"),
+    "array-api-strict": ("array_api_strict", "array-api-strict"),
+    "torch": ("torch", "torch"),
+    "jax": ("jax.numpy", "jax"),
+}
+
+
+def namespace(name: str) -> Any:
+    """Return the array namespace of a library by its name.
+
+    Args:
+        name: one of `BACKENDS`.
+
+    Raises:
+        ValueError: the name is unknown, the library is not installed, or `cupy` finds no GPU.
+    """
+    module, install = BACKENDS[check.one_of("backend", name, BACKENDS)]
+    try:
+        library = importlib.import_module(module)
+    except ImportError as error:
+        raise ValueError(
+            f"backend {name!r} needs the package {install}, which cannot be imported here"
+        ) from error
+    if name == "cupy" and not _has_gpu(library):
+        raise ValueError("backend 'cupy' needs an NVIDIA GPU with a working driver, and none was found here")
+    return array_namespace(library.zeros(1))
+
+
+def _has_gpu(cupy: Any) -> bool:
+    try:
+        return bool(cupy.cuda.runtime.getDeviceCount())
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return False
+
+
+def to_backend(values: Any, *, xp: Any, dtype: str | None = None, device: Any = None) -> Any:
+    """Copy numbers (a NumPy array, a list) into an array of the library `xp`, in the dtype of that name."""
+    host = np.array(values, dtype=dtype)
+    return xp.asarray(host, dtype=getattr(xp, host.dtype.name), device=device)
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """Copy an array of any library to the host, as NumPy's own: the only way out of a device."""
+    if array_api_compat.is_cupy_array(array):
+        return array.get()
+    if array_api_compat.is_torch_array(array):
+        return array.detach().cpu().numpy()
+    if not isinstance(array, np.ndarray) and hasattr(array, "to_device"):
+        xp = array_namespace(array)
+        array = array.to_device(xp.__array_namespace_info__().default_device())
+    return np.asarray(array)
+
+
+def on_host(array: Any) -> bool:
+    """Tell whether the array is NumPy's own, so that NumPy- and SciPy-only short cuts may serve it."""
+    return array_api_compat.is_numpy_array(array)
+
+
+def dtype_name(array: Any) -> str:
+    """Return 'float32' or 'float64' for an array of any library."""
+    return str(array.dtype).rpartition(".")[2]
+
+
+def solve_positive_definite(A: Any, b: Any, *, xp: Any) -> Any:
+    """Solve A z = b for a symmetric positive definite A: by Cholesky where the library offers it.
+
+    The standard has no triangular solve, so that other libraries go through `linalg.solve`.
+    """
+    if not on_host(A):
+        return xp.linalg.solve(A, b)
+    from scipy.linalg import cho_factor, cho_solve
+
+    return cho_solve(cho_factor(A, lower=True, overwrite_a=True, check_finite=False), b, check_finite=False)

@@ -1,0 +1,129 @@
+r"""Argument checks: one clear sentence that names the argument, what it wants and what it got.
+
+Every check returns the value, so that it reads as part of an assignment.
+
+>>> positive("target_step", 10)
+10.0
+>>> positive("target_step", -1)
+Traceback (most recent call last):
+    ...
+ValueError: target_step must be a positive number, got -1
+"""
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+from array_api_compat import is_array_api_obj
+
+FLOATS = ("float32", "float64")
+
+
+def one_of(name: str, value: object, choices: Iterable[str]) -> str:
+    """Check that a name is among the known ones; suggest the nearest where it is not.
+
+    >>> one_of("method", "locoprop-x", ["backprop", "locoprop-s"])
+    Traceback (most recent call last):
+        ...
+    ValueError: method must be one of backprop, locoprop-s, got 'locoprop-x' (did you mean 'locoprop-s'?)
+    """
+    known = tuple(choices)
+    if isinstance(value, str) and value in known:
+        return value
+    nearest = difflib.get_close_matches(value, known, n=1, cutoff=0.5) if isinstance(value, str) else []
+    hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+    raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}{hint}")
+
+
+def number(name: str, value: Any) -> float:
+    """Check that a value is a real number (not a bool, not NaN) and return it as a float."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if math.isnan(value):
+        raise ValueError(f"{name} must be a number, got nan")
+    return float(value)
+
+
+def positive(name: str, value: Any, *, infinite: bool = False) -> float:
+    """Check a number > 0; infinity only where it has a meaning (`weight_step`)."""
+    result = number(name, value)
+    if result <= 0 or (math.isinf(result) and not infinite):
+        wanted = "a positive number or inf" if infinite else "a positive number"
+        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+    return result
+
+
+def not_negative(name: str, value: Any) -> float:
+    """Check a finite number ≥ 0."""
+    result = number(name, value)
+    if result < 0 or math.isinf(result):
+        raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
+    return result
+
+
+def fraction(name: str, value: Any) -> float:
+    """Check a decay or momentum factor: 0 ≤ value < 1."""
+    result = number(name, value)
+    if not 0 <= result < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}")
+    return result
+
+
+def integer(name: str, value: Any, *, minimum: int = 1) -> int:
+    """Check an integer of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+    return int(value)
+
+
+def array(name: str, value: Any, *, ndim: int | None = None, shape: tuple | None = None) -> Any:
+    """Check a float32 or float64 array of an array-API library; `None` in `shape` means any size.
+
+    Values are not looked at here: on a GPU that would wait for the device. See `finite`.
+    """
+    if not is_array_api_obj(value):
+        raise TypeError(f"{name} must be an array of an array-API library, got {type(value).__name__}")
+    if str(value.dtype).rpartition(".")[2] not in FLOATS:
+        raise TypeError(f"{name} must have dtype float32 or float64, got {value.dtype}")
+    if ndim is not None and value.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} dimensions, got shape {tuple(value.shape)}")
+    if shape is not None and not _fits(tuple(value.shape), shape):
+        wanted = tuple("any" if size is None else size for size in shape)
+        raise ValueError(f"{name} must have shape {_spell(wanted)}, got {tuple(value.shape)}")
+    return value
+
+
+def batch(name: str, value: Any, *, width: int | None = None) -> Any:
+    """Check a batch: examples in rows, at least one."""
+    array(name, value, ndim=2)
+    if value.shape[0] == 0:
+        raise ValueError(f"{name} must hold at least one example, got shape {tuple(value.shape)}")
+    return array(name, value, shape=(None, width))
+
+
+def same_dtype(**arrays: Any) -> None:
+    """Check that arrays share one dtype: nothing is promoted silently."""
+    named = {name: value for name, value in arrays.items() if value is not None}
+    (first, reference), *others = named.items()
+    for name, value in others:
+        if value.dtype != reference.dtype:
+            raise TypeError(f"{name} must have the dtype of {first}, {reference.dtype}, got {value.dtype}")
+
+
+def finite(name: str, value: Any, *, xp: Any) -> Any:
+    """Check that an array holds neither NaN nor infinity (waits for the device)."""
+    if not bool(xp.all(xp.isfinite(value))):
+        raise ValueError(f"{name} must be finite, got NaN or infinity in it")
+    return value
+
+
+def _fits(shape: tuple, wanted: tuple) -> bool:
+    return len(shape) == len(wanted) and all(w is None or s == w for s, w in zip(shape, wanted, strict=True))
+
+
+def _spell(shape: tuple) -> str:
+    return "(" + ", ".join(map(str, shape)) + (",)" if len(shape) == 1 else ")")

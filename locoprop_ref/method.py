@@ -1,0 +1,260 @@
+r"""Training methods behind one contract: BackProp and LocoProp, by K steps, in closed form, exactly.
+
+    state = method.init(network, seed)
+    network, state, info = method.step(network, state, x, t, rate=1.0)
+
+A method is a frozen dataclass of settings; `network` and `state` go in and come out, and nothing is changed
+in place. The state is a nest of dicts and tuples of arrays and numbers. `rate` is the schedule's factor r of
+the step size, never of γ.
+
+One LocoProp step: forward, backward, then every layer's local problem, all built from the weights before
+the step, so that layers are independent of each other.
+
+    name                 local loss    solver
+    locoprop-s           squared       K local steps           (the authors')
+    locoprop-m           matching      K local steps           (the authors')
+    locoprop-s-closed    squared       closed form
+    locoprop-m-exact     matching      damped Newton
+"""
+
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Any, Protocol
+
+from locoprop_ref import check
+from locoprop_ref.backend import array_namespace, on_host
+from locoprop_ref.local import REDUCTIONS, LocalProblem, target
+from locoprop_ref.network import (
+    Layer,
+    Network,
+    backward,
+    forward,
+    layer_input,
+    pre_activation,
+    stacked,
+    unstacked,
+)
+from locoprop_ref.optimizer import OPTIMIZERS, Optimizer, RMSProp, optimizer
+from locoprop_ref.solve import ClosedForm, Descend, Newton
+from locoprop_ref.transfer import transfer
+
+State = dict[str, Any]
+Info = dict[str, Any]
+TARGET_ORDERS = ("jacobi", "gauss-seidel")
+LOCAL_LOSSES = ("squared", "matching")
+
+
+class Method(Protocol):
+    """The contract of every training method."""
+
+    def init(self, network: Network, seed: int = 0) -> State:
+        """Return the state before the first step."""
+
+    def step(
+        self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0
+    ) -> tuple[Network, State, Info]:
+        """Return (network, state, info) after one batch: x (B, d_0), t (B, d_M)."""
+
+
+def _check_step(network: Network, x: Any, t: Any, rate: float) -> None:
+    check.not_negative("rate", rate)
+    check.batch("x", x, width=network.layers[0].W.shape[0])
+    check.batch("t", t, width=network.layers[-1].W.shape[1])
+    check.array("t", t, shape=(x.shape[0], None))
+    if on_host(x):  # on a GPU a look at the values would wait for the device
+        xp = array_namespace(x, t)
+        check.finite("x", x, xp=xp)
+        check.finite("t", t, xp=xp)
+
+
+@dataclass(frozen=True)
+class BackProp:
+    """Gradient descent on the network loss with a first-order optimizer.
+
+    Args:
+        optimizer: first-order rule, default RMSProp (tf1).
+        learning_rate: default 3e-4, a plain first guess for RMSProp on the deep autoencoders.
+    """
+
+    optimizer: Optimizer = field(default_factory=RMSProp)
+    learning_rate: float = 3e-4
+
+    def __post_init__(self) -> None:
+        check.positive("learning_rate", self.learning_rate)
+
+    def init(self, network: Network, seed: int = 0) -> State:
+        """Return the optimizer's state of every layer."""
+        return {"layers": tuple(self.optimizer.init(stacked(layer)) for layer in network.layers)}
+
+    def step(
+        self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0
+    ) -> tuple[Network, State, Info]:
+        """Return (network, state, info) after W̃ ← W̃ − change(∂L/∂W̃) on every layer."""
+        _check_step(network, x, t, rate)
+        trace = forward(network, x)
+        layers, states = [], []
+        for layer, old, x_m, g in zip(
+            network.layers, state["layers"], trace.x, backward(network, trace, t), strict=True
+        ):
+            gradient = layer_input(layer, x_m).T @ g
+            change, new = self.optimizer.update(gradient, old, rate * self.learning_rate)
+            layers.append(unstacked(layer, stacked(layer) - change))
+            states.append(new)
+        return replace(network, layers=tuple(layers)), {"layers": tuple(states)}, {}
+
+
+@dataclass(frozen=True)
+class LocoProp:
+    r"""LocoProp: a local problem per layer, and a solver for it.
+
+    Args:
+        local_loss: "squared" (S: identity and a²/2) or "matching" (M: the layer's own f and F).
+        solver: `Descend`, `ClosedForm` (S only) or `Newton` (M, elementwise, η finite).
+        target_step: γ > 0, default 10 (the authors' code).
+        weight_step: η > 0 of the proximal term, default inf (the authors' code has none).
+        local_reduction: local gradient as "sum" over the batch (default, the authors) or "mean".
+        target_order: "jacobi" (default, the method): every problem is built from the weights before the
+            step; "gauss-seidel": from the bottom up, each layer sees the moved weights below it, with g
+            from the old forward pass.
+        project_targets: project targets onto the closed range of the local transfer (default False, the
+            authors' code).
+        diagnose: report in `info`, per layer, the share of targets out of range, the local loss before and
+            after, and the cosine between the update and −∂L/∂W̃ (costs extra products; default False).
+
+    Raises:
+        ValueError, TypeError: a setting out of its range, or a solver that does not go with the local loss.
+    """
+
+    local_loss: str
+    solver: Descend | ClosedForm | Newton
+    target_step: float = 10.0
+    weight_step: float = inf
+    local_reduction: str = "sum"
+    target_order: str = "jacobi"
+    project_targets: bool = False
+    diagnose: bool = False
+
+    def __post_init__(self) -> None:
+        check.one_of("local_loss", self.local_loss, LOCAL_LOSSES)
+        check.positive("target_step", self.target_step)
+        check.positive("weight_step", self.weight_step, infinite=True)
+        check.one_of("local_reduction", self.local_reduction, REDUCTIONS)
+        check.one_of("target_order", self.target_order, TARGET_ORDERS)
+        if isinstance(self.solver, ClosedForm) and self.local_loss != "squared":
+            raise ValueError("local_loss must be 'squared' for a closed form, got 'matching'")
+        if isinstance(self.solver, Newton) and self.weight_step == inf:
+            raise ValueError("weight_step must be finite for newton, got inf")
+
+    def init(self, network: Network, seed: int = 0) -> State:
+        """Return the local optimizer's state of every layer."""
+        return {"layers": tuple(self.solver.init(stacked(layer)) for layer in network.layers)}
+
+    def step(
+        self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0
+    ) -> tuple[Network, State, Info]:
+        """Return (network, state, info): one pass forward and back, then every layer by itself."""
+        _check_step(network, x, t, rate)
+        trace = forward(network, x)
+        g = backward(network, trace, t)
+        solve = self._solve_jacobi if self.target_order == "jacobi" else self._solve_gauss_seidel
+        problems, solved = solve(network, state, trace, g, rate)
+        layers = tuple(unstacked(layer, W) for layer, (W, _) in zip(network.layers, solved, strict=True))
+        info = _diagnosis(problems, solved) if self.diagnose else {}
+        return replace(network, layers=layers), {"layers": tuple(s for _, s in solved)}, info
+
+    def local_problem(self, layer: Layer, x: Any, a_hat: Any, y_hat: Any, g: Any) -> LocalProblem:
+        """Return a layer's problem: y* = ŷ − γg for M, â − γg with the identity as transfer for S."""
+        local = layer.transfer if self.local_loss == "matching" else transfer("identity")
+        y_target = target(y_hat if self.local_loss == "matching" else a_hat, g, self.target_step)
+        if self.project_targets:
+            y_target = local.project(y_target)
+        W0, eta = stacked(layer), self.weight_step
+        return LocalProblem(layer_input(layer, x), y_target, local, W0, eta, self.local_reduction, a_hat)
+
+    def _solve_jacobi(self, network: Network, state: State, trace: Any, g: Any, rate: float) -> Any:
+        everything = zip(network.layers, trace.x, trace.a_hat, trace.y_hat, g, strict=True)
+        problems = [self.local_problem(*parts) for parts in everything]
+        solved = [self.solver(p, s, rate) for p, s in zip(problems, state["layers"], strict=True)]
+        return problems, solved
+
+    def _solve_gauss_seidel(self, network: Network, state: State, trace: Any, g: Any, rate: float) -> Any:
+        problems, solved, x = [], [], trace.x[0]
+        for layer, old, g_m in zip(network.layers, state["layers"], g, strict=True):
+            a_hat = pre_activation(layer, x)
+            problems.append(self.local_problem(layer, x, a_hat, layer.transfer.f(a_hat), g_m))
+            solved.append(self.solver(problems[-1], old, rate))
+            x = layer.transfer.f(problems[-1].x @ solved[-1][0])
+        return problems, solved
+
+
+def _diagnosis(problems: list[LocalProblem], solved: list[Any]) -> Info:
+    """Return, per layer: share of targets out of range, local loss before and after, cosine to −∂L/∂W̃."""
+    rows = []
+    for problem, (W, _) in zip(problems, solved, strict=True):
+        xp, W0 = array_namespace(W), problem.W0
+        outside = xp.astype(problem.transfer.out_of_range(problem.y_target), W.dtype)
+        # the gradient at W̃₀ is γ·∂L/∂W̃ (identity I1)
+        change, gradient = W - W0, problem.gradient(W0)
+        lengths = xp.linalg.vector_norm(change) * xp.linalg.vector_norm(gradient)
+        cosine = -float(xp.sum(change * gradient)) / float(lengths) if float(lengths) > 0 else None
+        rows.append(
+            {
+                "out_of_range": float(xp.mean(outside)),
+                "local_loss_before": float(problem.value(W0)),
+                "local_loss_after": float(problem.value(W)),
+                "cosine_to_gradient": cosine,
+            }
+        )
+    return {"layers": rows}
+
+
+METHODS = ("backprop", "locoprop-s", "locoprop-m", "locoprop-s-closed", "locoprop-m-exact")
+
+
+def backprop(optimizer_name: str = "rmsprop", learning_rate: float = 3e-4, **hyper: Any) -> BackProp:
+    """Return BackProp with an optimizer by name; `hyper` are that optimizer's own (see `optimizer`)."""
+    return BackProp(optimizer(check.one_of("optimizer", optimizer_name, OPTIMIZERS), **hyper), learning_rate)
+
+
+def authors_optimizer() -> RMSProp:
+    """Return the local optimizer of the authors' experiment: RMSProp (tf1), ρ 0.9, μ 0.999, ε 1e-5."""
+    return RMSProp(dialect="tf1", decay=0.9, momentum=0.999, epsilon=1e-5)
+
+
+def locoprop_s(local: Descend | None = None, **settings: Any) -> LocoProp:
+    """Return LocoProp-S by K steps; by default the authors' local optimizer, s = 1e-5, K = 10, γ = 10."""
+    return LocoProp("squared", local or Descend(authors_optimizer()), **settings)
+
+
+def locoprop_m(local: Descend | None = None, **settings: Any) -> LocoProp:
+    """Return LocoProp-M by K steps; by default the authors' local optimizer, s = 1e-5, K = 10, γ = 10."""
+    return LocoProp("matching", local or Descend(authors_optimizer()), **settings)
+
+
+def locoprop_s_closed(
+    form: str = "auto", target_step: float = 100.0, weight_step: float = 0.1, **settings: Any
+) -> LocoProp:
+    """Return LocoProp-S in closed form; γ = 100, η = 0.1 (larger γ diverges on the deep autoencoder)."""
+    return LocoProp("squared", ClosedForm(form), target_step, weight_step, **settings)
+
+
+def locoprop_m_exact(
+    solver: Newton | None = None, target_step: float = 10.0, weight_step: float = 0.1, **settings: Any
+) -> LocoProp:
+    """Return LocoProp-M solved exactly, by damped Newton."""
+    return LocoProp("matching", solver or Newton(), target_step, weight_step, **settings)
+
+
+_BUILDERS = {
+    "backprop": backprop, "locoprop-s": locoprop_s, "locoprop-m": locoprop_m,
+    "locoprop-s-closed": locoprop_s_closed, "locoprop-m-exact": locoprop_m_exact,
+}  # fmt: skip
+
+
+def method(name: str, **settings: Any) -> Method:
+    """Return the method of that name, one of `METHODS`, with its settings (see the function of that name).
+
+    >>> method("locoprop-s-closed").target_step
+    100.0
+    """
+    return _BUILDERS[check.one_of("method", name, METHODS)](**settings)

@@ -1,0 +1,243 @@
+r"""The network: layers, initialization, forward pass and hand-written backward pass.
+
+Examples are rows. A layer maps x (B, d_in) to the pre-activation â = xW + b and on to ŷ = f(â), both
+(B, d_out). The bias is one more input that is always 1: with x̃ = [x, 1] and W̃ = [W; b], â = x̃W̃.
+
+>>> network = initialize((3, 4, 2), transfers="tanh", output_loss="squared_error", seed=0)
+>>> [tuple(layer.W.shape) for layer in network.layers]
+[(3, 4), (4, 2)]
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref import check
+from locoprop_ref.backend import array_namespace, device, namespace, to_backend
+from locoprop_ref.output_loss import OutputLoss
+from locoprop_ref.output_loss import output_loss as _output_loss
+from locoprop_ref.transfer import Transfer
+from locoprop_ref.transfer import transfer as _transfer
+
+INITIALIZERS = ("glorot_uniform", "glorot_uniform_zero_bias")
+
+
+@dataclass(frozen=True)
+class Layer:
+    r"""One layer ŷ = f(xW + b).
+
+    Args:
+        W: (d_in, d_out) weights.
+        b: (d_out,) bias, or None for a layer without one.
+        transfer: its transfer function f.
+
+    Raises:
+        TypeError, ValueError: W is no matrix of floats, or b does not fit it.
+    """
+
+    W: Any
+    b: Any
+    transfer: Transfer
+
+    def __post_init__(self) -> None:
+        check.array("W", self.W, ndim=2)
+        if self.b is not None:
+            check.array("b", self.b, shape=(self.W.shape[1],))
+            check.same_dtype(W=self.W, b=self.b)
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers m = 1..M and the network loss L.
+
+    Raises:
+        ValueError: no layer, widths that do not meet, or a loss that does not go with the last transfer.
+    """
+
+    layers: tuple[Layer, ...]
+    loss: OutputLoss
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("layers must hold at least one layer, got none")
+        for m, (below, above) in enumerate(zip(self.layers, self.layers[1:], strict=False), start=1):
+            if below.W.shape[1] != above.W.shape[0]:
+                raise ValueError(
+                    f"layers must meet: layer {m} has {below.W.shape[1]} outputs, "
+                    f"layer {m + 1} takes {above.W.shape[0]} inputs"
+                )
+        check.same_dtype(**{f"W of layer {m}": layer.W for m, layer in enumerate(self.layers, start=1)})
+        self.loss.check_transfer(self.layers[-1].transfer)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a forward pass leaves: x, a_hat and y_hat of every layer, before any weight changes."""
+
+    x: tuple[Any, ...]
+    a_hat: tuple[Any, ...]
+    y_hat: tuple[Any, ...]
+
+
+def initialize(
+    layer_sizes: Sequence[int],
+    *,
+    transfers: str | Transfer | Sequence[str | Transfer],
+    output_loss: str | OutputLoss = "squared_error",
+    bias: bool = True,
+    init: str = "glorot_uniform",
+    seed: int | np.random.Generator = 0,
+    dtype: str = "float64",
+    xp: Any = None,
+    device: Any = None,
+) -> Network:
+    r"""Draw a network; the same seed gives the same weights on every array library.
+
+    Layer by layer, W and then b, uniform in float64, cast to `dtype`, then moved to the device.
+
+    Args:
+        layer_sizes: d_0, d_1, ..., d_M.
+        transfers: one for every layer, or one for all.
+        output_loss: network loss, by name.
+        bias: whether layers have one.
+        init: "glorot_uniform" (default, the authors' code: W from U(±√(6/(d_in + d_out))) (Glorot and
+            Bengio 2010), and the bias too, whose fans Keras takes as (d_out, d_out): U(±√(3/d_out))), or
+            "glorot_uniform_zero_bias" (draws W alone; b = 0).
+        seed: for numpy.random.default_rng; a Generator is drawn from as it stands.
+        dtype: "float32" or "float64".
+        xp: array namespace, default NumPy's; see `backend.namespace`.
+        device: where the arrays live, default the library's own.
+
+    Raises:
+        ValueError, TypeError: fewer than two sizes, a size below 1, a number of transfers other than the
+            number of layers, unknown names.
+    """
+    if len(layer_sizes) < 2:
+        raise ValueError(f"layer_sizes must hold at least two sizes, got {tuple(layer_sizes)}")
+    sizes = [check.integer("layer_sizes", size) for size in layer_sizes]
+    check.one_of("dtype", dtype, check.FLOATS)
+    check.one_of("init", init, INITIALIZERS)
+    xp = namespace("numpy") if xp is None else xp
+    rng = np.random.default_rng(seed)
+    layers = []
+    for d_in, d_out, f in zip(sizes, sizes[1:], _transfers(transfers, len(sizes) - 1), strict=False):
+        W = rng.uniform(-1, 1, (d_in, d_out)) * (6 / (d_in + d_out)) ** 0.5
+        b = (
+            rng.uniform(-1, 1, d_out) * (3 / d_out) ** 0.5
+            if bias and init == "glorot_uniform"
+            else np.zeros(d_out)
+        )
+        W, b = (to_backend(values, xp=xp, dtype=dtype, device=device) for values in (W, b))
+        layers.append(Layer(W, b if bias else None, f))
+    loss = _output_loss(output_loss) if isinstance(output_loss, str) else output_loss
+    return Network(tuple(layers), loss)
+
+
+def _transfers(transfers: Any, layers: int) -> list[Transfer]:
+    given = [transfers] * layers if isinstance(transfers, str | Transfer) else list(transfers)
+    if len(given) != layers:
+        raise ValueError(
+            f"transfers must be one for each of {layers} layers or one for all, got {len(given)}"
+        )
+    return [_transfer(f) if isinstance(f, str) else f for f in given]
+
+
+def forward(network: Network, x: Any) -> Trace:
+    """Return the inputs, pre-activations and post-activations of every layer.
+
+    Args:
+        network: the network.
+        x: (B, d_0) batch, in the dtype of the network.
+
+    Raises:
+        ValueError, TypeError: x is empty, or of another width, dtype or library than the network.
+    """
+    W = network.layers[0].W
+    check.batch("x", x, width=W.shape[0])
+    check.same_dtype(network=W, x=x)
+    array_namespace(x, W)
+    xs, a_hats, y_hats = [], [], []
+    for layer in network.layers:
+        a_hat = pre_activation(layer, x)
+        y_hat = layer.transfer.f(a_hat)
+        xs.append(x)
+        a_hats.append(a_hat)
+        y_hats.append(y_hat)
+        x = y_hat
+    return Trace(tuple(xs), tuple(a_hats), tuple(y_hats))
+
+
+def pre_activation(layer: Layer, x: Any) -> Any:
+    """Return â = xW + b, (B, d_out)."""
+    a_hat = x @ layer.W
+    if layer.b is not None:
+        a_hat += layer.b
+    return a_hat
+
+
+def backward(network: Network, trace: Trace, t: Any) -> tuple[Any, ...]:
+    r"""Return g_m = ∂L/∂â_m of every layer, (B, d_m), the 1/B of the mean over the batch included.
+
+    From the output loss down by the chain rule: g_{m−1} = (g_m W_mᵀ) f′_{m−1}(â_{m−1}).
+
+    Args:
+        network: the network.
+        trace: of the forward pass.
+        t: (B, d_M), what the network should say.
+
+    Raises:
+        ValueError, TypeError: t does not fit the network's output.
+    """
+    last = network.layers[-1]
+    g = [network.loss.g(trace.a_hat[-1], t, last.transfer)]
+    for m in range(len(network.layers) - 1, 0, -1):
+        below, W = network.layers[m - 1], network.layers[m].W
+        g.append(below.transfer.vjp(trace.a_hat[m - 1], g[-1] @ W.T))
+    return tuple(reversed(g))
+
+
+def predict(network: Network, x: Any) -> Any:
+    """Return the network's output ŷ_M, (B, d_M); errors as for `forward`."""
+    return forward(network, x).y_hat[-1]
+
+
+def network_loss(network: Network, x: Any, t: Any) -> Any:
+    """Return L on a batch: a 0-d array, sum over outputs, mean over the batch; errors as for `forward`."""
+    return network.loss.value(forward(network, x).a_hat[-1], t, network.layers[-1].transfer)
+
+
+def gradients(network: Network, x: Any, t: Any) -> tuple[Any, ...]:
+    r"""Return ∂L/∂W̃_m = X̃_mᵀ g_m of every layer, (d_in + 1, d_out) (without bias: (d_in, d_out)).
+
+    >>> import numpy as np
+    >>> network = initialize((3, 2), transfers="identity")
+    >>> gradients(network, np.ones((5, 3)), np.ones((5, 2)))[0].shape
+    (4, 2)
+    """
+    trace = forward(network, x)
+    g = backward(network, trace, t)
+    return tuple(
+        layer_input(layer, x).T @ g_m for layer, x, g_m in zip(network.layers, trace.x, g, strict=True)
+    )
+
+
+def layer_input(layer: Layer, x: Any) -> Any:
+    """Return x̃: x with a last column of ones where the layer has a bias, else x itself."""
+    if layer.b is None:
+        return x
+    xp = array_namespace(x)
+    return xp.concat([x, xp.ones((x.shape[0], 1), dtype=x.dtype, device=device(x))], axis=1)
+
+
+def stacked(layer: Layer) -> Any:
+    """Return W̃ = [W; b], (d_in + 1, d_out), or W where the layer has no bias."""
+    if layer.b is None:
+        return layer.W
+    return array_namespace(layer.W, layer.b).concat([layer.W, layer.b[None, :]], axis=0)
+
+
+def unstacked(layer: Layer, W: Any) -> Layer:
+    """Return the layer with the weights and bias of W̃, the inverse of `stacked`."""
+    return replace(layer, W=W) if layer.b is None else replace(layer, W=W[:-1, :], b=W[-1, :])

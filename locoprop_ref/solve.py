@@ -1,0 +1,359 @@
+r"""Solvers of a local problem: in closed form (S), by K steps (S or M), by damped Newton (M, exact).
+
+    closed_form   W̃ = W̃₀ − η(I + ηX̃ᵀX̃)⁻¹X̃ᵀr,  r = X̃W̃₀ − y* = γg         squared local loss
+    descend       W̃ ← W̃ − step of a first-order rule, K times              any local loss
+    newton        W̃_j ← W̃_j − t (X̃ᵀdiag(f′)X̃ + I/η)⁻¹ ∇_j, unit by unit     elementwise local loss, η finite
+
+Each comes as a function of a `LocalProblem`, and as a small solver object for `method.py` whose call
+`solver(problem, state, rate)` returns (W̃, state). The rate r of a schedule multiplies the step size:
+s of `descend`, η of the exact solvers; never γ.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Any
+
+from locoprop_ref import check
+from locoprop_ref.backend import array_namespace, device, dtype_name, solve_positive_definite
+from locoprop_ref.local import LocalProblem
+from locoprop_ref.optimizer import SGD, Optimizer, State
+
+FORMS = ("auto", "primal", "dual", "inverse")
+LOCAL_DECAYS = ("authors", "constant")
+
+
+# LocoProp-S in closed form ------------------------------------------------------------------------
+
+
+def closed_form(problem: LocalProblem, *, form: str = "auto") -> Any:
+    r"""Solve the squared local problem exactly.
+
+    With r = X̃W̃₀ − y*, which is γg,
+
+        primal:   W̃₀ − η (I + ηX̃ᵀX̃)⁻¹ X̃ᵀ r        a d̃×d̃ system, cheaper for B ≥ d̃
+        dual:     W̃₀ − η X̃ᵀ (I + ηX̃X̃ᵀ)⁻¹ r        a B×B system, cheaper for B < d̃ (push-through identity)
+        inverse:  primal with the matrix inverse written out, as it is derived; slower and less accurate
+
+    For η = inf the limit: W̃₀ − X̃⁺r, the change of minimum norm. With the mean over the batch η becomes η/B.
+
+    Args:
+        problem: a local problem whose transfer is the identity.
+        form: "auto" (default: primal or dual by shape), "primal", "dual" or "inverse".
+
+    Returns:
+        W̃, (d̃, d_out).
+
+    Raises:
+        ValueError: the local transfer is not the identity, an unknown form, or the inverse with η = inf.
+
+    >>> import numpy as np
+    >>> from locoprop_ref.transfer import transfer
+    >>> problem = LocalProblem(np.eye(2), np.ones((2, 1)), transfer("identity"), np.zeros((2, 1)), 1.0)
+    >>> closed_form(problem)  # halfway to the target: η/(1 + η) = ½
+    array([[0.5],
+           [0.5]])
+    """
+    check.one_of("form", form, FORMS)
+    if problem.transfer.name != "identity":
+        raise ValueError(f"transfer must be 'identity' for a closed form, got {problem.transfer.name!r}")
+    x, xp = problem.x, array_namespace(problem.x)
+    r = problem.residual(problem.W0)
+    if problem.weight_step == inf:
+        if form == "inverse":
+            raise ValueError("weight_step must be finite for form 'inverse', got inf")
+        return problem.W0 - xp.linalg.pinv(x) @ r
+    eta = problem.weight_step * problem.scale
+    if form == "auto":
+        form = "primal" if x.shape[0] >= x.shape[1] else "dual"
+    return problem.W0 - eta * _CLOSED_FORMS[form](x, r, eta, xp)
+
+
+def _primal(x: Any, r: Any, eta: float, xp: Any) -> Any:
+    # (I + ηX̃ᵀX̃)⁻¹ X̃ᵀr
+    return solve_positive_definite(_identity_plus(eta, x.T @ x, xp), x.T @ r, xp=xp)
+
+
+def _dual(x: Any, r: Any, eta: float, xp: Any) -> Any:
+    # X̃ᵀ (I + ηX̃X̃ᵀ)⁻¹ r
+    return x.T @ solve_positive_definite(_identity_plus(eta, x @ x.T, xp), r, xp=xp)
+
+
+def _inverse(x: Any, r: Any, eta: float, xp: Any) -> Any:
+    return xp.linalg.inv(_identity_plus(eta, x.T @ x, xp)) @ (x.T @ r)
+
+
+def _identity_plus(eta: float, gram: Any, xp: Any) -> Any:
+    gram *= eta
+    gram += xp.eye(gram.shape[0], dtype=gram.dtype, device=device(gram))
+    return gram
+
+
+_CLOSED_FORMS = {"primal": _primal, "dual": _dual, "inverse": _inverse}
+
+
+# K local steps ------------------------------------------------------------------------------------
+
+
+def local_rates(local_lr: float, num_local_steps: int, local_decay: str = "authors") -> tuple[float, ...]:
+    """Return the K step sizes s_k: s·max(1 − k/K, 0.25) ("authors", their code) or s ("constant").
+
+    >>> local_rates(1.0, 4)
+    (1.0, 0.75, 0.5, 0.25)
+    """
+    s = check.positive("local_lr", local_lr)
+    K = check.integer("num_local_steps", num_local_steps)
+    check.one_of("local_decay", local_decay, LOCAL_DECAYS)
+    return tuple(s * (max(1 - k / K, 0.25) if local_decay == "authors" else 1.0) for k in range(K))
+
+
+def local_steps(
+    problem: LocalProblem, optimizer: Optimizer, state: State, rates: tuple[float, ...]
+) -> Iterator[tuple[Any, State]]:
+    """Yield (W̃, state) after each inner step, W̃ ← W̃ − change(∇ of the local problem)."""
+    W = problem.W0
+    for rate in rates:
+        change, state = optimizer.update(problem.gradient(W), state, rate)
+        W = W - change
+        yield W, state
+
+
+def descend(
+    problem: LocalProblem,
+    optimizer: Optimizer,
+    state: State | None = None,
+    *,
+    local_lr: float,
+    num_local_steps: int,
+    local_decay: str = "authors",
+) -> tuple[Any, State]:
+    """Take K steps on a local problem with any first-order rule.
+
+    Args:
+        problem: the local problem, of S or M.
+        optimizer: local first-order rule.
+        state: its state, kept from the batch before; default a fresh one.
+        local_lr: s > 0.
+        num_local_steps: K ≥ 1.
+        local_decay: see `local_rates`.
+
+    Returns:
+        (W̃, state of the optimizer).
+
+    Raises:
+        ValueError, TypeError: s ≤ 0, K < 1, unknown decay.
+    """
+    rates = local_rates(local_lr, num_local_steps, local_decay)
+    start = optimizer.init(problem.W0) if state is None else state
+    return _last(local_steps(problem, optimizer, start, rates))
+
+
+def _last(steps: Iterator[tuple[Any, State]]) -> tuple[Any, State]:
+    """Return the last of the inner steps."""
+    return deque(steps, maxlen=1).pop()
+
+
+# LocoProp-M solved exactly ------------------------------------------------------------------------
+
+
+def newton(
+    problem: LocalProblem,
+    *,
+    tolerance: float | None = None,
+    max_newton_steps: int = 50,
+    memory_limit: int = 2**28,
+) -> tuple[Any, dict[str, Any]]:
+    r"""Solve a local problem with elementwise transfer exactly, by damped Newton.
+
+    The problem falls apart into one convex regression per output unit j, with gradient and Hessian
+
+        ∇_j = X̃ᵀ(f(â_j) − y*_j) + (w̃_j − w̃₀_j)/η,        H_j = X̃ᵀdiag(f′(â_j))X̃ + I/η.
+
+    Undamped steps may cycle (seen for tanh and ReLU), so each unit has its own backtracking line search
+    (Armijo); at kinks f′ is a generalized derivative and the method is semismooth Newton. For B < d̃ the
+    step is computed in the span of the inputs: w̃ = w̃₀ + X̃ᵀc leaves a B×B system per unit,
+    (I/η + diag(f′)X̃X̃ᵀ) Δc = −(f(â) − y* + c/η).
+
+    Args:
+        problem: a local problem with an elementwise transfer and finite η.
+        tolerance: a unit is solved when ‖∇_j‖ is at most this share of the size of its terms before they
+            cancel; default 100 eps of the dtype.
+        max_newton_steps: at most so many Newton steps.
+        memory_limit: bytes for the Hessians of one block of units, default 256 MiB.
+
+    Returns:
+        (W̃, info) with info["converged"], info["newton_steps"] and info["relative_gradient"].
+
+    Raises:
+        ValueError: softmax (its Hessian couples the units), η = inf, or an option out of range.
+    """
+    if not problem.transfer.elementwise:
+        raise ValueError(f"transfer must be elementwise for newton, got {problem.transfer.name!r}")
+    if problem.weight_step == inf:
+        raise ValueError("weight_step must be finite for newton, got inf")
+    check.integer("max_newton_steps", max_newton_steps)
+    check.integer("memory_limit", memory_limit)
+    xp = array_namespace(problem.x)
+    if tolerance is None:
+        tolerance = 100 * float(xp.finfo(problem.x.dtype).eps)
+    check.positive("tolerance", tolerance)
+    B, d = problem.x.shape
+    units = problem.W0.shape[1]
+    number_size = 4 if dtype_name(problem.x) == "float32" else 8
+    block = max(1, memory_limit // (number_size * (min(B, d) ** 2 + B * min(B, d))))
+    parts, infos = [], []
+    for first in range(0, units, block):
+        W, info = _newton_block(
+            problem, slice(first, min(first + block, units)), tolerance, max_newton_steps, xp
+        )
+        parts.append(W)
+        infos.append(info)
+    relative, steps = max(i[0] for i in infos), max(i[1] for i in infos)
+    info = {"converged": relative <= tolerance, "newton_steps": steps, "relative_gradient": relative}
+    return xp.concat(parts, axis=1), info
+
+
+def _newton_block(problem: LocalProblem, units: slice, tolerance: float, max_steps: int, xp: Any) -> Any:
+    x, y, W0 = problem.x, problem.y_target[:, units], problem.W0[:, units]
+    f, eta = problem.transfer, problem.weight_step * problem.scale
+    dual = x.shape[0] < x.shape[1]
+    gram = x @ x.T if dual else None
+    W, c = W0, xp.zeros_like(y)
+    for step in range(max_steps + 1):
+        a_hat = x @ W
+        r = f.f(a_hat) - y
+        gradient = x.T @ r + (W - W0) / eta
+        size = xp.abs(x).T @ (xp.abs(r + y) + xp.abs(y)) + xp.abs(W - W0) / eta
+        relative = xp.linalg.vector_norm(gradient, axis=0) / xp.linalg.vector_norm(size, axis=0)
+        worst = float(xp.max(xp.where(xp.isnan(relative), 0.0, relative)))  # 0/0: nothing to solve
+        if worst <= tolerance or step == max_steps:
+            return W, (worst, step)
+        slopes = f.derivative(a_hat)
+        if dual:
+            dc = _dual_direction(gram, slopes, r + c / eta, eta, xp)
+            direction = x.T @ dc
+        else:
+            direction = _primal_direction(x, slopes, gradient, eta, xp)
+        t = _line_search(f, a_hat, x @ direction, y, W - W0, direction, gradient, eta, xp)
+        W = W + t * direction
+        if dual:
+            c = c + t * dc
+
+
+def _primal_direction(x: Any, slopes: Any, gradient: Any, eta: float, xp: Any) -> Any:
+    # −(X̃ᵀdiag(f′_j)X̃ + I/η)⁻¹ ∇_j for every unit j at once: Hessians are (units, d̃, d̃)
+    hessians = (x.T[None, :, :] * slopes.T[:, None, :]) @ x
+    hessians += xp.eye(x.shape[1], dtype=x.dtype, device=device(x)) / eta
+    return -xp.linalg.solve(hessians, gradient.T[:, :, None])[:, :, 0].T
+
+
+def _dual_direction(gram: Any, slopes: Any, residual: Any, eta: float, xp: Any) -> Any:
+    # −(I/η + diag(f′_j)X̃X̃ᵀ)⁻¹ (f(â_j) − y*_j + c_j/η) for every unit j at once
+    systems = slopes.T[:, :, None] * gram
+    systems += xp.eye(gram.shape[0], dtype=gram.dtype, device=device(gram)) / eta
+    return -xp.linalg.solve(systems, residual.T[:, :, None])[:, :, 0].T
+
+
+def _line_search(
+    f: Any, a_hat: Any, da: Any, y: Any, V: Any, dW: Any, gradient: Any, eta: float, xp: Any
+) -> Any:
+    """Return the step length of every unit: 1, halved until the objective falls enough (Armijo, 1e-4)."""
+    F, slope = f.F(a_hat), xp.sum(gradient * dW, axis=0)
+    # differences below the rounding of their terms are no evidence against a step
+    eps = float(xp.finfo(y.dtype).eps)
+    slack = 4 * eps * (xp.sum(xp.abs(F) + xp.abs(y * a_hat), axis=0) + xp.sum(V * V, axis=0) / eta)
+    t = xp.ones_like(slope)
+    for _ in range(60):
+        rise = xp.sum(f.F(a_hat + t * da) - F - y * (t * da), axis=0)
+        rise = rise + xp.sum(t * dW * (2 * V + t * dW), axis=0) / (2 * eta)
+        failed = rise > 1e-4 * t * slope + slack
+        if not bool(xp.any(failed)):
+            break
+        t = xp.where(failed, t / 2, t)
+    return t
+
+
+def newton_cost(layer_sizes: tuple[int, ...], batch_size: int, *, bias: bool = True) -> float:
+    """Return the floating-point operations of one Newton step on every layer of a network.
+
+    Each unit forms a Hessian, 2Bm², and solves with it, ⅔m³, where m = min(B, d̃); in the dual the Hessian
+    is a scaled copy of one Gram matrix, so that only the solve remains.
+    """
+    total = 0.0
+    for d_in, d_out in zip(layer_sizes, layer_sizes[1:], strict=False):
+        d = d_in + bias
+        primal = 2 * batch_size * d**2 + 2 / 3 * d**3
+        total += d_out * (primal if batch_size >= d else 2 / 3 * batch_size**3)
+    return total
+
+
+# The solvers as objects, for method.py ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Descend:
+    """K local steps, see `descend`; `local_state` is "keep" (default, the authors) or "reset" each batch."""
+
+    optimizer: Optimizer = field(default_factory=SGD)
+    local_lr: float = 1e-5
+    num_local_steps: int = 10
+    local_decay: str = "authors"
+    local_state: str = "keep"
+
+    def __post_init__(self) -> None:
+        local_rates(self.local_lr, self.num_local_steps, self.local_decay)
+        check.one_of("local_state", self.local_state, ("keep", "reset"))
+
+    def init(self, W0: Any) -> State:
+        """Return the local optimizer's state before the first batch."""
+        return self.optimizer.init(W0)
+
+    def __call__(self, problem: LocalProblem, state: State, rate: float) -> tuple[Any, State]:
+        """Return (W̃, state) after K steps of sizes r·s_k; rate 0 moves nothing but updates the state."""
+        start = self.optimizer.init(problem.W0) if self.local_state == "reset" else state
+        rates = tuple(rate * s for s in local_rates(self.local_lr, self.num_local_steps, self.local_decay))
+        return _last(local_steps(problem, self.optimizer, start, rates))
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """The exact solution of S, see `closed_form`."""
+
+    form: str = "auto"
+
+    def __post_init__(self) -> None:
+        check.one_of("form", self.form, FORMS)
+
+    def init(self, W0: Any) -> State:
+        """Return the empty state."""
+        return {}
+
+    def __call__(self, problem: LocalProblem, state: State, rate: float) -> tuple[Any, State]:
+        """Return (W̃, {}) with proximal step r·η; rate 0 moves nothing."""
+        return (problem.W0 if rate == 0 else closed_form(_scaled(problem, rate), form=self.form)), state
+
+
+@dataclass(frozen=True)
+class Newton:
+    """The exact solution of M, see `newton`."""
+
+    tolerance: float | None = None
+    max_newton_steps: int = 50
+    memory_limit: int = 2**28
+
+    def init(self, W0: Any) -> State:
+        """Return the empty state."""
+        return {}
+
+    def __call__(self, problem: LocalProblem, state: State, rate: float) -> tuple[Any, State]:
+        """Return (W̃, {}) with proximal step r·η; rate 0 moves nothing."""
+        if rate == 0:
+            return problem.W0, state
+        options = {"max_newton_steps": self.max_newton_steps, "memory_limit": self.memory_limit}
+        W, _ = newton(_scaled(problem, rate), tolerance=self.tolerance, **options)
+        return W, state
+
+
+def _scaled(problem: LocalProblem, rate: float) -> LocalProblem:
+    return problem if rate == 1 else replace(problem, weight_step=problem.weight_step * rate)
