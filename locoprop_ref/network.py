@@ -10,6 +10,7 @@ Examples are rows. A layer maps x (B, d_in) to the pre-activation â = xW + b an
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class Network:
     def __post_init__(self) -> None:
         if not self.layers:
             raise ValueError("layers must hold at least one layer, got none")
-        for m, (below, above) in enumerate(zip(self.layers, self.layers[1:], strict=False), start=1):
+        for m, (below, above) in enumerate(pairwise(self.layers), start=1):
             if below.W.shape[1] != above.W.shape[0]:
                 raise ValueError(
                     f"layers must meet: layer {m} has {below.W.shape[1]} outputs, "

@@ -1,14 +1,15 @@
-r"""First-order optimizers as pairs of pure functions: `init(W) -> state`, `update(gradient, state, rate) -> (change, state)`.
+r"""First-order optimizers as pairs of pure functions, `init` and `update`.
 
-The new weights are W − change. One code serves the inner steps of LocoProp and the network's own BackProp;
-`rate` is the product of the learning rate and of any schedule. State is a dict of arrays and numbers.
+`init(W) -> state`, `update(gradient, state, rate) -> (change, state)`; the new weights are W − change. One
+code serves the inner steps of LocoProp and the network's own BackProp. `rate` is the product of the learning
+rate and of any schedule. State is a dict of arrays and numbers.
 
 Libraries disagree on the same names. `dialect` says whose formula it is:
 
-    tf1     TensorFlow 1 (`tf.train`): the authors' code. RMSProp's mean square starts at 1, ε inside the root,
-            the rate multiplied into the momentum buffer. AdaGrad has no ε. Adam's ε stands beside √v.
-    torch   PyTorch (`torch.optim`): RMSProp's mean square starts at 0, ε outside the root, the rate outside
-            the buffer. AdaGrad adds ε outside. Adam's ε stands beside √v̂, the corrected one.
+    tf1     TensorFlow 1 (`tf.train`), the authors' library. RMSProp's mean square starts at 1, ε is inside
+            the root, the rate multiplied into the momentum buffer. AdaGrad has no ε. Adam's ε is beside √v.
+    torch   PyTorch (`torch.optim`). RMSProp's mean square starts at 0, ε is outside the root, the rate
+            outside the buffer. AdaGrad adds ε outside. Adam's ε is beside √v̂, the corrected one.
 
 Momentum and Nesterov agree between the two.
 
@@ -215,7 +216,8 @@ class Adam:
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 _RULES = {
-    "sgd": SGD, "momentum": Momentum, "nesterov": Momentum, "adagrad": AdaGrad, "rmsprop": RMSProp, "adam": Adam,
+    "sgd": SGD, "momentum": Momentum, "nesterov": Momentum,
+    "adagrad": AdaGrad, "rmsprop": RMSProp, "adam": Adam,
 }  # fmt: skip
 
 

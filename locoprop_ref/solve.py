@@ -12,6 +12,7 @@ s of `descend`, η of the exact solvers; never γ.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from math import inf
 from typing import Any
 
@@ -225,8 +226,10 @@ def _newton_block(problem: LocalProblem, units: slice, tolerance: float, max_ste
         r = f.f(a_hat) - y
         gradient = x.T @ r + (W - W0) / eta
         size = xp.abs(x).T @ (xp.abs(r + y) + xp.abs(y)) + xp.abs(W - W0) / eta
-        relative = xp.linalg.vector_norm(gradient, axis=0) / xp.linalg.vector_norm(size, axis=0)
-        worst = float(xp.max(xp.where(xp.isnan(relative), 0.0, relative)))  # 0/0: nothing to solve
+        length = xp.linalg.vector_norm(size, axis=0)
+        # a unit whose terms all vanish is solved: 0/1, not 0/0
+        relative = xp.linalg.vector_norm(gradient, axis=0) / xp.where(length > 0, length, 1.0)
+        worst = float(xp.max(relative))
         if worst <= tolerance or step == max_steps:
             return W, (worst, step)
         slopes = f.derivative(a_hat)
@@ -281,7 +284,7 @@ def newton_cost(layer_sizes: tuple[int, ...], batch_size: int, *, bias: bool = T
     is a scaled copy of one Gram matrix, so that only the solve remains.
     """
     total = 0.0
-    for d_in, d_out in zip(layer_sizes, layer_sizes[1:], strict=False):
+    for d_in, d_out in pairwise(layer_sizes):
         d = d_in + bias
         primal = 2 * batch_size * d**2 + 2 / 3 * d**3
         total += d_out * (primal if batch_size >= d else 2 / 3 * batch_size**3)
