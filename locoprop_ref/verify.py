@@ -19,9 +19,7 @@ from locoprop_ref.backend import namespace, to_backend, to_numpy
 from locoprop_ref.complex_step import STEP, complex_step_gradients, complex_transfer
 from locoprop_ref.local import LocalProblem, matching_loss
 from locoprop_ref.method import locoprop_m, locoprop_s
-from locoprop_ref.network import (
-    Network, Trace, backward, forward, gradients, initialize, layer_input, network_loss, stacked,
-)  # fmt: skip
+from locoprop_ref.network import Network, Trace, backward, forward, gradients, initialize, layer_input
 from locoprop_ref.optimizer import SGD
 from locoprop_ref.solve import closed_form, descend, descent_filter, local_rates, newton
 from locoprop_ref.transfer import TRANSFERS, Transfer, transfer
@@ -433,14 +431,12 @@ def as_json(results: list[Identity], *, seed: int, backend: str) -> dict[str, An
     def finite(value: float) -> float | None:
         return value if abs(value) < inf else None
 
+    def row(part: Measurement) -> dict[str, Any]:
+        measured = {"error": finite(part.error), "bound": part.bound, "holds": part.holds}
+        return {"claim": part.claim, **measured, "reason": part.reason}
+
     rows = [
-        {
-            "id": result.id, "claim": result.claim, "holds": result.holds,
-            "parts": [
-                {"claim": p.claim, "error": finite(p.error), "bound": p.bound, "reason": p.reason, "holds": p.holds}
-                for p in result.parts
-            ],
-        }
-        for result in results
-    ]  # fmt: skip
+        {"id": r.id, "claim": r.claim, "holds": r.holds, "parts": [row(part) for part in r.parts]}
+        for r in results
+    ]
     return {"schema": 1, "seed": seed, "backend": backend, "dtype": "float64", "identities": rows}
