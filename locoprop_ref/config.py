@@ -41,9 +41,9 @@ class Config:
 
     # what is learned
     method: str = _option("locoprop-m", "training method (default locoprop-m)", choices=METHODS)
-    data: str = _option(None, "curves, mnist, fashion_mnist or your own FILE.npz (default curves)")
+    data: Any = _option(None, "curves, mnist, fashion_mnist or your own FILE.npz (default curves)")
     task: str = _option("autoencode", "autoencode (default), or classify the labels", choices=TASKS)
-    layers: str = _option(
+    layers: Any = _option(
         None, "widths from input to output, 784-400-784 (default: the data set's classic network)"
     )
     transfer: str = _option(
@@ -55,7 +55,7 @@ class Config:
         "that of an autoencoder's narrowest layer (default identity, the authors)",
         choices=TRANSFERS,
     )
-    output_loss: str = _option(
+    output_loss: Any = _option(
         None,
         "network loss (default sigmoid_cross_entropy, to classify softmax_cross_entropy)",
         choices=OUTPUT_LOSSES,
@@ -67,69 +67,67 @@ class Config:
         choices=INITIALIZERS,
     )
     # for how long
-    epochs: int = _option(None, "epochs to train (default 10; preset paper 99)", int)
+    epochs: Any = _option(None, "epochs to train (default 10; preset paper 99)", int)
     schedule: str = _option(
         "authors",
         "rate over the epochs: authors (default; rises over the first 5 %%, then falls to 0) or constant",
         choices=SCHEDULES,
     )
-    schedule_epochs: int = _option(None, "length of the schedule (default: epochs; preset paper 100)", int)
-    batch_size: int = _option(
+    schedule_epochs: Any = _option(None, "length of the schedule (default: epochs; preset paper 100)", int)
+    batch_size: Any = _option(
         None, "examples a batch; the remainder of an epoch is dropped (default 1000, the authors)", int
     )
     # first-order rule: LocoProp's local one, BackProp's own
-    optimizer: str = _option(
+    optimizer: Any = _option(
         None,
         "local optimizer of LocoProp's K steps, the network's for backprop (default rmsprop, the authors)",
         choices=OPTIMIZERS,
     )
-    dialect: str = _option(
+    dialect: Any = _option(
         None, "formula of adagrad, rmsprop, adam: tf1 (default, the authors) or torch", choices=DIALECTS
     )
-    learning_rate: float = _option(
+    learning_rate: Any = _option(
         None, "of backprop (default 3e-4 for rmsprop; a first guess for the others)", float
     )
-    momentum: float = _option(
+    momentum: Any = _option(
         None,
         "of momentum, nesterov, rmsprop; adam's beta1 (rmsprop: 0.999 local, the authors; 0.9 backprop)",
         float,
     )
-    decay: float = _option(None, "of rmsprop's mean square (default 0.9, the authors); of adam beta2", float)
-    epsilon: float = _option(None, "of rmsprop (default 1e-5, the authors), adam, adagrad (torch)", float)
-    initial_accumulator: float = _option(
-        None, "of adagrad (default tf1 0.1, torch 0; the authors 1e-5)", float
-    )
+    decay: Any = _option(None, "of rmsprop's mean square (default 0.9, the authors); of adam beta2", float)
+    epsilon: Any = _option(None, "of rmsprop (default 1e-5, the authors), adam, adagrad (torch)", float)
+    initial_accumulator: Any = _option(None, "of adagrad (default tf1 0.1, torch 0; the authors 1e-5)", float)
     # LocoProp
-    local_lr: float = _option(None, "size s of the local steps (default 1e-5, the authors)", float)
-    num_local_steps: int = _option(None, "number K of local steps (default 10, the authors)", int)
-    local_decay: str = _option(
+    local_lr: Any = _option(None, "size s of the local steps (default 1e-5, the authors)", float)
+    num_local_steps: Any = _option(None, "number K of local steps (default 10, the authors)", int)
+    local_decay: Any = _option(
         None,
         "local rate within a batch: authors (default), s*max(1 - k/K, 0.25), or constant",
         choices=LOCAL_DECAYS,
     )
-    local_state: str = _option(
+    local_state: Any = _option(
         None,
         "local optimizer's state from batch to batch: keep (default, the authors) or reset",
         choices=("keep", "reset"),
     )
-    target_step: float = _option(
+    target_step: Any = _option(
         None, "step gamma of the targets (default 10, the authors; closed form 100)", float
     )
-    weight_step: float = _option(
+    weight_step: Any = _option(
         None, "proximal step eta, or inf (default inf, the authors; closed form and exact 0.1)", float
     )
-    local_reduction: str = _option(
+    local_reduction: Any = _option(
         None, "local gradient: sum over the batch (default, the authors) or mean", choices=REDUCTIONS
     )
-    target_order: str = _option(
+    target_order: Any = _option(
         None,
         "jacobi (default, the method): targets before any weight moves; or gauss-seidel",
         choices=TARGET_ORDERS,
     )
-    project_targets: bool = _option(
+    project_targets: Any = _option(
         None, "project targets onto the range of the transfer function (default no, the authors)", bool
     )
-    form: str = _option(None, "closed form: auto (default, by shape), primal, dual or inverse", choices=FORMS)
+    form: Any = _option(None, "closed form: auto (default, by shape), primal, dual or inverse", choices=FORMS)
     # how it is computed
     seed: int = _option(0, "of weights and batches (default 0)", int)
     backend: str = _option("numpy", "array library (default numpy)", choices=tuple(BACKENDS))
@@ -231,7 +229,7 @@ def _with_common_defaults(config: Config) -> Config:
     classify = config.task == "classify"
     if classify and data == "curves":
         raise ValueError("data must have labels for task classify, got 'curves', which has none")
-    filled = {
+    filled: dict[str, Any] = {
         "data": data,
         "layers": config.layers or _LAYERS.get((data, config.task)),
         "output_loss": config.output_loss
@@ -247,7 +245,8 @@ def _with_common_defaults(config: Config) -> Config:
 
 def _method_defaults(config: Config) -> dict[str, Any]:
     """Return the fields that a method leaves open, filled in; those without a meaning stay None."""
-    method, defaults = config.method, {}
+    method = config.method
+    defaults: dict[str, Any] = {}
     if method in APPLIES["optimizer"]:
         defaults["optimizer"] = config.optimizer or "rmsprop"
         defaults |= _optimizer_defaults(config, defaults["optimizer"])
@@ -270,7 +269,7 @@ def _optimizer_defaults(config: Config, name: str) -> dict[str, Any]:
         if getattr(config, option) is not None and option not in _HYPER[name]:
             raise ValueError(f"{option} has no meaning for optimizer {name}")
     rule = optimizer(name)
-    defaults = {option: getattr(rule, argument) for option, argument in _HYPER[name].items()}
+    defaults: dict[str, Any] = {option: getattr(rule, argument) for option, argument in _HYPER[name].items()}
     if name == "rmsprop":
         defaults["momentum"] = 0.9 if config.method == "backprop" else 0.999
     return defaults
@@ -403,4 +402,5 @@ def from_json(values: Mapping[str, Any]) -> Config:
     known = [f.name for f in fields(Config)]
     for name in values:
         check.one_of("config field", name, known)
-    return Config(**{name: inf if value == "inf" else value for name, value in values.items()})
+    fixed: dict[str, Any] = {name: inf if value == "inf" else value for name, value in values.items()}
+    return Config(**fixed)

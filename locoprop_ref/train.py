@@ -74,7 +74,7 @@ def examples(dataset: Dataset, config: Config, xp: Any) -> Examples:
         )
     if config.batch_size > len(dataset.x_train):
         raise ValueError(
-            f"batch_size must be at most {len(dataset.x_train)}, the training examples, got {config.batch_size}"
+            f"batch_size must be at most the {len(dataset.x_train)} examples, got {config.batch_size}"
         )
     x_train, x_test = (scaled(x, config.dtype) for x in (dataset.x_train, dataset.x_test))
     if config.task == "autoencode":
@@ -92,7 +92,7 @@ def examples(dataset: Dataset, config: Config, xp: Any) -> Examples:
     one_hot = np.eye(sizes[-1], dtype=config.dtype)
     t_train, t_test = one_hot[dataset.labels_train], one_hot[dataset.labels_test]
     on = [to_backend(a, xp=xp, dtype=config.dtype) for a in (x_train, t_train, x_test, t_test)]
-    return Examples(*on, dataset.labels_train, dataset.labels_test)
+    return Examples(on[0], on[1], on[2], on[3], dataset.labels_train, dataset.labels_test)
 
 
 def evaluate(network: Network, x: Any, t: Any, labels: Any = None, *, rows: int = 5000) -> dict[str, float]:
@@ -260,7 +260,7 @@ def _announce_cost(config: Config, data: Examples, say: Callable[[str], None]) -
     batches = data.x_train.shape[0] // config.batch_size
     say(
         f"locoprop-m-exact solves a regression for every unit: {flop / 1e9:.3g} Gflop a Newton step, "
-        f"several steps a batch, {batches} batches an epoch ({flop * batches / 1e12:.3g} Tflop at one step each)"
+        f"several steps a batch, {batches} batches an epoch ({flop * batches / 1e12:.3g} Tflop at one each)"
     )
 
 
@@ -277,7 +277,7 @@ class _Loop:
         say: Callable[[str], None],
     ) -> None:
         self.config, self.data, self.xp, self.files, self.say = config, data, xp, files, say
-        self.method = build_method(config)
+        self.method: Any = build_method(config)
         self.batches = data.x_train.shape[0] // config.batch_size
         self.progress = progress
         self.run_so_far: dict[str, Any] = {}

@@ -322,7 +322,7 @@ _PLAIN = (
 )
 # fmt: on
 _BY_NAME = {row.name: row for row in _PLAIN}
-_FAMILIES = {"leaky_relu": _leaky_relu, "elu": _elu}
+_FAMILIES: dict[str, Callable[..., Transfer]] = {"leaky_relu": _leaky_relu, "elu": _elu}
 TRANSFERS = ("identity", "relu", "leaky_relu", "tanh", "sigmoid", "softplus", "elu", "arctan", "softmax")
 
 

@@ -322,7 +322,10 @@ def newton_is_exact(seed: int = 0, xp: Any = np) -> Identity:
         terms = np.abs(x).T @ (np.abs(prediction) + np.abs(y)) + np.abs(V) / eta
         stationary.append(_far(x.T @ (prediction - y) + V / eta, 0, np.max(terms)))
         largest = float(np.linalg.norm(x, 2) ** 2)  # sup f′ ≤ 1 for all of them
-        steps = {"local_lr": 1 / (largest + 1 / eta), "num_local_steps": int(30 * (1 + eta * largest))}
+        steps: dict[str, Any] = {
+            "local_lr": 1 / (largest + 1 / eta),
+            "num_local_steps": int(30 * (1 + eta * largest)),
+        }
         reached, _ = descend(problem, SGD(), **steps, local_decay="constant")
         limit.append(_far(reached, to_numpy(W), 1 + np.max(np.abs(to_numpy(W)))))
     reason = "condition 1 + ηλ_max, Newton's own tolerance 100 eps"

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from locoprop_ref import check
-from locoprop_ref.data.cache import CACHE_VARIABLE, cache_folder, write_atomically
+from locoprop_ref.data.cache import CACHE_VARIABLE, cache_folder
 from locoprop_ref.data.curves import NUM_TEST, NUM_TRAIN, PINNED_SHA256, SIDE, draw_curves
 from locoprop_ref.data.dataset import Dataset, checked_dataset, scaled
 from locoprop_ref.data.digits import DATA_VARIABLE, IDX_SETS, load_idx_set
 from locoprop_ref.data.npz import load_npz, read_npz
+from locoprop_ref.files import write_atomically
 
 __all__ = [
     "NAMES", "Dataset", "load", "scaled", "draw_curves", "load_npz", "cache_folder",
