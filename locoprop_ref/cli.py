@@ -242,10 +242,10 @@ def _add_plot(commands: Any) -> None:
 
 
 def _plot(given: argparse.Namespace) -> int:
-    from locoprop_ref.plot import save, training_figure
+    from locoprop_ref.plot import save, training_curves
     from locoprop_ref.run_file import read_run
 
-    save(training_figure([read_run(path) for path in given.runs], metric=given.metric), given.out)
+    save(training_curves([read_run(path) for path in given.runs], given.metric), given.out)
     print(given.out)
     return 0
 

@@ -81,6 +81,7 @@ class BackProp:
     learning_rate: float = 3e-4
 
     def __post_init__(self) -> None:
+        check.instance("optimizer", self.optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
         check.positive("learning_rate", self.learning_rate)
 
     def init(self, network: Network, seed: int = 0) -> State:
@@ -137,6 +138,10 @@ class LocoProp:
 
     def __post_init__(self) -> None:
         check.one_of("local_loss", self.local_loss, LOCAL_LOSSES)
+        if not isinstance(self.solver, Descend | ClosedForm | Newton):
+            raise TypeError(
+                f"solver must be a Descend, ClosedForm or Newton, got {type(self.solver).__name__}"
+            )
         check.positive("target_step", self.target_step)
         check.positive("weight_step", self.weight_step, infinite=True)
         check.one_of("local_reduction", self.local_reduction, REDUCTIONS)
