@@ -17,6 +17,7 @@ the step, so that layers are independent of each other.
     locoprop-m-exact     matching      damped Newton
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Protocol
@@ -245,7 +246,7 @@ def locoprop_m_exact(
     return LocoProp("matching", solver or Newton(), target_step, weight_step, **settings)
 
 
-_BUILDERS = {
+_BUILDERS: dict[str, Callable[..., Method]] = {
     "backprop": backprop, "locoprop-s": locoprop_s, "locoprop-m": locoprop_m,
     "locoprop-s-closed": locoprop_s_closed, "locoprop-m-exact": locoprop_m_exact,
 }  # fmt: skip

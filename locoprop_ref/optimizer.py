@@ -215,7 +215,7 @@ class Adam:
 
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
-_RULES = {
+_RULES: dict[str, type[Any]] = {
     "sgd": SGD, "momentum": Momentum, "nesterov": Momentum,
     "adagrad": AdaGrad, "rmsprop": RMSProp, "adam": Adam,
 }  # fmt: skip

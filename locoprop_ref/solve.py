@@ -156,7 +156,7 @@ def _last(steps: Iterator[tuple[Any, State]]) -> tuple[Any, State]:
 
 
 def descent_filter(eigenvalues: Any, rates: tuple[float, ...]) -> Any:
-    r"""Return what K gradient steps on S make of the gradient along an eigenvector of X̃ᵀX̃: (1 − Π(1 − s_kλ))/λ.
+    r"""Return the filter of K gradient steps on S along an eigenvector of X̃ᵀX̃: (1 − Π(1 − s_kλ))/λ.
 
     Without regularizer, W̃_K − W̃₀ = −γ Σ_i filter(λ_i) q_i q_iᵀ ∂L/∂W̃: inner steps are a polynomial
     preconditioner. At λ = 0 the filter is Σ s_k; elsewhere it is taken through log1p and expm1, so that small
@@ -179,7 +179,8 @@ def descent_filter(eigenvalues: Any, rates: tuple[float, ...]) -> Any:
         log_size += xp.log1p(xp.maximum(beyond, -1 + float(xp.finfo(eigenvalues.dtype).eps)))
         sign = xp.where(step > 1, -sign, sign)
     one_less_product = xp.where(sign > 0, -xp.expm1(log_size), 1 + xp.exp(log_size))
-    return xp.where(eigenvalues > 0, one_less_product / xp.where(eigenvalues > 0, eigenvalues, 1.0), sum(rates))
+    positive = eigenvalues > 0
+    return xp.where(positive, one_less_product / xp.where(positive, eigenvalues, 1.0), sum(rates))
 
 
 def exact_filter(eigenvalues: Any, weight_step: float) -> Any:
