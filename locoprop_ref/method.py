@@ -17,7 +17,7 @@ the step, so that layers are independent of each other.
     locoprop-m-exact     matching      damped Newton
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
@@ -69,6 +69,14 @@ def _check_step(network: Network, x: Any, t: Any, rate: float) -> None:
         check.finite("t", t, xp=xp)
 
 
+def _run_layers(tasks: Sequence[Callable[[], Any]], network: Network, parallel: bool) -> list[Any]:
+    """Run one task a layer: side by side, or in order."""
+    if not parallel:
+        return [task() for task in tasks]
+    sizes = [layer.W.shape[0] * layer.W.shape[1] for layer in network.layers]
+    return side_by_side(tasks, sizes, like=network.layers[0].W)
+
+
 @dataclass(frozen=True)
 class BackProp:
     """Gradient descent on the network loss with a first-order optimizer.
@@ -76,10 +84,12 @@ class BackProp:
     Args:
         optimizer: first-order rule, default RMSProp (tf1).
         learning_rate: default 3e-4, a plain first guess for RMSProp on the deep autoencoders.
+        parallel_layers: update the layers side by side (default True, for the reason given in `LocoProp`).
     """
 
     optimizer: Optimizer = field(default_factory=RMSProp)
     learning_rate: float = 3e-4
+    parallel_layers: bool = True
 
     def __post_init__(self) -> None:
         check.instance("optimizer", self.optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
@@ -95,15 +105,17 @@ class BackProp:
         """Return (network, state, info) after W̃ ← W̃ − change(∂L/∂W̃) on every layer."""
         _check_step(network, x, t, rate)
         trace = forward(network, x)
-        layers, states = [], []
-        for layer, old, x_m, g in zip(
-            network.layers, state["layers"], trace.x, backward(network, trace, t), strict=True
-        ):
-            gradient = layer_input(layer, x_m).T @ g
-            change, new = self.optimizer.update(gradient, old, rate * self.learning_rate)
-            layers.append(unstacked(layer, stacked(layer) - change))
-            states.append(new)
-        return replace(network, layers=tuple(layers)), {"layers": tuple(states)}, {}
+        g = backward(network, trace, t)
+        everything = zip(network.layers, state["layers"], trace.x, g, strict=True)
+        tasks = [partial(self._update, *parts, rate * self.learning_rate) for parts in everything]
+        updated = _run_layers(tasks, network, self.parallel_layers)
+        layers, states = zip(*updated, strict=True)
+        return replace(network, layers=layers), {"layers": states}, {}
+
+    def _update(self, layer: Layer, state: State, x: Any, g: Any, rate: float) -> tuple[Layer, State]:
+        gradient = layer_input(layer, x).T @ g
+        change, state = self.optimizer.update(gradient, state, rate)
+        return unstacked(layer, stacked(layer) - change), state
 
 
 @dataclass(frozen=True)
@@ -186,10 +198,7 @@ class LocoProp:
         everything = zip(network.layers, trace.x, trace.a_hat, trace.y_hat, g, strict=True)
         problems = [self.local_problem(*parts) for parts in everything]
         tasks = [partial(self.solver, p, s, rate) for p, s in zip(problems, state["layers"], strict=True)]
-        if not self.parallel_layers:
-            return problems, [task() for task in tasks]
-        sizes = [problem.W0.shape[0] * problem.W0.shape[1] for problem in problems]
-        return problems, side_by_side(tasks, sizes, like=problems[0].x)
+        return problems, _run_layers(tasks, network, self.parallel_layers)
 
     def _solve_gauss_seidel(self, network: Network, state: State, trace: Any, g: Any, rate: float) -> Any:
         problems, solved, x = [], [], trace.x[0]
