@@ -58,7 +58,11 @@ class Method(Protocol):
         """Return (network, state, info) after one batch: x (B, d_0), t (B, d_M)."""
 
 
-def _check_step(network: Network, x: Any, t: Any, rate: float) -> None:
+def _check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> None:
+    entries = state.get("layers") if isinstance(state, dict) else None
+    if not isinstance(entries, tuple) or len(entries) != len(network.layers):
+        count = len(network.layers)
+        raise ValueError(f"state must be what init made of this network of {count} layers, got another nest")
     check.not_negative("rate", rate)
     check.batch("x", x, width=network.layers[0].W.shape[0])
     check.batch("t", t, width=network.layers[-1].W.shape[1])
@@ -103,7 +107,7 @@ class BackProp:
         self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0
     ) -> tuple[Network, State, Info]:
         """Return (network, state, info) after W̃ ← W̃ − change(∂L/∂W̃) on every layer."""
-        _check_step(network, x, t, rate)
+        _check_step(network, state, x, t, rate)
         trace = forward(network, x)
         g = backward(network, trace, t)
         everything = zip(network.layers, state["layers"], trace.x, g, strict=True)
@@ -163,6 +167,8 @@ class LocoProp:
         check.positive("weight_step", self.weight_step, infinite=True)
         check.one_of("local_reduction", self.local_reduction, REDUCTIONS)
         check.one_of("target_order", self.target_order, TARGET_ORDERS)
+        for name in ("project_targets", "parallel_layers", "diagnose"):
+            check.boolean(name, getattr(self, name))
         if isinstance(self.solver, ClosedForm) and self.local_loss != "squared":
             raise ValueError("local_loss must be 'squared' for a closed form, got 'matching'")
         if isinstance(self.solver, Newton) and self.weight_step == inf:
@@ -176,7 +182,7 @@ class LocoProp:
         self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0
     ) -> tuple[Network, State, Info]:
         """Return (network, state, info): one pass forward and back, then every layer by itself."""
-        _check_step(network, x, t, rate)
+        _check_step(network, state, x, t, rate)
         trace = forward(network, x)
         g = backward(network, trace, t)
         solve = self._solve_jacobi if self.target_order == "jacobi" else self._solve_gauss_seidel
