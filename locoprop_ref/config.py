@@ -75,7 +75,9 @@ class Config:
         "rate over the epochs: authors (default; rises over the first 5 %%, then falls to 0) or constant",
         choices=SCHEDULES,
     )
-    schedule_epochs: Any = _option(None, "length of the schedule (default: epochs; preset paper 100)", int)
+    schedule_epochs: Any = _option(
+        None, "length of the schedule (default: epochs + 1, as the authors' 99 of 100)", int
+    )
     batch_size: Any = _option(
         None, "examples a batch; the remainder of an epoch is dropped (default 1000, the authors)", int
     )
@@ -254,7 +256,8 @@ def _with_common_defaults(config: Config) -> Config:
 def _schedule_epochs(config: Config, epochs: int) -> int | None:
     if config.schedule == "constant":
         return None
-    return epochs if config.schedule_epochs is None else config.schedule_epochs
+    # one more than the epochs, so that the last of them still has a rate: the authors' 99 of 100
+    return epochs + 1 if config.schedule_epochs is None else config.schedule_epochs
 
 
 def _method_defaults(config: Config) -> dict[str, Any]:

@@ -212,6 +212,11 @@ class _Start:
     run: dict[str, Any]
 
 
+def _recorded(config: Config, dataset: Dataset) -> dict[str, Any]:
+    """Return the Config for the run file: a user's own data by name, not by path."""
+    return as_json(config) | {"data": dataset.name}
+
+
 def _untrained(config: Config, dataset: Dataset, data: Examples, xp: Any) -> _Start:
     rng = np.random.default_rng(config.seed)
     network = build_network(config, rng, xp=xp)
@@ -220,7 +225,7 @@ def _untrained(config: Config, dataset: Dataset, data: Examples, xp: Any) -> _St
     row = {"epoch": 0, **losses, "step_seconds": 0.0, "eval_seconds": time.perf_counter() - started}
     run = {
         "schema": SCHEMA,
-        "config": as_json(config),
+        "config": _recorded(config, dataset),
         "data": {"name": dataset.name, "sha256": dataset.sha256},
         "environment": environment(config.backend, xp),
         "epochs": [row],
@@ -242,7 +247,7 @@ def _resumed(
     wrong = problem(saved.run)
     if wrong:
         raise ValueError(f"{files.checkpoint} must be a checkpoint of a run, but {wrong}")
-    here = {**as_json(config), "data sha256": dataset.sha256}
+    here = {**_recorded(config, dataset), "data sha256": dataset.sha256}
     there = {**saved.run["config"], "data sha256": saved.run["data"].get("sha256")}
     moved = ("data",) if here["data sha256"] == there["data sha256"] else ()
     differences = [
@@ -265,7 +270,8 @@ def _resumed(
     now = environment(config.backend, xp)
     if now != saved.run["environment"]:
         say("note: the environment is not the one the run began in, so that the last bits may differ")
-    run = saved.run | {"config": as_json(config), "epochs": list(saved.run["epochs"]), "status": "running"}
+    run = saved.run | {"config": _recorded(config, dataset), "epochs": list(saved.run["epochs"])}
+    run["status"] = "running"
     run.pop("message", None)
     say(f"resuming after epoch {run['epochs'][-1]['epoch']}")
     return _Start(saved.network, saved.state, rng, run)
