@@ -1,0 +1,132 @@
+"""Recipes for whole networks: forward and backward pass, first local step, training over several batches."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from locoprop_ref.oracle.recipes.draw import Draw, Recipe
+from locoprop_ref.oracle.recipes.elementary import PARAMETERS
+from locoprop_ref.oracle.recipes.layer import OPTAX, RMSPROP, TF1, TORCH
+
+LABELS = {"squared_error": "real", "sigmoid_cross_entropy": "0/1", "softmax_cross_entropy": "one hot"}
+# name, sizes, transfers, network loss, bias
+NETWORKS = (
+    ("tanh-sigmoid", (2, 3, 2), ("tanh", "sigmoid"), "sigmoid_cross_entropy", True),
+    ("tanh-softmax", (2, 3, 3), ("tanh", "softmax"), "softmax_cross_entropy", True),
+    ("relu-squared", (3, 4, 2), ("relu", "identity"), "squared_error", True),
+    ("three-layers", (2, 4, 3, 2), ("tanh", "relu", "sigmoid"), "sigmoid_cross_entropy", True),
+    ("nobias", (3, 2, 2), ("tanh", "tanh"), "squared_error", False),
+    ("square", (3, 3, 3), ("tanh", "sigmoid"), "sigmoid_cross_entropy", True),
+    ("softmax-hidden", (2, 3, 2), ("softmax", "identity"), "squared_error", True),
+    ("rare", (2, 3, 3, 2), ("softplus", "elu", "arctan"), "squared_error", True),
+    ("leaky", (2, 3, 2), ("leaky_relu", "softmax"), "squared_error", True),
+)
+
+
+def network(
+    seed: str, sizes: tuple[int, ...], transfers: tuple[str, ...], loss: str, bias: bool, *, B: int = 4
+) -> dict[str, Any]:
+    """Return the inputs of a network and one batch."""
+    draw = Draw(seed)
+    inputs: dict[str, Any] = {"transfers": list(transfers), "output_loss": loss}
+    for name in transfers:
+        inputs |= PARAMETERS.get(name, {})
+    for m, (d_in, d_out) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+        inputs[f"W_{m}"] = draw.matrix(d_in, d_out)
+        if bias:
+            inputs[f"b_{m}"] = draw.vector(d_out, 0.5)
+    labels = "one hot" if transfers[-1] == "softmax" else LABELS[loss]
+    return inputs | {"x": draw.matrix(B, sizes[0], 2.0), "t": draw.labels(B, sizes[-1], labels)}
+
+
+def passes() -> Iterator[Recipe]:
+    """Forward and backward passes."""
+    for name, *parts in NETWORKS:
+        properties = ("Square",) if name == "square" else ()
+        yield Recipe("network", name, f"layers {', '.join(parts[1])}; {parts[2]}", network(name, *parts), {}, properties)
+
+
+def first_steps() -> Iterator[Recipe]:
+    """First local gradients of S and M."""
+    for name, *parts in NETWORKS:
+        for method in ("locoprop-s", "locoprop-m"):
+            if method == "locoprop-s" and name in ("rare", "leaky", "relu-squared"):
+                continue
+            inputs = {"method": method, **network(name, *parts), "target_step": 2.0}
+            properties = ("Square",) if name == "square" else ()
+            yield Recipe("first_step", f"{method[-1]}-{name}", f"{method}, layers {', '.join(parts[1])}", inputs, {}, properties)
+
+
+def training(
+    seed: str, method: str, sizes: tuple[int, ...], transfers: tuple[str, ...], loss: str, *, bias: bool = True,
+    batches: int = 3, **other: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the inputs of a training run: a network and several batches, by default at rate 1."""
+    inputs = {"method": method, **network(seed, sizes, transfers, loss, bias)}
+    draw = Draw(seed + " batches")
+    inputs["x"] = [draw.matrix(4, sizes[0], 2.0) for _ in range(batches)]
+    inputs["t"] = [draw.labels(4, sizes[-1], LABELS[loss]) for _ in range(batches)]
+    return inputs | {"rates": [1.0] * batches} | other
+
+
+THREE = ((2, 4, 3, 2), ("tanh", "relu", "sigmoid"), "sigmoid_cross_entropy")
+SQUARE = ((3, 3, 3, 3), ("tanh", "tanh", "sigmoid"), "sigmoid_cross_entropy")
+STEPS = {"target_step": 2.0, "num_local_steps": 3}
+LOCAL_RMSPROP = {**RMSPROP, **STEPS, "local_lr": 0.015625}
+
+
+def training_runs() -> Iterator[Recipe]:
+    """Whole training steps."""
+    sgd = {"optimizer": "sgd", "local_lr": 0.0625, **STEPS}
+    warm_up = [0.0, 0.5, 1.0]
+    for method in ("locoprop-s", "locoprop-m"):
+        letter = method[-1]
+        run = training(f"one {letter}", method, *THREE, batches=1, **sgd)
+        yield Recipe("training", f"{letter}-one-batch", "one batch, gradient descent", run)
+        run = training(f"sgd {letter}", method, *THREE, **sgd)
+        yield Recipe("training", f"{letter}-sgd", "three batches, gradient descent", run)
+        run = training(f"square {letter}", method, *SQUARE, batches=2, **sgd)
+        yield Recipe("training", f"{letter}-square", "square layers", run, {}, ("Square",))
+        run = training(f"rmsprop {letter}", method, *THREE, **LOCAL_RMSPROP)
+        yield Recipe("training", f"{letter}-rmsprop", "the authors' optimizer, state kept", run, TF1)
+        reset = {**TF1, "local_state": "reset"}
+        yield Recipe("training", f"{letter}-rmsprop-reset", "the same, state reset at every batch", run, reset)
+        yield Recipe("training", f"{letter}-rmsprop-torch", "the same in PyTorch's dialect", run, TORCH)
+        reset = {**TORCH, "local_state": "reset"}
+        yield Recipe("training", f"{letter}-rmsprop-torch-reset", "and with its state reset", run, reset)
+        constant = {**TF1, "local_decay": "constant"}
+        yield Recipe("training", f"{letter}-rmsprop-constant", "the same at a constant local rate", run, constant)
+        scheduled = {**run, "rates": warm_up}
+        yield Recipe("training", f"{letter}-schedule", "a schedule that starts at 0: nothing moves, mean squares warm up",
+                     scheduled, TF1)  # fmt: skip
+        run = training(f"nobias {letter}", method, *THREE, bias=False, batches=2, **sgd, weight_step=2.0)
+        yield Recipe("training", f"{letter}-nobias-proximal", "no bias, with a proximal term", run)
+    run = training("mean", "locoprop-m", *THREE, **{**sgd, "local_lr": 0.25})
+    yield Recipe("training", "m-mean", "the mean over the batch", run, {"local_reduction": "mean"})
+    run = training("gs", "locoprop-m", *THREE, batches=2, **sgd)
+    yield Recipe("training", "m-gauss-seidel", "each layer sees the moved layers below", run, {"target_order": "gauss-seidel"})
+    run = training("optax", "locoprop-m", *THREE, batches=2, **LOCAL_RMSPROP)
+    yield Recipe("training", "m-rmsprop-optax", "rmsprop in optax's dialect", run, OPTAX)
+    run = training("project", "locoprop-m", *THREE, batches=2, **{**sgd, "target_step": 16.0})
+    yield Recipe("training", "m-out", "targets out of range stay there", run, {}, ("OutOfRange",))
+    yield Recipe("training", "m-projected", "targets out of range are projected", run, {"project_targets": "range"}, ("OutOfRange",))
+    softmax = ((2, 3, 3), ("tanh", "softmax"), "softmax_cross_entropy")
+    run = training("softmax", "locoprop-m", *softmax, batches=2, **{**sgd, "target_step": 4.0})
+    yield Recipe("training", "m-softmax", "softmax output; target_step = B makes its target the label", run)
+    squared = ((2, 3, 2), ("relu", "identity"), "squared_error")
+    run = training("squared", "locoprop-m", *squared, batches=2, **sgd)
+    yield Recipe("training", "m-relu-squared", "relu and a linear output with squared error", run)
+    smooth = ((2, 3, 2), ("tanh", "sigmoid"), "sigmoid_cross_entropy")
+    run = training("closed", "locoprop-s-closed", *smooth, target_step=2.0, weight_step=0.5)
+    yield Recipe("training", "s-closed", "S in closed form", run)
+    run = training("exact", "locoprop-m-exact", *smooth, batches=2, target_step=2.0, weight_step=0.5)
+    yield Recipe("training", "m-exact", "M solved exactly", run)
+    run = training("backprop", "backprop", *THREE, **RMSPROP, learning_rate=0.03125)
+    yield Recipe("training", "backprop-rmsprop", "BackProp with rmsprop, TensorFlow 1", run, TF1)
+    run = training("backprop sgd", "backprop", *THREE, optimizer="sgd", learning_rate=0.25)
+    yield Recipe("training", "backprop-sgd", "BackProp with gradient descent", run)
+
+
+def recipes() -> Iterator[Recipe]:
+    """All recipes of this file."""
+    for family in (passes, first_steps, training_runs):
+        yield from family()
