@@ -19,8 +19,8 @@ from array_api_compat import array_namespace, device
 from locoprop_ref import check
 
 __all__ = [
-    "BACKENDS", "array_namespace", "device", "dtype_name", "namespace", "on_host", "solve_positive_definite",
-    "to_backend", "to_numpy",
+    "BACKENDS", "array_namespace", "describe_device", "device", "dtype_name", "namespace", "on_host",
+    "solve_positive_definite", "synchronize", "to_backend", "to_numpy",
 ]  # fmt: skip
 
 # name: module to import, what to install
@@ -82,6 +82,24 @@ def to_numpy(array: Any) -> np.ndarray:
 def on_host(array: Any) -> bool:
     """Tell whether the array is NumPy's own, so that NumPy- and SciPy-only short cuts may serve it."""
     return array_api_compat.is_numpy_array(array)
+
+
+def describe_device(xp: Any) -> str:
+    """Return the device that a library's new arrays live on, in words."""
+    example = xp.zeros(1)
+    if array_api_compat.is_cupy_array(example):
+        return str(xp.cuda.runtime.getDeviceProperties(xp.cuda.Device().id)["name"].decode())
+    return str(device(example))
+
+
+def synchronize(array: Any) -> None:
+    """Wait until the device has computed the array, so that a clock read afterwards tells the truth."""
+    if array_api_compat.is_cupy_array(array):
+        array.device.synchronize()
+    elif array_api_compat.is_jax_array(array):
+        array.block_until_ready()
+    elif array_api_compat.is_torch_array(array) and array.is_cuda:
+        importlib.import_module("torch").cuda.synchronize()
 
 
 def dtype_name(array: Any) -> str:

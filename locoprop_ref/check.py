@@ -105,11 +105,22 @@ def batch(name: str, value: Any, *, width: int | None = None) -> Any:
     return array(name, value, shape=(None, width))
 
 
+def instance(name: str, value: Any, kind: type, wanted: str) -> Any:
+    """Check that a value is of one of our own types; `wanted` says how to make one."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {wanted}, got {type(value).__name__}")
+    return value
+
+
 def same_dtype(**arrays: Any) -> None:
-    """Check that arrays share one dtype: nothing is promoted silently."""
+    """Check that arrays share one library and one dtype: nothing is converted or promoted silently."""
     named = {name: value for name, value in arrays.items() if value is not None}
     (first, reference), *others = named.items()
     for name, value in others:
+        if _library(value) != _library(reference):
+            raise TypeError(
+                f"{name} must be of the library of {first}, {_library(reference)}, got {_library(value)}"
+            )
         if value.dtype != reference.dtype:
             raise TypeError(f"{name} must have the dtype of {first}, {reference.dtype}, got {value.dtype}")
 
@@ -119,6 +130,10 @@ def finite(name: str, value: Any, *, xp: Any) -> Any:
     if not bool(xp.all(xp.isfinite(value))):
         raise ValueError(f"{name} must be finite, got NaN or infinity in it")
     return value
+
+
+def _library(value: Any) -> str:
+    return type(value).__module__.partition(".")[0]
 
 
 def _fits(shape: tuple, wanted: tuple) -> bool:

@@ -17,6 +17,7 @@ the step, so that layers are independent of each other.
     locoprop-m-exact     matching      damped Newton
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Protocol
@@ -80,6 +81,7 @@ class BackProp:
     learning_rate: float = 3e-4
 
     def __post_init__(self) -> None:
+        check.instance("optimizer", self.optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
         check.positive("learning_rate", self.learning_rate)
 
     def init(self, network: Network, seed: int = 0) -> State:
@@ -136,6 +138,10 @@ class LocoProp:
 
     def __post_init__(self) -> None:
         check.one_of("local_loss", self.local_loss, LOCAL_LOSSES)
+        if not isinstance(self.solver, Descend | ClosedForm | Newton):
+            raise TypeError(
+                f"solver must be a Descend, ClosedForm or Newton, got {type(self.solver).__name__}"
+            )
         check.positive("target_step", self.target_step)
         check.positive("weight_step", self.weight_step, infinite=True)
         check.one_of("local_reduction", self.local_reduction, REDUCTIONS)
@@ -245,7 +251,7 @@ def locoprop_m_exact(
     return LocoProp("matching", solver or Newton(), target_step, weight_step, **settings)
 
 
-_BUILDERS = {
+_BUILDERS: dict[str, Callable[..., Method]] = {
     "backprop": backprop, "locoprop-s": locoprop_s, "locoprop-m": locoprop_m,
     "locoprop-s-closed": locoprop_s_closed, "locoprop-m-exact": locoprop_m_exact,
 }  # fmt: skip

@@ -57,6 +57,7 @@ def closed_form(problem: LocalProblem, *, form: str = "auto") -> Any:
            [0.5]])
     """
     check.one_of("form", form, FORMS)
+    check.instance("problem", problem, LocalProblem, "a LocalProblem")
     if problem.transfer.name != "identity":
         raise ValueError(f"transfer must be 'identity' for a closed form, got {problem.transfer.name!r}")
     x, xp = problem.x, array_namespace(problem.x)
@@ -145,6 +146,8 @@ def descend(
     Raises:
         ValueError, TypeError: s ≤ 0, K < 1, unknown decay.
     """
+    check.instance("problem", problem, LocalProblem, "a LocalProblem")
+    check.instance("optimizer", optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
     rates = local_rates(local_lr, num_local_steps, local_decay)
     start = optimizer.init(problem.W0) if state is None else state
     return _last(local_steps(problem, optimizer, start, rates))
@@ -156,7 +159,7 @@ def _last(steps: Iterator[tuple[Any, State]]) -> tuple[Any, State]:
 
 
 def descent_filter(eigenvalues: Any, rates: tuple[float, ...]) -> Any:
-    r"""Return what K gradient steps on S make of the gradient along an eigenvector of X̃ᵀX̃: (1 − Π(1 − s_kλ))/λ.
+    r"""Return the filter of K gradient steps on S along an eigenvector of X̃ᵀX̃: (1 − Π(1 − s_kλ))/λ.
 
     Without regularizer, W̃_K − W̃₀ = −γ Σ_i filter(λ_i) q_i q_iᵀ ∂L/∂W̃: inner steps are a polynomial
     preconditioner. At λ = 0 the filter is Σ s_k; elsewhere it is taken through log1p and expm1, so that small
@@ -179,7 +182,8 @@ def descent_filter(eigenvalues: Any, rates: tuple[float, ...]) -> Any:
         log_size += xp.log1p(xp.maximum(beyond, -1 + float(xp.finfo(eigenvalues.dtype).eps)))
         sign = xp.where(step > 1, -sign, sign)
     one_less_product = xp.where(sign > 0, -xp.expm1(log_size), 1 + xp.exp(log_size))
-    return xp.where(eigenvalues > 0, one_less_product / xp.where(eigenvalues > 0, eigenvalues, 1.0), sum(rates))
+    positive = eigenvalues > 0
+    return xp.where(positive, one_less_product / xp.where(positive, eigenvalues, 1.0), sum(rates))
 
 
 def exact_filter(eigenvalues: Any, weight_step: float) -> Any:
@@ -221,16 +225,15 @@ def newton(
     Raises:
         ValueError: softmax (its Hessian couples the units), η = inf, or an option out of range.
     """
+    check.instance("problem", problem, LocalProblem, "a LocalProblem")
     if not problem.transfer.elementwise:
         raise ValueError(f"transfer must be elementwise for newton, got {problem.transfer.name!r}")
     if problem.weight_step == inf:
         raise ValueError("weight_step must be finite for newton, got inf")
-    check.integer("max_newton_steps", max_newton_steps)
-    check.integer("memory_limit", memory_limit)
+    Newton(tolerance, max_newton_steps, memory_limit)  # checks the three
     xp = array_namespace(problem.x)
     if tolerance is None:
         tolerance = 100 * float(xp.finfo(problem.x.dtype).eps)
-    check.positive("tolerance", tolerance)
     B, d = problem.x.shape
     units = problem.W0.shape[1]
     number_size = 4 if dtype_name(problem.x) == "float32" else 8
@@ -257,7 +260,8 @@ def _newton_block(problem: LocalProblem, units: slice, tolerance: float, max_ste
         a_hat = x @ W
         r = f.f(a_hat) - y
         gradient = x.T @ r + (W - W0) / eta
-        size = xp.abs(x).T @ (xp.abs(r + y) + xp.abs(y)) + xp.abs(W - W0) / eta
+        # W and W₀ are rounded one by one, so that their difference is no finer than they are
+        size = xp.abs(x).T @ (xp.abs(r + y) + xp.abs(y)) + (xp.abs(W) + xp.abs(W0)) / eta
         length = xp.linalg.vector_norm(size, axis=0)
         # a unit whose terms all vanish is solved: 0/1, not 0/0
         relative = xp.linalg.vector_norm(gradient, axis=0) / xp.where(length > 0, length, 1.0)
@@ -337,6 +341,7 @@ class Descend:
     local_state: str = "keep"
 
     def __post_init__(self) -> None:
+        check.instance("optimizer", self.optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
         local_rates(self.local_lr, self.num_local_steps, self.local_decay)
         check.one_of("local_state", self.local_state, ("keep", "reset"))
 
@@ -376,6 +381,12 @@ class Newton:
     tolerance: float | None = None
     max_newton_steps: int = 50
     memory_limit: int = 2**28
+
+    def __post_init__(self) -> None:
+        if self.tolerance is not None:
+            check.positive("tolerance", self.tolerance)
+        check.integer("max_newton_steps", self.max_newton_steps)
+        check.integer("memory_limit", self.memory_limit)
 
     def init(self, W0: Any) -> State:
         """Return the empty state."""

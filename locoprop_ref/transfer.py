@@ -21,7 +21,7 @@ array([  0.        , 699.30685282])
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -92,9 +92,9 @@ class Transfer:
     def F_star(self, y: Any) -> Any:
         """Return the convex conjugate F*(y), ∞ outside the closed range of f."""
         xp = array_namespace(y)
-        inside = ~self.out_of_range(y, tolerance=0.0) if self.elementwise else ~self.out_of_range(y)
+        inside = ~self.out_of_range(y, tolerance=0.0 if self.elementwise else None)
         # a value inside stands in where y is outside, so that the formula is not asked for nonsense
-        stand_in = y if not self.elementwise else xp.where(inside, y, 0.5 * xp.ones_like(y))
+        stand_in = xp.where(inside, y, 0.5) if self.elementwise else y
         return xp.where(inside, self._F_star(stand_in, xp), xp.inf)
 
     def out_of_range(self, y: Any, tolerance: float | None = None) -> Any:
@@ -140,8 +140,10 @@ def _onto_simplex(y: Any, xp: Any) -> Any:
 
 
 def _log_cosh(a: Any, xp: Any) -> Any:
-    # log cosh a = |a| + log(1 + e^(−2|a|)) − log 2
-    return xp.abs(a) + xp.log1p(xp.exp(-2 * xp.abs(a))) - math.log(2)
+    # log cosh a = |a| + log(1 + e^(−2|a|)) − log 2; near 0, where that cancels, ½ log(1 + sinh²a)
+    size = xp.abs(a)
+    near = xp.log1p(xp.sinh(xp.minimum(size, 1.0)) ** 2) / 2
+    return xp.where(size < 1, near, size + xp.log1p(xp.exp(-2 * size)) - math.log(2))
 
 
 def _sech2(a: Any, xp: Any) -> Any:
@@ -176,7 +178,7 @@ def _softplus_integral(a: Any, xp: Any) -> Any:
     for coefficient in reversed(_BERNOULLI):
         tail = coefficient + u2 * tail
     F = u + u2 / 4 + u2 * u * tail
-    return xp.where(a > 0, a * a / 2 + (math.pi**2 / 6 - F), F)
+    return xp.where(a > 0, xp.maximum(a, 0.0) ** 2 / 2 + (math.pi**2 / 6 - F), F)
 
 
 # Bₙ/(n+1)! for n = 2, 4, ..., 16: the next term is below 1e-19 at u = log 2
@@ -193,7 +195,7 @@ _BERNOULLI = tuple(
 def _softplus_conjugate(y: Any, xp: Any) -> Any:
     # F*(y) = y f⁻¹(y) − F(f⁻¹(y)); 0 at y = 0, where f⁻¹ is −∞
     a = _softplus_inverse(xp.where(y > 0, y, 1.0), xp)
-    return xp.where(y > 0, y * a - _softplus_integral(a, xp), 0.0)
+    return xp.where(y > 0, y * a - _softplus_integral(a, xp), 0.0 * y)
 
 
 def _softplus_inverse(y: Any, xp: Any) -> Any:
@@ -202,14 +204,21 @@ def _softplus_inverse(y: Any, xp: Any) -> Any:
 
 
 def _arctan_integral(a: Any, xp: Any) -> Any:
-    # a·arctan a − ½ log(1 + a²), with hypot so that a² does not overflow
+    # a·arctan a − ½ log(1 + a²), with hypot where a² could overflow
     finite = xp.where(xp.isinf(a), 0.0, a)
-    return xp.where(xp.isinf(a), xp.inf, finite * xp.atan(finite) - xp.log(xp.hypot(finite, 1.0)))
+    near = xp.log1p(xp.clip(finite, -1.0, 1.0) ** 2) / 2
+    half_log = xp.where(xp.abs(finite) < 1, near, xp.log(xp.hypot(finite, 1.0)))
+    return xp.where(xp.isinf(a), xp.inf, finite * xp.atan(finite) - half_log)
 
 
 def _xlogx(y: Any, xp: Any) -> Any:
-    # y log y, 0 at 0 (entries negative by rounding count as 0)
-    return xp.where(y > 0, y * xp.log(xp.where(y > 0, y, 1.0)), 0.0)
+    # y log y, 0 at 0 (entries negative by rounding count as 0; nan stays nan)
+    return xp.where(y > 0, y * xp.log(xp.where(y > 0, y, 1.0)), 0.0 * y)
+
+
+def _exp_less_line(a: Any, xp: Any) -> Any:
+    # eᵃ − 1 − a
+    return xp.expm1(a) - a
 
 
 def _softmax(a: Any, xp: Any) -> Any:
@@ -229,15 +238,16 @@ def _leaky_relu(slope: float = 0.01, derivative_at_zero: str = "slope") -> Trans
     s = check.not_negative("slope", slope)
     check.one_of("derivative_at_zero", derivative_at_zero, ("slope", "one"))
     positive = (lambda a: a > 0) if derivative_at_zero == "slope" else (lambda a: a >= 0)
-    if s == 0:
-        low, inverse, conjugate = 0.0, None, lambda y, xp: y * y / 2
+    if s == 0:  # relu, but for the derivative at 0
+        relu = _BY_NAME["relu"]
+        f, F, low, inverse, conjugate = relu._f, relu._F, 0.0, None, relu._F_star
     else:
+        f, F = lambda a, xp: xp.where(a > 0, a, s * a), lambda a, xp: xp.where(a > 0, a, s * a) * a / 2
         low, inverse = -math.inf, lambda y, xp: xp.where(y > 0, y, y / s)
         conjugate = lambda y, xp: xp.where(y > 0, y * y / 2, y * y / (2 * s))  # noqa: E731
     return Transfer(
         "leaky_relu", low, math.inf,
-        lambda a, xp: xp.where(a > 0, a, s * a),
-        lambda a, xp: xp.where(a > 0, a * a / 2, s * a * a / 2),
+        f, F,
         lambda a, xp: xp.where(positive(a), xp.ones_like(a), s),
         inverse, conjugate,
         MappingProxyType({"slope": s, "derivative_at_zero": derivative_at_zero}),
@@ -246,19 +256,18 @@ def _leaky_relu(slope: float = 0.01, derivative_at_zero: str = "slope") -> Trans
 
 def _elu(alpha: float = 1.0) -> Transfer:
     α = check.not_negative("alpha", alpha)
-    if α == 0:
-        inverse, conjugate = None, lambda y, xp: y * y / 2
-    else:
-        inverse = lambda y, xp: xp.where(y > 0, y, xp.log1p(xp.minimum(y, 0.0) / α))  # noqa: E731
-        # for −α ≤ y ≤ 0: (y + α) log(1 + y/α) − y
-        conjugate = lambda y, xp: xp.where(y > 0, y * y / 2, α * _xlogx(1 + y / α, xp) - y)  # noqa: E731
+    if α == 0:  # relu
+        return replace(_BY_NAME["relu"], name="elu", parameters=MappingProxyType({"alpha": 0.0}))
     return Transfer(
         "elu", -α, math.inf,
-        lambda a, xp: xp.where(a > 0, a, α * xp.expm1(xp.minimum(a, 0.0))),
-        lambda a, xp: xp.where(a > 0, a * a / 2, α * (xp.expm1(xp.minimum(a, 0.0)) - xp.minimum(a, 0.0))),
-        lambda a, xp: xp.where(a > 0, xp.ones_like(a), α * xp.exp(xp.minimum(a, 0.0))),
-        inverse, conjugate,
-        MappingProxyType({"alpha": α}),
+        _f=lambda a, xp: xp.where(a > 0, a, α * xp.expm1(xp.minimum(a, 0.0))),
+        # a²/2 above, α(eᵃ − 1 − a) below
+        _F=lambda a, xp: xp.maximum(a, 0.0) ** 2 / 2 + α * _exp_less_line(xp.minimum(a, 0.0), xp),
+        _derivative=lambda a, xp: xp.where(a > 0, 1.0, α * xp.exp(xp.minimum(a, 0.0))),
+        _inverse=lambda y, xp: xp.where(y > 0, y, xp.log1p(xp.minimum(y, 0.0) / α)),
+        # y²/2 above, (y + α) log(1 + y/α) − y below
+        _F_star=lambda y, xp: xp.where(y > 0, y * y / 2, α * _xlogx(1 + y / α, xp) - y),
+        parameters=MappingProxyType({"alpha": α}),
     )  # fmt: skip
 
 
@@ -302,7 +311,8 @@ _PLAIN = (
         _F          = _arctan_integral,
         _derivative = lambda a, xp: (1 / xp.hypot(a, 1.0)) ** 2,
         _inverse    = lambda y, xp: xp.tan(y),
-        _F_star     = lambda y, xp: -xp.log(xp.cos(y))),
+        # float32 rounds π/2 up, where the cosine is below 0
+        _F_star     = lambda y, xp: -xp.log(xp.maximum(xp.cos(y), float(xp.finfo(y.dtype).smallest_normal)))),
     Transfer("softmax", 0.0, 1.0,
         _f          = _softmax,
         _F          = _log_sum_exp,
@@ -312,7 +322,7 @@ _PLAIN = (
 )
 # fmt: on
 _BY_NAME = {row.name: row for row in _PLAIN}
-_FAMILIES = {"leaky_relu": _leaky_relu, "elu": _elu}
+_FAMILIES: dict[str, Callable[..., Transfer]] = {"leaky_relu": _leaky_relu, "elu": _elu}
 TRANSFERS = ("identity", "relu", "leaky_relu", "tanh", "sigmoid", "softplus", "elu", "arctan", "softmax")
 
 

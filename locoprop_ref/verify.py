@@ -19,9 +19,7 @@ from locoprop_ref.backend import namespace, to_backend, to_numpy
 from locoprop_ref.complex_step import STEP, complex_step_gradients, complex_transfer
 from locoprop_ref.local import LocalProblem, matching_loss
 from locoprop_ref.method import locoprop_m, locoprop_s
-from locoprop_ref.network import (
-    Network, Trace, backward, forward, gradients, initialize, layer_input, network_loss, stacked,
-)  # fmt: skip
+from locoprop_ref.network import Network, Trace, backward, forward, gradients, initialize, layer_input
 from locoprop_ref.optimizer import SGD
 from locoprop_ref.solve import closed_form, descend, descent_filter, local_rates, newton
 from locoprop_ref.transfer import TRANSFERS, Transfer, transfer
@@ -324,7 +322,10 @@ def newton_is_exact(seed: int = 0, xp: Any = np) -> Identity:
         terms = np.abs(x).T @ (np.abs(prediction) + np.abs(y)) + np.abs(V) / eta
         stationary.append(_far(x.T @ (prediction - y) + V / eta, 0, np.max(terms)))
         largest = float(np.linalg.norm(x, 2) ** 2)  # sup f′ ≤ 1 for all of them
-        steps = {"local_lr": 1 / (largest + 1 / eta), "num_local_steps": int(30 * (1 + eta * largest))}
+        steps: dict[str, Any] = {
+            "local_lr": 1 / (largest + 1 / eta),
+            "num_local_steps": int(30 * (1 + eta * largest)),
+        }
         reached, _ = descend(problem, SGD(), **steps, local_decay="constant")
         limit.append(_far(reached, to_numpy(W), 1 + np.max(np.abs(to_numpy(W)))))
     reason = "condition 1 + ηλ_max, Newton's own tolerance 100 eps"
@@ -433,14 +434,12 @@ def as_json(results: list[Identity], *, seed: int, backend: str) -> dict[str, An
     def finite(value: float) -> float | None:
         return value if abs(value) < inf else None
 
+    def row(part: Measurement) -> dict[str, Any]:
+        measured = {"error": finite(part.error), "bound": part.bound, "holds": part.holds}
+        return {"claim": part.claim, **measured, "reason": part.reason}
+
     rows = [
-        {
-            "id": result.id, "claim": result.claim, "holds": result.holds,
-            "parts": [
-                {"claim": p.claim, "error": finite(p.error), "bound": p.bound, "reason": p.reason, "holds": p.holds}
-                for p in result.parts
-            ],
-        }
-        for result in results
-    ]  # fmt: skip
+        {"id": r.id, "claim": r.claim, "holds": r.holds, "parts": [row(part) for part in r.parts]}
+        for r in results
+    ]
     return {"schema": 1, "seed": seed, "backend": backend, "dtype": "float64", "identities": rows}

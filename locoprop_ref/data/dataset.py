@@ -1,0 +1,155 @@
+"""What every source of data ends in: a checked `Dataset`, and pixels turned into numbers."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref import check
+
+#: dtypes of x: pixels (0..255), or a user's own numbers.
+X_DTYPES = ("uint8", "float32", "float64")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training set and a test set: examples in rows, checked, with the hash of their bytes.
+
+    Attributes:
+        name: "curves", "mnist", "fashion_mnist", or the file name of a user's own NPZ.
+        x_train, x_test: (N, d), uint8 pixels (see `scaled`) or a user's own float32 or float64; finite, not
+            empty.
+        labels_train, labels_test: (N,) int64 of at least 0, or None where the data has no labels.
+        image_shape: (height, width) with height·width = d, or None where rows are not images.
+        sha256: hex digest over the arrays x_train, x_test, labels_train, labels_test in this order, those
+            that are not None: for each an ASCII line "name dtype shape", as "x_train uint8 (60000, 784)", and
+            a newline, then its elements row by row in little-endian bytes.
+        source: where it came from: "drawn from seed", "folder", "cache" or "download". Never a path.
+        notes: sentences on what could not be checked.
+    """
+
+    name: str
+    x_train: np.ndarray
+    x_test: np.ndarray
+    labels_train: np.ndarray | None
+    labels_test: np.ndarray | None
+    image_shape: tuple[int, int] | None
+    sha256: str
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+def checked_dataset(
+    name: str,
+    arrays: dict[str, np.ndarray],
+    *,
+    source: str,
+    notes: tuple[str, ...] = (),
+    where: str = "",
+) -> Dataset:
+    """Check x_train, x_test and, where present, labels_train, labels_test; flatten images; hash.
+
+    Args:
+        arrays: x as (N, d), or (N, height, width) for images; labels as (N,) integers.
+        where: words such as "in my.npz", for the errors.
+
+    Raises:
+        ValueError: one sentence that names the array.
+
+    >>> data = checked_dataset("two", {"x_train": np.eye(2), "x_test": np.ones((1, 2))}, source="folder")
+    >>> data.x_train.shape, data.labels_train, data.image_shape
+    ((2, 2), None, None)
+    """
+    where = f" {where}" if where else ""
+    for key in ("x_train", "x_test"):
+        _check_x(f"{key}{where}", arrays[key])
+    train, test = arrays["x_train"], arrays["x_test"]
+    if train.shape[1:] != test.shape[1:]:
+        raise ValueError(
+            f"x_test{where} must have rows of shape {train.shape[1:]} as x_train, got {test.shape[1:]}"
+        )
+    if train.dtype.name != test.dtype.name:
+        raise ValueError(
+            f"x_test{where} must have the dtype of x_train, {train.dtype.name}, got {test.dtype.name}"
+        )
+    final: dict[str, Any] = {"x_train": _rows(train), "x_test": _rows(test)}
+    for part in ("train", "test"):
+        labels = arrays.get(f"labels_{part}")
+        final[f"labels_{part}"] = None
+        if labels is not None:
+            _check_labels(f"labels_{part}{where}", labels, len(arrays[f"x_{part}"]))
+            final[f"labels_{part}"] = labels.astype(np.int64)
+    image_shape = (int(train.shape[1]), int(train.shape[2])) if train.ndim == 3 else None
+    digest = _digest(final)
+    return Dataset(name=name, **final, image_shape=image_shape, sha256=digest, source=source, notes=notes)
+
+
+def scaled(x: np.ndarray, dtype: Any = "float64") -> np.ndarray:
+    """Pixels as numbers in [0, 1]: x/255 for uint8; a user's own floats are only cast. Always a new array.
+
+    Args:
+        x: uint8, float32 or float64, not empty, finite.
+        dtype: "float32" or "float64" (also as NumPy dtype).
+
+    Raises:
+        ValueError: x is empty, not finite, or does not fit the dtype; an unknown dtype.
+        TypeError: x is no NumPy array of these dtypes.
+
+    >>> scaled(np.array([[0, 51, 255]], dtype=np.uint8), "float64")
+    array([[0. , 0.2, 1. ]])
+    """
+    try:
+        wanted: object = np.dtype(dtype).name
+    except TypeError:
+        wanted = dtype
+    target = np.dtype(check.one_of("dtype", wanted, check.FLOATS))
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"x must be a NumPy array, got {type(x).__name__}")
+    if x.dtype.name not in X_DTYPES:
+        raise TypeError(f"x must have dtype {', '.join(X_DTYPES)}, got {x.dtype}")
+    if x.size == 0:
+        raise ValueError(f"x must not be empty, got shape {x.shape}")
+    if x.dtype == np.uint8:
+        return x.astype(target) / target.type(255)
+    check.finite("x", x, xp=np)
+    with np.errstate(over="ignore"):
+        cast = x.astype(target)
+    if not np.isfinite(cast).all():
+        raise ValueError(f"x must fit {target.name}, got the magnitude {np.abs(x).max():.6g}")
+    return cast
+
+
+def _check_x(name: str, x: np.ndarray) -> None:
+    if x.dtype.name not in X_DTYPES:
+        raise ValueError(f"{name} must have dtype {', '.join(X_DTYPES)}, got {x.dtype}")
+    if x.ndim not in (2, 3):
+        raise ValueError(f"{name} must have shape (N, d) or (N, height, width), got {x.shape}")
+    if x.size == 0:
+        raise ValueError(f"{name} must not be empty, got shape {x.shape}")
+    if x.dtype != np.uint8:
+        check.finite(name, x, xp=np)
+
+
+def _check_labels(name: str, labels: np.ndarray, count: int) -> None:
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"{name} must have an integer dtype, got {labels.dtype}")
+    if labels.shape != (count,):
+        raise ValueError(f"{name} must have shape ({count},), one for each example, got {labels.shape}")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} must be class numbers from 0 to 2**63 - 1, got values from {low} to {high}")
+
+
+def _rows(x: np.ndarray) -> np.ndarray:
+    """(N, ...) -> (N, d) in C order and native byte order."""
+    return np.ascontiguousarray(x.reshape(len(x), -1), dtype=x.dtype.newbyteorder("="))
+
+
+def _digest(arrays: dict[str, np.ndarray | None]) -> str:
+    digest = hashlib.sha256()
+    for name, array in arrays.items():
+        if array is not None:
+            digest.update(f"{name} {array.dtype.name} {array.shape}\n".encode("ascii"))
+            digest.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).data)
+    return digest.hexdigest()

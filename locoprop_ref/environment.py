@@ -1,0 +1,112 @@
+r"""What a number depends on besides the code: versions, array library, device, BLAS and its threads.
+
+No host name, no paths: what stands here is written into every run file.
+"""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import re
+from typing import Any
+
+from locoprop_ref.backend import BACKENDS, describe_device
+
+LIBRARIES = ("numpy", "scipy", "array-api-compat", "matplotlib")
+BLAS_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+def version(package: str) -> str | None:
+    """Return the installed version of a package, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def blas_libraries() -> list[dict[str, Any]]:
+    """Return library, version, kernel and threads of every BLAS that this process has loaded."""
+    from threadpoolctl import threadpool_info
+
+    return [
+        {
+            "library": pool["internal_api"],
+            "version": pool.get("version"),
+            "kernel": pool.get("architecture"),
+            "threads": pool["num_threads"],
+        }
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas"
+    ]
+
+
+def environment(backend: str, xp: Any) -> dict[str, Any]:
+    """Return the environment of a run, for its run file."""
+    return {
+        "locoprop-ref": version("locoprop-ref"),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "versions": {name: version(name) for name in LIBRARIES},
+        "backend": {
+            "name": backend,
+            "version": getattr(xp, "__version__", None),
+            "device": describe_device(xp),
+        },
+        "blas": blas_libraries(),
+        "variables": {name: os.environ[name] for name in BLAS_VARIABLES if name in os.environ},
+    }
+
+
+def forced_kernel() -> str | None:
+    """Return a sentence where OPENBLAS_CORETYPE holds OpenBLAS to an older kernel than this processor has."""
+    forced = os.environ.get("OPENBLAS_CORETYPE", "")
+    flags = _processor_flags()
+    newer = {"avx512f": 3, "avx2": 2}
+    best = max((rank for flag, rank in newer.items() if flag in flags), default=0)
+    rank = _KERNEL_RANK.get(forced.lower())
+    if rank is None or rank >= best:
+        return None
+    return (
+        f"OPENBLAS_CORETYPE={forced} holds OpenBLAS to an older kernel than this processor has; unset it for "
+        "full speed (matrix products can take twice as long)"
+    )
+
+
+_KERNEL_RANK = {
+    "prescott": 0, "core2": 0, "penryn": 0, "nehalem": 0, "sandybridge": 1, "bulldozer": 1, "haswell": 2,
+    "zen": 2, "excavator": 2, "skylakex": 3, "cooperlake": 3, "sapphirerapids": 3,
+}  # fmt: skip
+
+
+def _processor_flags() -> set[str]:
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        found = re.search(r"^flags\s*:\s*(.*)$", file.read(), re.MULTILINE)
+        return set(found.group(1).split()) if found else set()
+    return set()
+
+
+def report() -> str:
+    """Return what `locoprop-ref info` prints: versions, array libraries and devices, BLAS, warnings."""
+    import numpy as np
+
+    from locoprop_ref.backend import namespace
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    lines = [f"locoprop-ref {version('locoprop-ref')}, Python {platform.python_version()}"]
+    lines += [f"  {name} {version(name) or 'not installed'}" for name in LIBRARIES]
+    lines.append(f"machine: {platform.system()} {platform.machine()}, {os.cpu_count()} cores")
+    lines.append("array libraries:")
+    for name in BACKENDS:
+        try:
+            xp = namespace(name)
+            lines.append(f"  {name:17} {getattr(xp, '__version__', '')} on {describe_device(xp)}")
+        except ValueError as error:
+            lines.append(f"  {name:17} not here: {error}")
+    lines.append("BLAS:")
+    lines += [
+        f"  {b['library']} {b['version']}, kernel {b['kernel']}, {b['threads']} threads"
+        for b in blas_libraries()
+    ]
+    warning = forced_kernel()
+    return "\n".join([*lines, f"warning: {warning}"] if warning else lines)

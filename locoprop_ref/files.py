@@ -1,0 +1,54 @@
+"""Files written whole or not at all."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
+    """Create or replace a file as a whole: readers see the old one or the new one, never a part.
+
+    The bytes go to a hidden file beside it, are flushed to the disk, and take its name in one step. What
+    an earlier process left behind when it was killed in the middle is removed.
+
+    Args:
+        path: the file; its folder is made if need be.
+        write: is called with the open binary file.
+
+    Raises:
+        OSError: the folder or the file cannot be written; the old file, if there was one, is intact.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.part"
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _remove_leftovers(path)
+
+
+def _remove_leftovers(path: Path) -> None:
+    for leftover in path.parent.glob(f".{path.name}.*.part"):
+        process = leftover.name.removesuffix(".part").rpartition(".")[2]
+        if process.isdigit() and not _alive(int(process)):
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

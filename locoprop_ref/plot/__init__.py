@@ -1,0 +1,39 @@
+"""Figures: pure functions of numbers that return a matplotlib Figure, one concept a file.
+
+    loss_curves       matching losses against the prediction
+    loss_surfaces     matching losses over (prediction, target)
+    training          runs against epochs and seconds
+    images            data and reconstructions
+
+`save` writes one, `alt_text` retells one in words. Matplotlib is imported when the first figure is drawn.
+"""
+
+import os
+from pathlib import Path
+
+from locoprop_ref.plot.images import image_grid, reconstructions
+from locoprop_ref.plot.loss_curves import matching_loss_at, matching_loss_curves, target_objective
+from locoprop_ref.plot.loss_surfaces import matching_loss_contours, matching_loss_surface
+from locoprop_ref.plot.save import rendered, save
+from locoprop_ref.plot.style import alt_text
+from locoprop_ref.plot.training import training_curves
+
+__all__ = [
+    "figures", "alt_text", "rendered", "save",
+    "matching_loss_curves", "matching_loss_at", "matching_loss_contours", "matching_loss_surface",
+    "target_objective", "training_curves", "image_grid", "reconstructions",
+]  # fmt: skip
+
+
+def figures(out_dir: str | os.PathLike[str]) -> list[Path]:
+    """Draw the matching losses of tanh and ReLU into a folder, SVG and PNG, and return the paths."""
+    drawn = {}
+    for name in ("tanh", "relu"):
+        drawn[f"matching-loss-{name}"] = matching_loss_curves(name)
+        drawn[f"matching-loss-{name}-contours"] = matching_loss_contours(name)
+        drawn[f"matching-loss-{name}-surface"] = matching_loss_surface(name)
+    return [
+        save(figure, Path(out_dir) / f"{stem}.{end}")
+        for stem, figure in drawn.items()
+        for end in ("svg", "png")
+    ]

@@ -1,0 +1,184 @@
+"""Matching losses against the prediction: several targets, one target with its slope, and no floor."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from locoprop_ref.plot.losses import (
+    AFTER,
+    MATCHING,
+    POINT,
+    PREDICTION,
+    SQUARED,
+    drawable,
+    finite,
+    losses,
+    span,
+)
+from locoprop_ref.plot.style import COLOURS, GREY, describe, label, line_style, panels, spell, styled
+from locoprop_ref.transfer import Transfer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@styled
+def matching_loss_curves(
+    name: str,
+    targets: Sequence[float] = (-2.0, 0.0, 2.0),
+    *,
+    predictions: tuple[float, float] = (-4.0, 4.0),
+    **parameters: Any,
+) -> "Figure":
+    r"""Draw the losses against the prediction for several targets: matching, squared, squared after f.
+
+    Args:
+        name: of an elementwise transfer function.
+        targets: a*, pre-activations.
+        predictions: the least and the largest â.
+        **parameters: of the transfer function.
+
+    Raises:
+        ValueError, TypeError: softmax, no target, limits that do not rise.
+    """
+    f = drawable(name, **parameters)
+    if not len(targets):
+        raise ValueError("targets must hold at least one number, got none")
+    a_hat = span("predictions", predictions, 401)
+    figure, axes = panels(3, width=13, title=f"{name}: {POINT[name]}", sharex=True)
+    for i, a in enumerate(finite("targets", a) for a in targets):
+        for panel, values in zip(axes, losses(f, a_hat, a).values(), strict=True):
+            panel.plot(a_hat, values, **line_style(i), label=f"a* = {spell(a)}")
+            panel.plot([a], [0.0], marker="o", color=COLOURS[i % len(COLOURS)], clip_on=False)
+    for panel, title in zip(axes, (MATCHING, SQUARED, AFTER), strict=True):
+        label(panel, title=title, x=PREDICTION, y="loss", legend=None)
+    axes[0].legend(loc="upper center")
+    named = ", ".join(spell(a) for a in targets)
+    return describe(
+        figure,
+        f"Three panels of loss against prediction from {spell(a_hat[0])} to {spell(a_hat[-1])}, a line for "
+        f"each target {named}, zero at it. Left, the matching loss of {name}: {POINT[name]}. Middle, the "
+        "squared loss of pre-activations: parabolas. Right, the squared loss after the transfer function: "
+        "flat wherever the function is, and not convex unless the function is a line.",
+    )
+
+
+@styled
+def matching_loss_at(
+    name: str,
+    target: float = 1.0,
+    prediction: float = -1.5,
+    *,
+    limits: tuple[float, float] = (-4.0, 4.0),
+    **parameters: Any,
+) -> "Figure":
+    r"""Draw one matching loss twice: as the area between f and f(a*), and as a curve with its local slope.
+
+    D_F(â, a*) = ∫ f(z) − f(a*) dz from a* to â, and its slope in â is f(â) − f(a*).
+
+    Args:
+        name: of an elementwise transfer function.
+        target: a*.
+        prediction: â, where the area ends and the slope is drawn.
+        limits: the least and the largest pre-activation shown.
+        **parameters: of the transfer function.
+
+    Raises:
+        ValueError, TypeError: softmax, numbers that are not finite, limits that do not rise.
+    """
+    f = drawable(name, **parameters)
+    a, at, z = finite("target", target), finite("prediction", prediction), span("limits", limits, 401)
+    y_target = float(f.f(np.array(a)))
+    slope = float(f.f(np.array(at))) - y_target
+    here = {key: float(value) for key, value in losses(f, at, a).items()}
+    figure, (area, curve) = panels(
+        2, height=4.7, below=1.2, title=f"{name}: the matching loss is an area, and its slope f(â) − f(a*)"
+    )
+    _draw_area(area, f, a, at, z, here[MATCHING])
+    values = losses(f, z, a)
+    for i, (key, value) in enumerate(values.items()):
+        curve.plot(z, value, **line_style(i), label=key.removeprefix("squared after f: "))
+    tangent = here[MATCHING] + slope * (z - at)
+    curve.plot(z, tangent, color=GREY, linewidth=1.5, label=f"slope f(â) − f(a*) = {spell(slope)}")
+    curve.plot([at], [here[MATCHING]], "ko", markersize=7)
+    top = 1.1 * max(float(np.max(values[MATCHING])), here[MATCHING], 1.0)
+    curve.set_ylim(-0.08 * top, top)
+    label(
+        curve,
+        title=f"losses for a* = {spell(a)}, slope at â = {spell(at)}",
+        x=PREDICTION,
+        y="loss",
+        legend=None,
+    )
+    figure.legend(*curve.get_legend_handles_labels(), loc="lower center", ncols=4, columnspacing=1.2)
+    return describe(
+        figure,
+        f"Left, {name} with the area between its curve and the level f(a*) = {spell(y_target)}, shaded from "
+        f"target {spell(a)} to prediction {spell(at)}: the matching loss, {spell(here[MATCHING])}. Right, "
+        f"that loss against the prediction beside the squared loss ({spell(here[SQUARED])} here) and the "
+        f"squared loss after f ({spell(here[AFTER])}), with the tangent of slope f(â) − f(a*) = "
+        f"{spell(slope)}.",
+    )
+
+
+def _draw_area(panel: Any, f: Transfer, a: float, at: float, z: np.ndarray, area: float) -> None:
+    """Draw f, the level f(a*), and the area between them from a* to â."""
+    between = np.linspace(a, at, 201)
+    level = float(f.f(np.array(a)))
+    panel.plot(z, f.f(z), **line_style(0), label=f"f = {f.name}")
+    look = {"color": COLOURS[1], "alpha": 0.35, "hatch": "//"}
+    panel.fill_between(between, f.f(between), level, **look, label=f"area D_F = {spell(area)}")
+    panel.axhline(level, color=GREY, linestyle=":", label=f"f(a*) = {spell(level)}")
+    for x, letter in ((a, "a*"), (at, "â")):
+        panel.plot([x], f.f(np.array([x])), "ko", markersize=7)
+        panel.annotate(letter, (x, float(f.f(np.array(x)))), xytext=(-16, 8), textcoords="offset points")
+    label(
+        panel,
+        title="the transfer function, and the area",
+        x="pre-activation z",
+        y="f(z)",
+        legend="upper left",
+    )
+
+
+@styled
+def target_objective(
+    name: str, y_target: float = 0.5, *, limits: tuple[float, float] = (-8.0, 8.0), **parameters: Any
+) -> "Figure":
+    r"""Draw what LocoProp-M minimizes in â for a target y* of the post-activation: F(â) − y*·â.
+
+    Inside the range of f it has its minimum where f(â) = y*; at the boundary it approaches a floor it never
+    reaches (ReLU reaches it); outside it falls for ever, and only the proximal term, or few steps, hold the
+    weights.
+
+    Args:
+        name: of an elementwise transfer function.
+        y_target: y*, in or out of the range of f.
+        limits: the least and the largest pre-activation shown.
+        **parameters: of the transfer function.
+
+    Raises:
+        ValueError, TypeError: softmax, numbers that are not finite, limits that do not rise.
+    """
+    f = drawable(name, **parameters)
+    y, z = finite("y_target", y_target), span("limits", limits, 401)
+    floor = -float(f.F_star(np.array(y)))
+    outside = floor == -np.inf
+    verdict = "falls for ever" if outside else f"never goes below −F*(y*) = {spell(floor)}"
+    figure, (left, right) = panels(2, title=f"{name}, y* = {spell(y)}: the local objective {verdict}")
+    left.plot(z, f.f(z), **line_style(0), label=f"f = {name}")
+    left.axhline(y, **line_style(1), label=f"y* = {spell(y)}" + (", out of range" if outside else ""))
+    low, high = left.get_ylim()
+    left.set_ylim(low, high + 0.35 * (high - low))
+    label(left, title="transfer function and target", x="pre-activation â", y="f(â)", legend="upper left")
+    right.plot(z, f.F(z) - y * z, **line_style(0), label="F(â) − y*·â")
+    if not outside:
+        right.axhline(floor, color=GREY, linestyle=":", label=f"floor {spell(floor)}")
+    label(right, title="local objective in â", x="pre-activation â", y="F(â) − y*·â")
+    return describe(
+        figure,
+        f"Left, {name} and the level y* = {spell(y)}, which lies {'outside' if outside else 'within'} its "
+        f"closed range. Right, the objective F(â) − y*·â against the pre-activation from {spell(z[0])} to "
+        f"{spell(z[-1])}: it {verdict}.",
+    )

@@ -1,0 +1,132 @@
+"""Matching losses over (prediction, target), beside the squared loss: contours and surfaces."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from locoprop_ref.plot.losses import (
+    MATCHING,
+    POINT,
+    PREDICTION,
+    SQUARED,
+    TARGET,
+    drawable,
+    finite,
+    losses,
+    span,
+)
+from locoprop_ref.plot.style import COLOURS, describe, label, panels, spell, styled
+from locoprop_ref.transfer import Transfer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LEVELS = (0.01, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+def _grids(f: Transfer, limits: tuple[float, float], points: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    values = span("limits", limits, points)
+    return values, {key: losses(f, values[None, :], values[:, None])[key] for key in (MATCHING, SQUARED)}
+
+
+def _bands() -> dict[str, Any]:
+    """Return levels, and colours light enough for the numbers written on them."""
+    from matplotlib import colormaps
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
+    edges = [0.0, *LEVELS, 1e9]
+    colours = ListedColormap(colormaps["cividis"](np.linspace(1.0, 0.35, len(edges) - 1)))
+    return {"levels": edges, "cmap": colours, "norm": BoundaryNorm(edges, len(edges) - 1)}
+
+
+@styled
+def matching_loss_contours(
+    name: str,
+    target: float | None = None,
+    *,
+    limits: tuple[float, float] = (-4.0, 4.0),
+    points: int = 81,
+    **parameters: Any,
+) -> "Figure":
+    r"""Draw contours of the matching and of the squared loss over (prediction, target), on the same levels.
+
+    Args:
+        name: of an elementwise transfer function.
+        target: a* to mark by a line, or None.
+        limits: the least and the largest pre-activation, of both.
+        points: grid points on each axis.
+        **parameters: of the transfer function.
+
+    Raises:
+        ValueError, TypeError: softmax, numbers that are not finite, limits that do not rise.
+    """
+    f = drawable(name, **parameters)
+    values, grids = _grids(f, limits, points)
+    figure, axes = panels(2, height=4.9, gap=0.35, sharey=True, title=f"{name}: {POINT[name]}")
+    bands = _bands()
+    for panel, (title, grid) in zip(axes, grids.items(), strict=True):
+        # rounding may leave −1e-16 where the loss is exactly zero
+        panel.contourf(values, values, np.maximum(grid, 0), **bands)
+        lines = panel.contour(values, values, grid, levels=LEVELS, colors="black", linewidths=0.9)
+        panel.clabel(lines, fmt="%g", fontsize=11)
+        panel.plot(values, values, color=COLOURS[1], linestyle="--", label="â = a*: no loss")
+        if target is not None:
+            mark = finite("target", target)
+            panel.axhline(mark, color="black", linewidth=2.5, label=f"a* = {spell(mark)}")
+        panel.grid(False)
+        label(panel, title=title, x=PREDICTION, y=TARGET if panel is axes[0] else "", legend=None)
+    axes[0].legend(loc="lower right")
+    text = (
+        f"Contours of two losses over prediction and target from {spell(values[0])} to {spell(values[-1])}, "
+        f"on the same levels. Left, the matching loss of {name}: {POINT[name]}. Right, the squared loss: "
+        "bands along the diagonal, where prediction equals target and both vanish."
+    )
+    return describe(figure, text if target is None else f"{text} A line marks the target {spell(target)}.")
+
+
+@styled
+def matching_loss_surface(
+    name: str,
+    *,
+    limits: tuple[float, float] = (-4.0, 4.0),
+    points: int = 25,
+    azimuth: float = -60.0,
+    **parameters: Any,
+) -> "Figure":
+    r"""Draw the matching and the squared loss as surfaces over (prediction, target), on the same scale.
+
+    Args:
+        name: of an elementwise transfer function.
+        limits: the least and the largest pre-activation, of both.
+        points: grid points on each axis.
+        azimuth: degrees from which the surfaces are seen.
+        **parameters: of the transfer function.
+
+    Raises:
+        ValueError, TypeError: softmax, numbers that are not finite, limits that do not rise.
+    """
+    f = drawable(name, **parameters)
+    azimuth = finite("azimuth", azimuth)
+    values, grids = _grids(f, limits, points)
+    prediction, target = np.meshgrid(values, values)
+    top = float(max(np.max(grid) for grid in grids.values()))
+    figure, axes = panels(
+        2, height=5.2, left=0, right=0.3, below=0, gap=0, title=f"{name}: {POINT[name]}",
+        subplot_kw={"projection": "3d"},
+    )  # fmt: skip
+    for panel, (title, grid) in zip(axes, grids.items(), strict=True):
+        surface: Any = panel
+        look = {"cmap": "cividis", "rcount": points, "ccount": points, "linewidth": 0, "vmin": 0, "vmax": top}
+        surface.plot_surface(prediction, target, grid, **look)
+        surface.view_init(elev=28, azim=azimuth)
+        surface.set_box_aspect(None, zoom=0.95)
+        surface.set(title=title, zlim=(0, top), zlabel="loss")
+        surface.set_xlabel("prediction â", labelpad=8)
+        surface.set_ylabel("target a*", labelpad=8)
+    return describe(
+        figure,
+        f"Two surfaces over prediction and target from {spell(values[0])} to {spell(values[-1])}, on the "
+        f"same scale. Left, the matching loss of {name}: {POINT[name]}; it rises to "
+        f"{spell(np.max(grids[MATCHING]))}. Right, the squared loss: a valley "
+        f"along the diagonal, rising to {spell(np.max(grids[SQUARED]))}.",
+    )

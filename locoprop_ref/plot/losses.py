@@ -1,0 +1,72 @@
+r"""The three losses that `loss_curves` and `loss_surfaces` compare, and checks of their arguments.
+
+Prediction and target are pre-activations, â and a*. Beside the matching loss D_F(â, a*) of LocoProp-M stand
+
+    ½(â − a*)²          the squared loss on pre-activations, which is LocoProp-S
+    ½(f(â) − f(a*))²    the squared loss after the transfer function, which is not convex
+"""
+
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref import check
+from locoprop_ref.local import matching_loss
+from locoprop_ref.transfer import Transfer, transfer
+
+PREDICTION, TARGET = "prediction â (pre-activation)", "target a* (pre-activation)"
+MATCHING, SQUARED, AFTER = (
+    "matching loss D_F(â, a*)",
+    "squared loss ½(â − a*)²",
+    "squared after f: ½(f(â) − f(a*))²",
+)
+
+POINT = {
+    "identity": "the matching loss is the squared loss",
+    "relu": "the matching loss is zero where prediction and target are both negative",
+    "leaky_relu": "the matching loss is flat, not zero, where both are negative",
+    "tanh": "the matching loss grows linearly far from its target, and stays convex",
+    "sigmoid": "the matching loss is the cross-entropy, and convex",
+    "softplus": "the matching loss is a smooth version of ReLU's",
+    "elu": "the matching loss grows linearly where the unit is saturated",
+    "arctan": "the matching loss grows more and more like a line, and stays convex",
+}
+
+
+def drawable(name: str, **parameters: Any) -> Transfer:
+    """Return the transfer function of that name, if it acts on one number at a time.
+
+    Raises:
+        ValueError, TypeError: softmax, an unknown name, wrong parameters.
+    """
+    f = transfer(name, **parameters)
+    if not f.elementwise:
+        raise ValueError(
+            f"name must be of an elementwise transfer to be drawn over one prediction, got {name!r}"
+        )
+    return f
+
+
+def span(name: str, limits: tuple[float, float], points: int) -> np.ndarray:
+    """Return points from the lower to the upper limit; an error names the argument."""
+    low, high = (check.number(name, value) for value in limits)
+    if not -np.inf < low < high < np.inf:
+        raise ValueError(f"{name} must be two finite numbers that rise, got {limits!r}")
+    return np.linspace(low, high, check.integer("points", points, minimum=2))
+
+
+def finite(name: str, value: float) -> float:
+    """Return a number that is finite; an error names the argument."""
+    if not np.isfinite(check.number(name, value)):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return float(value)
+
+
+def losses(f: Transfer, a_hat: Any, a: Any) -> dict[str, np.ndarray]:
+    """Return the three losses of predictions `a_hat` for targets `a` (they broadcast), by their names."""
+    a_hat, a = np.broadcast_arrays(np.asarray(a_hat, dtype=float), np.asarray(a, dtype=float))
+    return {
+        MATCHING: matching_loss(f, a_hat, a),
+        SQUARED: (a_hat - a) ** 2 / 2,
+        AFTER: (f.f(a_hat) - f.f(a)) ** 2 / 2,
+    }

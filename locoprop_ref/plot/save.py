@@ -1,0 +1,50 @@
+"""Figures as bytes and as files: SVG and PNG, the same bytes on every run, written whole or not at all."""
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from locoprop_ref import check
+from locoprop_ref.files import write_atomically
+from locoprop_ref.plot.style import alt_text, settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = ("svg", "png")
+
+
+def rendered(figure: "Figure", file_format: str = "png", *, dpi: float = 150) -> bytes:
+    """Return a figure as SVG or PNG, its alternative text in the description; no date, so no two differ.
+
+    Args:
+        figure: from any function of `locoprop_ref.plot`.
+        file_format: "svg" or "png".
+        dpi: dots an inch of the PNG; 150 for paper and screen.
+    """
+    import matplotlib
+
+    check.one_of("file_format", file_format, FORMATS)
+    check.positive("dpi", dpi)
+    metadata: dict[str, Any] = {"Description": alt_text(figure)}
+    metadata |= {"Date": None, "Creator": None} if file_format == "svg" else {"Software": None}
+    stream = io.BytesIO()
+    with matplotlib.rc_context(settings()):
+        figure.savefig(stream, format=file_format, dpi=dpi, metadata=metadata)
+    return stream.getvalue()
+
+
+def save(figure: "Figure", path: str | os.PathLike[str], *, dpi: float = 150) -> Path:
+    """Write a figure to `path`, an .svg or .png by its name; folders are made, a file is replaced whole.
+
+    Raises:
+        ValueError: the name ends otherwise.
+        OSError: the folder cannot be written to.
+    """
+    path = Path(path)
+    if path.suffix[1:] not in FORMATS:
+        raise ValueError(f"path must end in .svg or .png, got {path.name!r}")
+    data = rendered(figure, path.suffix[1:], dpi=dpi)
+    write_atomically(path, lambda file: file.write(data))
+    return path

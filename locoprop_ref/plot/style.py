@@ -1,0 +1,144 @@
+"""How every figure looks: colours, line styles and markers, panels, and words that retell a picture.
+
+Colours are those of Okabe and Ito (2008), told apart by colour-blind readers; line styles and markers change
+with them, so that a grey print says the same. Figures are made without pyplot and inside `styled`, whatever
+the user's own settings of matplotlib are: nothing global is read or left behind.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+LINE_STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+GREY = "#555555"
+
+SETTINGS: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
+    "font.size": 13,
+    "axes.titlesize": 13,
+    "figure.titlesize": 15,
+    "legend.fontsize": 11.5,
+    "lines.linewidth": 2.2,
+    "lines.markersize": 6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "axes.axisbelow": True,
+    "legend.framealpha": 0.9,
+    "image.cmap": "cividis",  # rises evenly in grey, and for colour-blind readers
+    "svg.hashsalt": "locoprop-ref",  # the same ids in every SVG, so that the same figure is the same bytes
+    "svg.fonttype": "path",
+}
+
+P = ParamSpec("P")
+
+
+def styled(draw: Callable[P, "Figure"]) -> Callable[P, "Figure"]:
+    """Make a plot function draw in our settings over matplotlib's defaults, and leave the user's alone."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> "Figure":
+        import matplotlib
+
+        with matplotlib.rc_context(settings()):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@functools.cache
+def settings() -> Any:
+    """Return matplotlib's defaults with ours over them; the backend is not a matter of looks."""
+    import matplotlib
+
+    defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if "backend" not in key}
+    return {**defaults, **SETTINGS}
+
+
+def line_style(i: int) -> dict[str, Any]:
+    """Return colour and line style number i of a family of lines."""
+    return {"color": COLOURS[i % len(COLOURS)], "linestyle": LINE_STYLES[i % len(LINE_STYLES)]}
+
+
+def panels(
+    columns: int = 1,
+    *,
+    rows: int = 1,
+    width: float = 10.0,
+    height: float = 4.2,
+    title: str = "",
+    left: float = 0.85,
+    right: float = 0.2,
+    below: float = 0.7,
+    gap: float = 0.85,
+    **options: Any,
+) -> tuple["Figure", list["Axes"]]:
+    """Return a figure of rows × columns panels with the title that states its point, and its axes.
+
+    Margins are fixed, so that a redraw under a slider neither moves anything nor computes a layout.
+
+    Args:
+        columns: panels beside each other.
+        rows: panels above each other.
+        width: of the figure, inches; so are all sizes here.
+        height: of the figure.
+        title: one line above everything.
+        left: margin for the labels of the leftmost axis.
+        right: margin.
+        below: margin for the labels of the lowest axis, and for a legend there.
+        gap: between panels.
+        **options: for `Figure.subplots`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    above = 0.8 if title else 0.4
+    if title:
+        figure.suptitle(title, y=1 - 0.12 / height, va="top")
+    panel_width = (width - left - right - gap * (columns - 1)) / columns
+    panel_height = (height - above - below - gap * (rows - 1)) / rows
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - right / width,
+        bottom=below / height,
+        top=1 - above / height,
+        wspace=gap / panel_width,
+        hspace=gap / panel_height,
+    )
+    return figure, list(figure.subplots(rows, columns, squeeze=False, **options).flat)
+
+
+def spell(value: float) -> str:
+    """Return a number for a label: three digits, and a minus sign that is one.
+
+    >>> spell(-0.25), spell(1234.5)
+    ('−0.25', '1.23e+03')
+    """
+    return f"{value:.3g}".replace("-", "−")
+
+
+def label(axes: "Axes", *, title: str = "", x: str, y: str, legend: Any = "best") -> None:
+    """Name the axes of a panel, and show its legend at that place (None: no legend)."""
+    axes.set(xlabel=x, ylabel=y)
+    if title:
+        axes.set_title(title)
+    if legend:
+        axes.legend(loc=legend)
+
+
+def describe(figure: "Figure", text: str) -> "Figure":
+    """Give a figure its alternative text: plain words that retell it. See `alt_text`."""
+    figure.set_label(text)
+    return figure
+
+
+def alt_text(figure: "Figure") -> str:
+    """Return the plain words that retell a figure."""
+    return str(figure.get_label())

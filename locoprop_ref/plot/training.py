@@ -1,0 +1,145 @@
+"""Training, seen: any metric of several runs against epochs and against seconds.
+
+A run is the dict of a run file (`schema` 1): `config`, `data`, `environment`, `status`, and `epochs`, a list
+of {epoch, train: {ce, mse}, test: {ce, mse}, step_seconds, eval_seconds}. Time is the summed `step_seconds`:
+evaluation is left out.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from locoprop_ref.plot.style import COLOURS, MARKERS, describe, label, line_style, panels, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Run = Mapping[str, Any]
+_UNITS = {
+    "ce": "cross-entropy (nats an example)",
+    "mse": "mean squared error (a pixel)",
+    "accuracy": "accuracy",
+}
+
+
+def series(run: Run, metric: str = "train ce") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (epoch, summed step seconds, value) of a run, an entry for each epoch stored.
+
+    Args:
+        run: the dict of a run file.
+        metric: a split and a name, as in "train ce", "test mse", "test accuracy".
+
+    Raises:
+        ValueError: no such metric in the run, or no epochs.
+    """
+    split, _, name = metric.partition(" ")
+    epochs = run["epochs"]
+    if not epochs:
+        raise ValueError("runs must hold at least one epoch each, got a run with none")
+    known = [f"{s} {n}" for s, values in epochs[0].items() if isinstance(values, Mapping) for n in values]
+    if metric not in known:
+        raise ValueError(f"metric must be one of {', '.join(known)}, got {metric!r}")
+    # a run that diverged stores None where a number was not finite
+    value = [float("nan") if row[split][name] is None else row[split][name] for row in epochs]
+    seconds = np.cumsum([row["step_seconds"] for row in epochs])
+    return np.array([row["epoch"] for row in epochs]), seconds, np.array(value, dtype=float)
+
+
+def grouped(runs: Sequence[Run], labels: Sequence[str] | None = None) -> dict[str, list[Run]]:
+    """Return the runs by their label, default the name of the method: runs that share one are seeds of it."""
+    if not runs:
+        raise ValueError("runs must hold at least one run, got none")
+    names = [str(run["config"]["method"]) for run in runs] if labels is None else list(labels)
+    if len(names) != len(runs):
+        raise ValueError(f"labels must be one for each of {len(runs)} runs, got {len(names)}")
+    groups: dict[str, list[Run]] = {}
+    for name, run in zip(names, runs, strict=True):
+        groups.setdefault(name, []).append(run)
+    return groups
+
+
+def band(runs: Sequence[Run], metric: str) -> dict[str, np.ndarray]:
+    """Return epoch, seconds, and the median, low and high of a metric over runs, for the epochs all have."""
+    all_series = [series(run, metric) for run in runs]
+    length = min(len(epoch) for epoch, _, _ in all_series)
+    values = np.array([value[:length] for _, _, value in all_series])
+    return {
+        "epoch": all_series[0][0][:length],
+        "seconds": np.median([seconds[:length] for _, seconds, _ in all_series], axis=0),
+        "median": np.median(values, axis=0),
+        "low": np.min(values, axis=0),
+        "high": np.max(values, axis=0),
+    }
+
+
+@styled
+def training_curves(
+    runs: Sequence[Run],
+    metric: str = "train ce",
+    *,
+    labels: Sequence[str] | None = None,
+    log: bool | None = None,
+) -> "Figure":
+    """Draw a metric of several runs against epochs (left) and against summed step seconds (right).
+
+    Args:
+        runs: dicts of run files; runs with the same label are seeds: their median, and a band from the least
+            to the largest.
+        metric: "train ce", "test mse", "test accuracy", ...
+        labels: one for each run; default the name of its method.
+        log: whether the values have a logarithmic axis; default: where all are positive and the largest is
+            more than five times the least.
+
+    Raises:
+        ValueError: no run, a metric that a run does not hold, labels of another number.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    bands = {name: band(group, metric) for name, group in grouped(runs, labels).items()}
+    low = min(float(np.nanmin(b["low"])) for b in bands.values())
+    high = max(float(np.nanmax(b["high"])) for b in bands.values())
+    split, _, name = metric.partition(" ")
+    what = f"{split} {_UNITS.get(name, name)}"
+    logarithmic = (low > 0 and high > 5 * low) if log is None else log
+    figure, axes = panels(2, width=11, title=f"{what}: by epoch, and by the clock", gap=0.4, sharey=True)
+    for i, (name, b) in enumerate(bands.items()):
+        every = max(1, len(b["epoch"]) // 8)
+        look: dict[str, Any] = {
+            **line_style(i),
+            "marker": MARKERS[i % len(MARKERS)],
+            "markevery": (i % every, every),
+        }
+        for panel, x in zip(axes, (b["epoch"], b["seconds"]), strict=True):
+            panel.plot(x, b["median"], **look, label=name)
+            if np.any(b["high"] > b["low"]):
+                panel.fill_between(
+                    x, b["low"], b["high"], color=COLOURS[i % len(COLOURS)], alpha=0.2, linewidth=0
+                )
+    for panel, time in zip(axes, ("epoch", "training time (s), evaluation left out"), strict=True):
+        label(panel, x=time, y=what, legend=None)
+        if logarithmic:
+            _log_axis(panel)
+    axes[1].set_ylabel("")
+    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[0].legend(loc="best")
+    return describe(figure, _retold(bands, metric))
+
+
+def _log_axis(panel: Any) -> None:
+    """Make the axis of the values logarithmic, with plain numbers beside 1, 2 and 5 of each decade."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+
+    panel.set_yscale("log")
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    panel.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _retold(bands: Mapping[str, Mapping[str, np.ndarray]], metric: str) -> str:
+    ends = [
+        f"{name} goes from {b['median'][0]:.4g} to {b['median'][-1]:.4g} in {int(b['epoch'][-1])} epochs, "
+        f"{b['seconds'][-1]:.3g} s"
+        for name, b in bands.items()
+    ]
+    return f"{metric} against epochs, left, and against training seconds, right: {'; '.join(ends)}."

@@ -1,0 +1,196 @@
+"""Array libraries, unwriteable arrays and real MNIST files for every test; and the rule about skips."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+hypothesis.settings.register_profile("locoprop-ref", derandomize=True, deadline=None, max_examples=40)
+hypothesis.settings.load_profile("locoprop-ref")
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+# ------------------------------ array libraries
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One array library as the tests see it: its namespace, and the ways in and out."""
+
+    name: str
+    xp: Any
+    device: Any = None
+    writeable: bool = True
+
+    def asarray(self, values: Any, dtype: Any = None) -> Any:
+        """Return numbers as an array of this library, on its device."""
+        from locoprop_ref.backend import to_backend
+
+        name = None if dtype is None else np.dtype(dtype).name
+        array = to_backend(values, xp=self.xp, dtype=name, device=self.device)
+        if not self.writeable:
+            array.flags.writeable = False
+        return array
+
+    def numpy(self, array: Any) -> np.ndarray:
+        """Return an array of this library as NumPy's own."""
+        from locoprop_ref.backend import to_numpy
+
+        return to_numpy(array)
+
+
+def _namespace(name: str) -> Any:
+    from locoprop_ref.backend import namespace
+
+    return namespace(name)
+
+
+def _installed(library: str) -> None:
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+
+
+def _array_api_strict() -> Backend:
+    import array_api_strict
+
+    # A device that is not the CPU: NumPy cannot read it behind our back, as it could not read a GPU's memory.
+    return Backend("array-api-strict", _namespace("array-api-strict"), array_api_strict.Device("device1"))
+
+
+def _torch() -> Backend:
+    _installed("torch")
+    return Backend("torch", _namespace("torch"))
+
+
+def _jax() -> Iterator[Backend]:
+    _installed("jax")
+    import jax
+
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield Backend("jax", _namespace("jax"))
+    jax.config.update("jax_enable_x64", before)
+
+
+def _cupy() -> Backend:
+    if find_spec("cupy") is None:
+        pytest.skip("no GPU (cupy is not installed)")
+    import cupy
+
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        pytest.skip(f"no GPU ({error})")
+    if not count:
+        pytest.skip("no GPU (the driver reports none)")
+    return Backend("cupy", _namespace("cupy"))
+
+
+OPEN: dict[str, Callable[[], Any]] = {
+    "numpy": lambda: Backend("numpy", _namespace("numpy")),
+    "numpy-readonly": lambda: Backend("numpy-readonly", _namespace("numpy"), writeable=False),
+    "array-api-strict": _array_api_strict,
+    "torch": _torch,
+    "jax": _jax,
+    "cupy": _cupy,
+}
+FULL = {"torch", "jax"}  # not pinned, slow to import: `make test` stays quick without them
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, marks=[pytest.mark.full] if name in FULL else []) for name in OPEN],
+)
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """Every array library in turn; "numpy-readonly" proves that nothing writes into its arguments."""
+    opened = OPEN[request.param]()
+    if isinstance(opened, Backend):
+        yield opened
+    else:
+        yield from opened
+
+
+@pytest.fixture(scope="session")
+def xp(backend: Backend) -> Any:
+    """The array namespace of every array library in turn (the same turns as `backend`)."""
+    return backend.xp
+
+
+@pytest.fixture(scope="session")
+def readonly() -> Callable[[Any], np.ndarray]:
+    """A function that copies numbers into a NumPy array which refuses to be written into."""
+
+    def copy(values: Any, dtype: Any = None) -> np.ndarray:
+        array = np.array(values, dtype=dtype)
+        array.flags.writeable = False
+        return array
+
+    return copy
+
+
+# ------------------------------ data
+
+MNIST_FILE = "train-images-idx3-ubyte"
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """The folder of the real MNIST files: LOCOPROP_REF_DATA, else the one beside the repository."""
+    folder = Path(os.environ.get("LOCOPROP_REF_DATA") or REPOSITORY.parent / "shared" / "data" / "mnist")
+    if not any((folder / f"{MNIST_FILE}{ending}").is_file() for ending in ("", ".gz")):
+        pytest.skip("no MNIST files (set LOCOPROP_REF_DATA)")
+    return folder
+
+
+# ------------------------------ skips are failures in continuous integration
+#
+# A user's run skips what cannot run there. With CI=true a skip is a failure, except "no GPU", and except
+# what `.ci/run` looked for, could not get, said so, and named in LOCOPROP_REF_NOT_INSTALLED ("torch mnist").
+
+MISSING = re.compile(
+    r"(?P<library>\S+) is not installed|could not import '(?P<module>[\w.]+)'|no (?P<data>\w+) files"
+)
+
+
+def _allowed(reason: str, not_installed: set[str]) -> bool:
+    if reason.startswith("no GPU"):
+        return True
+    found = MISSING.match(reason)
+    if not found:
+        return False
+    name = found["library"] or found["module"] or found["data"]
+    return name.split(".")[0].lower() in not_installed
+
+
+def _offending_skips(config: pytest.Config) -> list[str]:
+    if os.environ.get("CI", "").lower() not in {"1", "true"}:
+        return []
+    not_installed = set(os.environ.get("LOCOPROP_REF_NOT_INSTALLED", "").lower().split())
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    reports = reporter.stats.get("skipped", []) if reporter else []
+    reasons = [(report.nodeid, str(report.longrepr[2]).removeprefix("Skipped: ")) for report in reports]
+    return [f"{nodeid}: {reason}" for nodeid, reason in reasons if not _allowed(reason, not_installed)]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.exitstatus == pytest.ExitCode.OK and _offending_skips(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    offending = _offending_skips(config)
+    if offending:
+        terminalreporter.section("skipped, which is a failure with CI=true", sep="=", red=True)
+        for line in offending:
+            terminalreporter.write_line(line, red=True)

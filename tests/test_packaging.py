@@ -1,0 +1,309 @@
+"""What is installed, pinned, cited and promised agrees with itself; and a skip in CI is a failure."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from numpy.testing import assert_array_equal
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+GROUPS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+HASHED = ["core.txt", "test.txt"]
+
+
+def wanted(requirements: list[str]) -> dict[str, Requirement]:
+    """Name -> requirement, with the project's own extras ("locoprop-ref[oracle]") followed."""
+    found: dict[str, Requirement] = {}
+    for requirement in map(Requirement, requirements):
+        if requirement.name == PROJECT["name"]:
+            for extra in requirement.extras:
+                found |= wanted(PROJECT["optional-dependencies"][extra])
+        else:
+            found[canonicalize_name(requirement.name)] = requirement
+    return found
+
+
+def pins(file: str) -> list[tuple[Requirement, int]]:
+    """Every pinned requirement of a file with the number of its hashes."""
+    text = (REPOSITORY / "requirements" / file).read_text(encoding="utf-8")
+    text = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ")
+    lines = [line.split("--hash=sha256:") for line in text.splitlines() if line.strip()]
+    return [(Requirement(line[0].strip()), len(line) - 1) for line in lines]
+
+
+def pinned_version(requirement: Requirement) -> Version:
+    (specifier,) = requirement.specifier
+    assert specifier.operator == "==", f"{requirement} is not pinned to one version"
+    return Version(specifier.version)
+
+
+# ------------------------------ pyproject.toml, environment.yml, requirements/
+
+
+def test_python_3_11_is_enough():
+    assert PROJECT["requires-python"] == ">=3.11"
+
+
+def test_every_core_dependency_has_a_lower_bound_only():
+    for name, requirement in wanted(PROJECT["dependencies"]).items():
+        assert [s.operator for s in requirement.specifier] == [">="], f"{name}: {requirement}"
+
+
+def test_the_core_needs_no_array_library_but_numpy():
+    assert not wanted(PROJECT["dependencies"]).keys() & {
+        "torch",
+        "jax",
+        "jaxlib",
+        "optax",
+        "cupy",
+        "tensorflow",
+    }
+
+
+def test_conda_environment_agrees_with_pyproject():
+    environment = yaml.safe_load((REPOSITORY / "environment.yml").read_text(encoding="utf-8"))
+    assert environment["channels"] == ["conda-forge"]
+    listed = wanted([entry for entry in environment["dependencies"] if isinstance(entry, str)])
+    python = listed.pop("python")
+    assert str(python.specifier) == PROJECT["requires-python"]
+    assert listed.pop("pip").specifier == Requirement("pip").specifier
+    expected = wanted(
+        PROJECT["dependencies"] + PROJECT["optional-dependencies"]["notebooks"] + GROUPS["build"]
+    )
+    assert {name: str(r.specifier) for name, r in listed.items()} == {
+        name: str(r.specifier) for name, r in expected.items()
+    }
+
+
+@pytest.mark.parametrize("file", HASHED)
+def test_every_requirement_is_pinned_with_a_hash(file):
+    found = pins(file)
+    assert len(found) > 5
+    for requirement, hashes in found:
+        pinned_version(requirement)
+        assert hashes >= 1, f"{file}: {requirement} has no hash"
+
+
+@pytest.mark.parametrize(
+    ("file", "requirements"),
+    [
+        ("core.txt", PROJECT["dependencies"] + GROUPS["build"]),
+        (
+            "test.txt",
+            PROJECT["dependencies"]
+            + GROUPS["build"]
+            + PROJECT["optional-dependencies"]["test"]
+            + PROJECT["optional-dependencies"]["dev"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("python", ["3.11.0", "3.12.0", "3.13.0", "3.14.0"])
+def test_pins_satisfy_pyproject_on_every_python(file, requirements, python):
+    environment = {"python_version": python.rpartition(".")[0], "python_full_version": python}
+    chosen = {
+        canonicalize_name(r.name): pinned_version(r)
+        for r, _ in pins(file)
+        if r.marker is None or r.marker.evaluate(environment)
+    }
+    for name, requirement in wanted(requirements).items():
+        assert name in chosen, f"{file} lacks {name} for Python {python}"
+        assert requirement.specifier.contains(chosen[name]), (
+            f"{file}: {name} {chosen[name]}, wanted {requirement}"
+        )
+
+
+def test_the_core_pins_are_those_of_the_tests():
+    core, test = ({str(requirement) for requirement, _ in pins(file)} for file in HASHED)
+    assert core <= test
+
+
+def test_other_array_libraries_are_pinned_apart_from_the_hashed_requirements():
+    other = {canonicalize_name(r.name): pinned_version(r) for r, _ in pins("other-libraries.txt")}
+    assert {"torch", "jax", "jaxlib", "optax"} <= other.keys()
+    for file in HASHED:
+        assert not other.keys() & {canonicalize_name(r.name) for r, _ in pins(file)}
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "requirements").iterdir()), ids=lambda path: path.name)
+def test_no_address_host_or_path_in_the_requirements(path):
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        assert not re.search(r"://|\bwww\.|\.(com|org|net|io)\b|\bfile:|@ |(^|[\s=])[/~]", line), (
+            f"{path.name}:{number}: {line}"
+        )
+        assert not re.match(r"\s*-(?!-hash=sha256:[0-9a-f]{64}\b)", line), f"{path.name}:{number}: {line}"
+
+
+# ------------------------------ licence, citation, Makefile, .ci/run
+
+
+def test_citation_names_this_version_and_the_paper():
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert citation["version"] == PROJECT["version"]
+    assert citation["license"] == PROJECT["license"]
+    (paper,) = citation["references"]
+    assert [author["family-names"] for author in paper["authors"]] == ["Amid", "Anil", "Warmuth"]
+    assert paper["identifiers"][0]["value"] == "arXiv:2106.06199"
+
+
+def test_changelog_has_this_version():
+    changelog = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## \[{re.escape(PROJECT['version'])}\]", changelog, flags=re.MULTILINE)
+
+
+def test_licence_is_apache_2():
+    text = (REPOSITORY / "LICENSE").read_text(encoding="utf-8")
+    assert PROJECT["license"] == "Apache-2.0"
+    assert re.match(r"\s*Apache License\s+Version 2\.0, January 2004", text)
+    assert "END OF TERMS AND CONDITIONS" in text
+    assert "Copyright 2026 the locoprop-ref authors" in text
+
+
+def test_ci_script_is_executable_and_runs_both_test_targets():
+    script = REPOSITORY / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    lines = script.read_text(encoding="utf-8").splitlines()
+    assert "set -euo pipefail" in lines
+    assert lines.index("make test") < lines.index("make test-all")
+
+
+def test_every_make_target_has_help():
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.search(r"^\.PHONY:(.*)$", makefile, flags=re.MULTILINE)[1].split())
+    assert {"help", "demo", "test", "test-all"} <= targets
+    rules = set(re.findall(r"^([a-z][a-z-]*)\s*:(?!=)", makefile, flags=re.MULTILINE))
+    assert rules == targets, "a target that is no file is declared .PHONY"
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    shown = subprocess.run(
+        ["make", "--no-print-directory"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    helped = dict(re.findall(r"^make (\S+) +(\S.*)$", shown.stdout, flags=re.MULTILINE))
+    assert helped.keys() == targets
+
+
+@pytest.mark.parametrize(
+    ("version", "refused"), [((3, 10, 20), True), ((3, 11, 0), False), ((3, 14, 0), False)]
+)
+def test_make_says_what_it_needs_when_python_is_too_old(tmp_path, version, refused):
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    for name in ("Makefile", "pyproject.toml", "requirements"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    # A Python of another age: answers `-c CODE` as if it had this version, and fails at all else (`-m venv`).
+    python = tmp_path / "python"
+    code = f"import sys; sys.version_info = {version}; $2"
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] || exit 3\nexec "{sys.executable}" -c "{code}"\n', encoding="utf-8"
+    )
+    python.chmod(0o755)
+    command = ["make", "setup", f"PYTHON={python}"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert ("locoprop-ref needs Python 3.11 or newer" in run.stderr) == refused
+    assert not (tmp_path / ".venv").exists()
+
+
+# ------------------------------ importing the package
+
+
+def test_importing_the_package_imports_no_heavy_library():
+    code = "import locoprop_ref, sys; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    loaded = {name.partition(".")[0] for name in run.stdout.split()}
+    assert "locoprop_ref" in loaded
+    assert not loaded & {"cupy", "torch", "jax", "matplotlib", "scipy"}
+
+
+# ------------------------------ the array libraries of conftest.py
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_numbers_go_into_every_array_library_and_out(backend, dtype):
+    values = np.arange(6).reshape(2, 3)
+    array = backend.asarray(values, dtype=dtype)
+    assert backend.xp.isdtype(array.dtype, getattr(backend.xp, dtype))
+    back = backend.numpy(array + array)  # exact: small integers in every dtype
+    assert back.dtype == np.dtype(dtype)
+    assert_array_equal(back, 2 * values)
+
+
+def test_unwriteable_arrays_refuse_to_be_written_into(backend, readonly):
+    array = readonly([1.0, 2.0])
+    if backend.name == "numpy-readonly":
+        array = backend.asarray(array)
+    with pytest.raises(ValueError, match="read-only"):
+        array += 1
+
+
+# ------------------------------ a skip in CI is a failure
+
+SKIPS = """
+import pytest
+
+def test_that_passes():
+    pass
+
+def test_that_skips():
+    pytest.skip({reason!r})
+"""
+
+
+def run_with_skip(folder: Path, reason: str, **environment: str) -> subprocess.CompletedProcess:
+    """Run a test that skips for this reason, under this project's conftest.py, in a folder of its own."""
+    shutil.copy(Path(__file__).with_name("conftest.py"), folder)
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = full\n", encoding="utf-8")
+    (folder / "test_skip.py").write_text(SKIPS.format(reason=reason), encoding="utf-8")
+    inherited = {k: v for k, v in os.environ.items() if k not in {"CI", "LOCOPROP_REF_NOT_INSTALLED"}}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_skip.py"],
+        cwd=folder, env=inherited | environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("reason", "environment"),
+    [
+        ("torch is not installed", {}),
+        ("anything", {"CI": "false"}),
+        ("no GPU (cupy is not installed)", {"CI": "true"}),
+        ("torch is not installed", {"CI": "true", "LOCOPROP_REF_NOT_INSTALLED": "jax torch"}),
+        (
+            "could not import 'jax.numpy': No module named 'jax'",
+            {"CI": "true", "LOCOPROP_REF_NOT_INSTALLED": "jax"},
+        ),
+        ("no MNIST files (set LOCOPROP_REF_DATA)", {"CI": "true", "LOCOPROP_REF_NOT_INSTALLED": "mnist"}),
+    ],
+)
+def test_a_skip_is_accepted(tmp_path, reason, environment):
+    run = run_with_skip(tmp_path, reason, **environment)
+    assert run.returncode == 0, run.stdout
+    assert "1 passed, 1 skipped" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("reason", "not_installed"),
+    [
+        ("torch is not installed", ""),
+        ("torch is not installed", "jax"),
+        ("no MNIST files (set LOCOPROP_REF_DATA)", "torch"),
+        ("too slow today", "torch"),
+    ],
+)
+def test_a_skip_in_ci_is_a_failure(tmp_path, reason, not_installed):
+    run = run_with_skip(tmp_path, reason, CI="true", LOCOPROP_REF_NOT_INSTALLED=not_installed)
+    assert run.returncode == 1, run.stdout
+    assert f"test_skip.py::test_that_skips: {reason}" in run.stdout
