@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from locoprop_ref.files import write_atomically
 from locoprop_ref.oracle.conventions import CONVENTIONS, choices
 from locoprop_ref.oracle.flags import FLAGS, notes
 from locoprop_ref.oracle.recipes import Recipe, all_recipes
@@ -25,9 +26,10 @@ EPS_FLOOR = 16
 EXACT_FLOOR = {"float64": 1e-9, "float32": 1e-4}
 # A flag is listed when it moves a value at least so many tolerances away (float64).
 VISIBLE = 16
+WIDTH = 108
 
 
-class ChangedValues(Exception):
+class ChangedValues(ValueError):
     """Expected values differ from those on disk although the version is the same."""
 
 
@@ -164,21 +166,28 @@ def _rounded(value: Any) -> Any:
 # Writing ----------------------------------------------------------------------------------------------------
 
 
-def text(value: Any, indent: int = 0, width: int = 110) -> str:
-    """Return JSON in which whatever fits on a line stands on one line, and ends without a newline."""
+def text(value: Any, indent: int = 0, lead: int = 0) -> str:
+    """Return JSON in which whatever fits on a line stands on one line, and ends without a newline.
+
+    Args:
+        value: a JSON value.
+        indent: how deep it stands.
+        lead: length of what stands before it on its first line.
+    """
     flat_text = json.dumps(value, ensure_ascii=False)
-    if len(flat_text) + indent <= width or not isinstance(value, dict | list):
+    if indent + lead + len(flat_text) <= WIDTH or not isinstance(value, dict | list):
         return flat_text
-    pad = " " * (indent + 1)
+    pad = "\n" + " " * (indent + 1)
     if isinstance(value, dict):
-        parts = [f"{json.dumps(key)}: {text(item, indent + 1, width - len(key) - 4)}" for key, item in value.items()]
+        keys = [f"{json.dumps(key)}: " for key in value]
+        parts = [key + text(item, indent + 1, len(key)) for key, item in zip(keys, value.values(), strict=True)]
     elif all(isinstance(item, str) for item in value):
-        parts = textwrap.wrap(flat_text[1:-1], width - indent - 1, break_long_words=False, break_on_hyphens=False)
-        return "[\n" + pad + f"\n{pad}".join(parts) + "\n" + " " * indent + "]"
+        lines = textwrap.wrap(flat_text[1:-1], WIDTH - indent, break_long_words=False, break_on_hyphens=False)
+        return "[" + pad + pad.join(lines) + "\n" + " " * indent + "]"
     else:
-        parts = [text(item, indent + 1, width) for item in value]
+        parts = [text(item, indent + 1) for item in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
-    return f"{opening}\n{pad}" + f",\n{pad}".join(parts) + f"\n{' ' * indent}{closing}"
+    return opening + pad + ("," + pad).join(parts) + "\n" + " " * indent + closing
 
 
 def write(folder: Path = FOLDER, progress: Any = None) -> list[Path]:
@@ -187,15 +196,28 @@ def write(folder: Path = FOLDER, progress: Any = None) -> list[Path]:
     Raises:
         ChangedValues: an expected value on disk, of the same version, would change.
     """
-    from locoprop_ref.oracle.files import write_atomically
-
     fresh = documents(progress)
     for topic, document in fresh.items():
+        validate(document)
         refuse_changes(folder / f"{topic}.json", document)
-    folder.mkdir(parents=True, exist_ok=True)
     for topic, document in fresh.items():
-        write_atomically(folder / f"{topic}.json", text(document) + "\n")
+        content = (text(document) + "\n").encode()
+        write_atomically(folder / f"{topic}.json", lambda file, content=content: file.write(content))
     return [folder / f"{topic}.json" for topic in fresh]
+
+
+def validate(document: dict[str, Any], schema: str = "schema.json") -> None:
+    """Check a document against a schema of this folder.
+
+    Raises:
+        ValueError: the first violation, in one sentence.
+    """
+    import jsonschema
+
+    rules = json.loads((FOLDER.parent / schema).read_text(encoding="utf-8"))
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(rules).iter_errors(document))
+    if error is not None:
+        raise ValueError(f"{error.json_path}: {error.message[:200]}")
 
 
 def refuse_changes(path: Path, fresh: dict[str, Any]) -> None:
