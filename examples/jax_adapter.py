@@ -84,7 +84,11 @@ def local_problem(weights, x, a_hat, g, name, inputs, conventions):
         a = linear(x, moved)
         fit = (jnp.sum(integral(local, inputs)(a)) - jnp.sum(y_target * a)) / scale
         eta = inputs.get("weight_step", math.inf)
-        return fit if eta == math.inf else fit + sum(jnp.sum((moved[n] - weights[n]) ** 2) for n in weights) / (2 * eta)
+        return (
+            fit
+            if eta == math.inf
+            else fit + sum(jnp.sum((moved[n] - weights[n]) ** 2) for n in weights) / (2 * eta)
+        )
 
     return y_target, loss
 
@@ -161,7 +165,10 @@ def covered(topic, conventions, inputs):
         return False
     if conventions.get("dialect") == "torch" or conventions.get("project_targets") == "range":
         return False
-    if conventions.get("target_order") == "gauss-seidel" or inputs["method"] in ("locoprop-m-exact", "backprop"):
+    if conventions.get("target_order") == "gauss-seidel" or inputs["method"] in (
+        "locoprop-m-exact",
+        "backprop",
+    ):
         return False
     # softplus needs a dilogarithm for its integral
     return "softplus" not in (inputs.get("transfer"), *inputs.get("transfers", ()))

@@ -146,7 +146,7 @@ function run(topic, conventions, inputs) {
 }
 
 const [folder, out] = process.argv.slice(2);
-if (!folder || !out) {
+if (!folder || !out || !fs.existsSync(path.join(folder, "target.json"))) {
   console.error("usage: node examples/node_adapter.js FOLDER_OF_VECTORS RESULTS.json");
   process.exit(2);
 }

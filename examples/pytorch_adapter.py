@@ -166,7 +166,10 @@ def covered(topic, conventions, inputs):
         return False
     if conventions.get("dialect", "torch") != "torch" or conventions.get("project_targets") == "range":
         return False
-    return conventions.get("target_order") != "gauss-seidel" and inputs["method"] not in ("locoprop-m-exact", "backprop")
+    return conventions.get("target_order") != "gauss-seidel" and inputs["method"] not in (
+        "locoprop-m-exact",
+        "backprop",
+    )
 
 
 def target(topic, conventions, inputs):

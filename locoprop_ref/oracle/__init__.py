@@ -1,6 +1,6 @@
 """The oracle: certified numbers for every part of LocoProp, and a checker that says what is wrong.
 
-    vectors     cases with inputs, expected values and tolerances, certified in 60 digits (vectors/, FORMAT.md)
+    vectors     cases with inputs, expected values and tolerances, certified in 60 digits (FORMAT.md)
     check       an implementation, as a Python callable, against the vectors
     results     an implementation in another language, by the file that it writes
     diagnosis   which convention, changed, reproduces what an implementation returned

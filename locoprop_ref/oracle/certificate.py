@@ -1,4 +1,4 @@
-"""The certificate: how far an implementation is off, case by case, in units of the last place and relatively."""
+"""The certificate: how far an implementation is off, case by case, in ulp and relatively."""
 
 from statistics import median
 

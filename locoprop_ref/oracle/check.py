@@ -68,7 +68,9 @@ def check(
     if not callable(target):
         raise TypeError(f"target must be callable, got {type(target).__name__}")
     arguments.one_of("dtype", dtype, DTYPES)
-    start, results, stuck = time.perf_counter(), [], {}
+    start = time.perf_counter()
+    results: list[Result] = []
+    stuck: dict[str, str] = {}
     for case in cases() if which is None else which:
         if case.topic in stuck:
             message = f"not run, because {stuck[case.topic]} did not return in time"
@@ -79,7 +81,7 @@ def check(
                 stuck[case.topic] = case.id
         if progress:
             progress()
-    name = implementation or getattr(target, "__qualname__", type(target).__name__)
+    name = implementation or str(getattr(target, "__qualname__", type(target).__name__))
     elapsed = time.perf_counter() - start
     return finished(name, dtype, results, require, elapsed=elapsed, diagnose=diagnose, strict=strict)
 
@@ -103,7 +105,9 @@ def finished(
         try:
             findings = _diagnose(results, dtype)
         except ImportError:
-            return replace(report, problems=[*problems, "the diagnosis needs mpmath: install locoprop-ref[oracle]"])
+            return replace(
+                report, problems=[*problems, "the diagnosis needs mpmath: install locoprop-ref[oracle]"]
+            )
         report = report.with_findings(findings, time.perf_counter() - start)
     return report
 
@@ -115,7 +119,9 @@ def _uncovered(results: Sequence[Result], require: Iterable[str]) -> list[str]:
         statuses = [r.status for r in results if r.case.topic == topic]
         missing = statuses.count(NOT_COVERED)
         if missing or not statuses:
-            sentences.append(f"topic {topic} is required, and {missing} of its {len(statuses)} cases are not covered")
+            sentences.append(
+                f"topic {topic} is required, and {missing} of its {len(statuses)} cases are not covered"
+            )
     return sentences
 
 

@@ -47,17 +47,27 @@ def _write(path: str, content: str) -> None:
 
 
 def _add_check(commands: Any) -> None:
-    command = _add(commands, "check", _check, "compare an implementation with the vectors and say what is wrong")
+    command = _add(
+        commands, "check", _check, "compare an implementation with the vectors and say what is wrong"
+    )
     who = command.add_mutually_exclusive_group(required=True)
     who.add_argument("--target", metavar="MODULE:CALLABLE", help="a Python implementation, see FORMAT.md")
-    who.add_argument("--results", metavar="FILE", help="what an implementation in any language wrote, see FORMAT.md")
-    command.add_argument("--dtype", choices=DTYPES, default="float64", help="of a target's inputs (default float64)")
-    command.add_argument("--topic", action="append", choices=tuple(TOPICS), help="check this topic only (repeatable)")
+    who.add_argument(
+        "--results", metavar="FILE", help="what an implementation in any language wrote, see FORMAT.md"
+    )
+    command.add_argument(
+        "--dtype", choices=DTYPES, default="float64", help="of a target's inputs (default float64)"
+    )
+    command.add_argument(
+        "--topic", action="append", choices=tuple(TOPICS), help="check this topic only (repeatable)"
+    )
     command.add_argument(
         "--require", action="append", default=[], choices=tuple(TOPICS), metavar="TOPIC",
         help="fail if the topic is not covered (repeatable)",
     )  # fmt: skip
-    command.add_argument("--time-limit", type=float, default=20.0, metavar="S", help="seconds for a case (default 20)")
+    command.add_argument(
+        "--time-limit", type=float, default=20.0, metavar="S", help="seconds for a case (default 20)"
+    )
     command.add_argument("--strict", action="store_true", help="let acceptable variants fail")
     command.add_argument("--no-diagnosis", action="store_true", help="do not look for the cause")
     command.add_argument("--verbose", action="store_true", help="list the cases that pass, too")
@@ -95,17 +105,23 @@ def load_target(name: str) -> Any:
     """
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
-        raise ValueError(f"target must be module:callable, as in examples.pytorch_adapter:target, got {name!r}")
+        raise ValueError(
+            f"target must be module:callable, as in examples.pytorch_adapter:target, got {name!r}"
+        )
     sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
-        raise ValueError(f"target {module_name!r} cannot be imported: {type(error).__name__}: {error}") from error
+        raise ValueError(
+            f"target {module_name!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
     finally:
         sys.path.remove(str(Path.cwd()))
     target = getattr(module, attribute, None)
     if not callable(target):
-        raise ValueError(f"target {name!r} must name a callable, and module {module_name!r} has none of that name")
+        raise ValueError(
+            f"target {name!r} must name a callable, and module {module_name!r} has none of that name"
+        )
     return target
 
 
@@ -140,8 +156,12 @@ def _report(given: argparse.Namespace) -> int:
 
 
 def _add_generate(commands: Any) -> None:
-    command = _add(commands, "generate", _generate, "compute the vectors afresh, in 60 digits, and write them")
-    command.add_argument("--out", metavar="DIR", help="folder to write to (default: the package's own vectors)")
+    command = _add(
+        commands, "generate", _generate, "compute the vectors afresh, in 60 digits, and write them"
+    )
+    command.add_argument(
+        "--out", metavar="DIR", help="folder to write to (default: the package's own vectors)"
+    )
 
 
 def _generate(given: argparse.Namespace) -> int:

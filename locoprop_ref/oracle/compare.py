@@ -42,7 +42,9 @@ def as_array(name: str, value: Any) -> np.ndarray:
     except Exception as error:
         raise TypeError(f"{name} must be an array of numbers, got {_brief(value)} ({error})") from error
     if array.dtype.kind not in "fiu":
-        raise TypeError(f"{name} must be an array of real numbers, got {_brief(value)} of dtype {array.dtype}")
+        raise TypeError(
+            f"{name} must be an array of real numbers, got {_brief(value)} of dtype {array.dtype}"
+        )
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
 
 
@@ -87,7 +89,7 @@ def _compare(name: str, case: Case, got: Mapping[str, np.ndarray], dtype: str) -
 
 
 def deviations(value: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return abs(value − expected)/(1 + abs(expected)), 0 where both are the same infinity, else inf there."""
+    """Return abs(value − expected)/(1 + abs(expected)); at infinities 0 where both are the same, else inf."""
     with np.errstate(invalid="ignore", over="ignore"):
         errors = np.abs(value - expected) / (1 + np.abs(expected))
     errors = np.where(np.isfinite(expected), errors, np.inf)
@@ -99,9 +101,10 @@ def _digits(value: np.ndarray, expected: np.ndarray, dtype: str) -> tuple[float,
     if not finite.any():
         return 0.0, 0.0
     off, size = np.abs(value[finite] - expected[finite]), np.abs(expected[finite])
-    ulp = float(np.max(off) / np.spacing(np.max(size).astype(dtype)).astype(np.float64))
+    last_place = float(np.spacing(np.max(size).astype(dtype)))
     relative = np.divide(off, size, out=np.zeros_like(off), where=size > 0)
-    return ulp, float(np.max(relative))
+    with np.errstate(over="ignore"):
+        return float(np.max(off) / np.float64(last_place)), float(np.max(relative))
 
 
 def _words(

@@ -67,9 +67,11 @@ class Finding:
         kind = "acceptable: variant" if self.acceptable else "bug"
         line = f"{count} match when {when} (flag {self.names}; {kind})"
         if self.others:
-            line += "; " + ", or ".join(" with ".join(names) for names in self.others) + " would explain them too"
+            line += (
+                "; " + ", or ".join(" with ".join(names) for names in self.others) + " would explain them too"
+            )
         if self.contradicted:
-            line += f"; {len(self.contradicted)} passing cases would fail under it, so that it is not made everywhere"
+            line += f"; {len(self.contradicted)} passing cases would fail under it: it is not made everywhere"
         return line
 
 
@@ -77,7 +79,9 @@ def _flag(name: str) -> Flag:
     return FLOAT32 if name == FLOAT32.name else BY_FLAG[name]
 
 
-def diagnose(results: Sequence["Result"], dtype: str, *, seconds: float = 60.0, tick: Callable[[], None] | None = None) -> list[Finding]:
+def diagnose(
+    results: Sequence["Result"], dtype: str, *, seconds: float = 60.0, tick: Callable[[], None] | None = None
+) -> list[Finding]:
     """Explain the failing cases of a check.
 
     Args:
@@ -93,7 +97,9 @@ def diagnose(results: Sequence["Result"], dtype: str, *, seconds: float = 60.0, 
     end = time.monotonic() + seconds
     explained: dict[str, set[tuple[str, ...]]] = {}
     for result in failing:
-        explained[result.case.id] = {_names(flags) for flags in _matching(result, _singles(result.case, dtype), dtype)}
+        explained[result.case.id] = {
+            _names(flags) for flags in _matching(result, _singles(result.case, dtype), dtype)
+        }
         if tick:
             tick()
     complete = _pairs(failing, explained, dtype, end)
@@ -113,7 +119,9 @@ def _singles(case: Case, dtype: str) -> Iterator[Flags]:
             yield (BY_FLAG[name],)
 
 
-def _pairs(failing: Sequence["Result"], explained: dict[str, set[tuple[str, ...]]], dtype: str, end: float) -> bool:
+def _pairs(
+    failing: Sequence["Result"], explained: dict[str, set[tuple[str, ...]]], dtype: str, end: float
+) -> bool:
     """Try pairs on the cases that no single flag explains; say whether there was time for all."""
     found: list[Flags] = []
     for result in failing:
@@ -152,7 +160,8 @@ def matches(case: Case, got: dict[str, np.ndarray], flags: Flags, dtype: str) ->
     values = imitation(case, flags)
     tolerance = MARGIN * case.tolerance["float32" if FLOAT32 in flags else dtype]
     return values is not None and all(
-        value.shape == values[name].shape and bool(np.all(deviations(value.astype(np.float64), values[name]) <= tolerance))
+        value.shape == values[name].shape
+        and bool(np.all(deviations(value.astype(np.float64), values[name]) <= tolerance))
         for name, value in got.items()
     )
 
@@ -175,7 +184,9 @@ def _floats(value: object) -> object:
     return [_floats(part) for part in value] if isinstance(value, list) else float(value)  # type: ignore[arg-type]
 
 
-def _ranked(explained: dict[str, set[tuple[str, ...]]], passing: Sequence[Case], complete: bool) -> list[Finding]:
+def _ranked(
+    explained: dict[str, set[tuple[str, ...]]], passing: Sequence[Case], complete: bool
+) -> list[Finding]:
     """Take the flags that explain most of what is left, again and again."""
     left = {id_: set(flags) for id_, flags in explained.items()}
     findings = []
@@ -186,11 +197,15 @@ def _ranked(explained: dict[str, set[tuple[str, ...]]], passing: Sequence[Case],
                 cover.setdefault(flags, []).append(id_)
         if not cover:
             break
-        rank = {flags: (-len(ids), len(flags), len(_contradicted(flags, passing))) for flags, ids in cover.items()}
+        rank = {
+            flags: (-len(ids), len(flags), len(_contradicted(flags, passing))) for flags, ids in cover.items()
+        }
         order = [f.name for f in (*FLAGS, FLOAT32)]
         best = min(cover, key=lambda flags: (rank[flags], [order.index(name) for name in flags]))
         ids = cover[best]
-        others = [flags for flags in cover if flags != best and rank[flags] == rank[best] and cover[flags] == ids]
+        others = [
+            flags for flags in cover if flags != best and rank[flags] == rank[best] and cover[flags] == ids
+        ]
         contradicted = tuple(_contradicted(best, passing))
         findings.append(Finding(best, tuple(ids), len(explained), tuple(sorted(others)), contradicted))
         left = {id_: flags for id_, flags in left.items() if id_ not in ids}

@@ -37,7 +37,9 @@ def documents(progress: Any = None) -> dict[str, dict[str, Any]]:
     """Return every topic's document, computed afresh."""
     recipes = list(all_recipes())
     return {
-        topic: document(topic, [recipe for recipe in recipes if recipe.topic == topic], progress or (lambda: None))
+        topic: document(
+            topic, [recipe for recipe in recipes if recipe.topic == topic], progress or (lambda: None)
+        )
         for topic in TOPICS
     }
 
@@ -67,7 +69,7 @@ def document(topic: str, recipes: list[Recipe], progress: Any) -> dict[str, Any]
 
 
 def stated_conventions(recipe: Recipe) -> dict[str, str]:
-    """Return what a group says of its topic's conventions; those of an optimizer it does not use are left out."""
+    """Return what a group says of its topic's conventions, less those of optimizers it does not use."""
     name = recipe.inputs.get("optimizer")
     dialects = {
         "rmsprop": ("mean_square_start", "epsilon_place", "rate_place"),
@@ -76,7 +78,11 @@ def stated_conventions(recipe: Recipe) -> dict[str, str]:
     }
     silent = {key for keys in dialects.values() for key in keys} - set(dialects.get(name or "", ()))
     full = choices(recipe.conventions)
-    stated = {row.name: full[row.name] for row in CONVENTIONS if recipe.topic in row.topics and row.name not in silent}
+    stated = {
+        row.name: full[row.name]
+        for row in CONVENTIONS
+        if recipe.topic in row.topics and row.name not in silent
+    }
     dialect = recipe.conventions.get("dialect")
     return ({"dialect": dialect} if dialect else {}) | stated
 
@@ -107,7 +113,8 @@ def _tolerance(recipe: Recipe, full: dict[str, str], truth: dict[str, Any], dtyp
 
 
 def _reason(topic: str) -> str:
-    text = f"{MARGIN} times the error of the same formulas evaluated with 53 or 24 bits, at least {EPS_FLOOR} eps"
+    text = f"{MARGIN} times the error of the same formulas evaluated with 53 or 24 bits"
+    text += f", at least {EPS_FLOOR} eps"
     return text + ("; iterative solvers stop at a tolerance of their own" if topic == "exact" else "")
 
 
@@ -137,7 +144,9 @@ def _distance(got: Any, expected: Any) -> float:
     return float(abs(ctx.mpf(got) - ctx.mpf(expected)) / (1 + abs(ctx.mpf(expected))))
 
 
-def visible_flags(recipe: Recipe, stated: dict[str, str], truth: dict[str, Any], tolerance: float) -> list[str]:
+def visible_flags(
+    recipe: Recipe, stated: dict[str, str], truth: dict[str, Any], tolerance: float
+) -> list[str]:
     """Return the flags under which the case would come out clearly different."""
     names = []
     for flag in FLAGS:
@@ -180,7 +189,9 @@ def text(value: Any, indent: int = 0, lead: int = 0) -> str:
     pad = "\n" + " " * (indent + 1)
     if isinstance(value, dict):
         keys = [f"{json.dumps(key)}: " for key in value]
-        parts = [key + text(item, indent + 1, len(key)) for key, item in zip(keys, value.values(), strict=True)]
+        parts = [
+            key + text(item, indent + 1, len(key)) for key, item in zip(keys, value.values(), strict=True)
+        ]
     elif all(isinstance(item, str) for item in value):
         lines = textwrap.wrap(flat_text[1:-1], WIDTH - indent, break_long_words=False, break_on_hyphens=False)
         return "[" + pad + pad.join(lines) + "\n" + " " * indent + "]"
@@ -201,9 +212,12 @@ def write(folder: Path = FOLDER, progress: Any = None) -> list[Path]:
         validate(document)
         refuse_changes(folder / f"{topic}.json", document)
     for topic, document in fresh.items():
-        content = (text(document) + "\n").encode()
-        write_atomically(folder / f"{topic}.json", lambda file, content=content: file.write(content))
+        _write(folder / f"{topic}.json", text(document) + "\n")
     return [folder / f"{topic}.json" for topic in fresh]
+
+
+def _write(path: Path, content: str) -> None:
+    write_atomically(path, lambda file: file.write(content.encode()))
 
 
 def validate(document: dict[str, Any], schema: str = "schema.json") -> None:
@@ -227,11 +241,16 @@ def refuse_changes(path: Path, fresh: dict[str, Any]) -> None:
     old = json.loads(path.read_text(encoding="utf-8"))
     if old["version"] != fresh["version"]:
         return
-    values = {case["id"]: (case["inputs"], case["expected"]) for group in old["groups"] for case in group["cases"]}
+    values = {
+        case["id"]: (case["inputs"], case["expected"]) for group in old["groups"] for case in group["cases"]
+    }
     for group in fresh["groups"]:
         for case in group["cases"]:
-            if values.get(case["id"], (case["inputs"], case["expected"])) != (case["inputs"], case["expected"]):
+            if values.get(case["id"], (case["inputs"], case["expected"])) != (
+                case["inputs"],
+                case["expected"],
+            ):
                 raise ChangedValues(
-                    f"{case['id']} would change under version {VERSION} of the vectors: raise VERSION in generate.py "
-                    "and say why in CHANGELOG.md, or give the case a new id"
+                    f"{case['id']} would change under version {VERSION} of the vectors: raise VERSION in "
+                    "generate.py and say why in CHANGELOG.md, or give the case a new id"
                 )

@@ -10,9 +10,18 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import to_backend
-from locoprop_ref.local import LocalProblem, matching_loss, target
+from locoprop_ref.local import LocalProblem, matching_loss
 from locoprop_ref.method import BackProp, LocoProp
-from locoprop_ref.network import Layer, Network, backward, forward, layer_input, network_loss, stacked, unstacked
+from locoprop_ref.network import (
+    Layer,
+    Network,
+    backward,
+    forward,
+    layer_input,
+    network_loss,
+    stacked,
+    unstacked,
+)
 from locoprop_ref.optimizer import Optimizer, optimizer
 from locoprop_ref.output_loss import output_loss
 from locoprop_ref.solve import ClosedForm, Descend, Newton, closed_form, descend, newton
@@ -113,7 +122,9 @@ def _W_and_b(layer: Layer, W: Any, names: tuple[str, str] = ("W", "b")) -> Value
 
 def _transfers(conventions: dict[str, str], inputs: Values) -> Values:
     tr, a = _transfer(conventions, inputs, inputs["transfer"]), inputs["a"]
-    return {"f": tr.f(a)} | ({"derivative": tr.derivative(a)} if tr.elementwise else {"vjp": tr.vjp(a, inputs["u"])})
+    return {"f": tr.f(a)} | (
+        {"derivative": tr.derivative(a)} if tr.elementwise else {"vjp": tr.vjp(a, inputs["u"])}
+    )
 
 
 def _matching_loss(conventions: dict[str, str], inputs: Values) -> Values:
@@ -132,16 +143,21 @@ def _passes(conventions: dict[str, str], inputs: Values) -> Values:
     network = _network(conventions, inputs)
     trace = forward(network, inputs["x"])
     values = {"loss": network_loss(network, inputs["x"], inputs["t"])}
-    for m, (y_hat, g) in enumerate(zip(trace.y_hat, backward(network, trace, inputs["t"]), strict=True), start=1):
+    for m, (y_hat, g) in enumerate(
+        zip(trace.y_hat, backward(network, trace, inputs["t"]), strict=True), start=1
+    ):
         values |= {f"y_hat_{m}": y_hat, f"g_{m}": g}
     return values
 
 
 def _first_step(conventions: dict[str, str], inputs: Values) -> Values:
-    network, values = _network(conventions, inputs), {}
+    network = _network(conventions, inputs)
+    values: Values = {}
     method = LocoProp(solver=Descend(), **_settings(conventions, inputs))
     trace = forward(network, inputs["x"])
-    parts = zip(network.layers, trace.x, trace.a_hat, trace.y_hat, backward(network, trace, inputs["t"]), strict=True)
+    parts = zip(
+        network.layers, trace.x, trace.a_hat, trace.y_hat, backward(network, trace, inputs["t"]), strict=True
+    )
     for m, (layer, *rest) in enumerate(parts, start=1):
         problem = method.local_problem(layer, *rest)
         values |= _W_and_b(layer, problem.gradient(problem.W0), (f"dW_{m}", f"db_{m}"))
@@ -157,7 +173,11 @@ def _local_steps(conventions: dict[str, str], inputs: Values) -> Values:
     layer, problem = _problem(conventions, inputs)
     s, K = inputs["local_lr"], inputs["num_local_steps"]
     W, _ = descend(
-        problem, _optimizer(conventions, inputs), local_lr=s, num_local_steps=K, local_decay=conventions["local_decay"]
+        problem,
+        _optimizer(conventions, inputs),
+        local_lr=s,
+        num_local_steps=K,
+        local_decay=conventions["local_decay"],
     )
     return _W_and_b(layer, W)
 
@@ -178,7 +198,8 @@ def _optimizer_steps(conventions: dict[str, str], inputs: Values) -> Values:
 
 
 def _training(conventions: dict[str, str], inputs: Values) -> Values:
-    network, method, values = _network(conventions, inputs), _method(conventions, inputs), {}
+    network, method = _network(conventions, inputs), _method(conventions, inputs)
+    values: Values = {}
     state = method.init(network, 0)
     for k, rate in enumerate(np.asarray(inputs["rates"]).tolist()):
         network, state, _ = method.step(network, state, inputs["x"][k, ...], inputs["t"][k, ...], rate=rate)

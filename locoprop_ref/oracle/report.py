@@ -1,11 +1,10 @@
-"""The outcome of a check: cases with their status, the findings of the diagnosis, as text, JSON or JUnit XML."""
+"""The outcome of a check: cases with their status, and the diagnosis, as text, JSON or JUnit XML."""
 
 import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
-from xml.etree import ElementTree  # noqa: S405 - only writes
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -79,7 +78,9 @@ class Report:
         """Return the report with a diagnosis; cases explained by variants alone become acceptable."""
         variants = {id_: finding for finding in findings if finding.acceptable for id_ in finding.ids}
         results = [
-            replace(result, status=ACCEPTABLE, message=f"acceptable: variant {variants[result.case.id].names}")
+            replace(
+                result, status=ACCEPTABLE, message=f"acceptable: variant {variants[result.case.id].names}"
+            )
             if result.status == FAIL and result.case.id in variants
             else result
             for result in self.results
@@ -88,13 +89,19 @@ class Report:
 
     def text(self, *, verbose: bool = False) -> str:
         """Return the report for people: diagnosis first, then topics, then the cases that are wrong."""
-        lines = [f"{self.implementation}, {self.dtype}: {self._counts(Counter(r.status for r in self.results))}"]
+        lines = [
+            f"{self.implementation}, {self.dtype}: {self._counts(Counter(r.status for r in self.results))}"
+        ]
         lines += [f"  {problem}" for problem in self.problems]
-        lines += ["", "Diagnosis", *(f"  {finding.text}" for finding in self.findings)] if self.findings else []
+        lines += (
+            ["", "Diagnosis", *(f"  {finding.text}" for finding in self.findings)] if self.findings else []
+        )
         lines += ["", "Topics", *self._topic_lines()]
         shown = [r for r in self.results if verbose or r.status in (*BAD, ACCEPTABLE)]
         lines += ["", "Cases", *(_case_line(r, self.dtype) for r in shown)] if shown else []
-        times = f"{self.seconds[0]:.1f} s" + (f", diagnosis {self.seconds[1]:.1f} s" if self.seconds[1] else "")
+        times = f"{self.seconds[0]:.1f} s" + (
+            f", diagnosis {self.seconds[1]:.1f} s" if self.seconds[1] else ""
+        )
         return "\n".join([*lines, "", f"{'passed' if self.ok else 'FAILED'} in {times}"])
 
     @staticmethod
@@ -118,9 +125,7 @@ class Report:
                 "id": r.case.id,
                 "status": r.status,
                 "message": r.message,
-                "compared": [
-                    {key: encode(value) for key, value in vars(c).items()} for c in r.comparisons
-                ],
+                "compared": [{key: encode(value) for key, value in vars(c).items()} for c in r.comparisons],
             }
             for r in self.results
         ]

@@ -40,7 +40,9 @@ def read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise BadResults(f"{path} must be UTF-8 text: byte {error.start} is not") from error
     except json.JSONDecodeError as error:
-        raise BadResults(f"{path} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}") from error
+        raise BadResults(
+            f"{path} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}"
+        ) from error
     except RecursionError as error:
         raise BadResults(f"{path} is nested too deeply to be a results file") from error
     except BadResults:
@@ -69,11 +71,17 @@ def _check_frame(path: Path, document: Any) -> None:
     if document["schema"] != SCHEMA or isinstance(document["schema"], bool):
         raise BadResults(f"{path}: schema must be {SCHEMA}, got {str(document['schema'])[:40]!r}")
     if not isinstance(document["implementation"], str):
-        raise BadResults(f"{path}: implementation must be text, got {type(document['implementation']).__name__}")
+        raise BadResults(
+            f"{path}: implementation must be text, got {type(document['implementation']).__name__}"
+        )
     if document["dtype"] not in DTYPES:
-        raise BadResults(f"{path}: dtype must be one of {', '.join(DTYPES)}, got {str(document['dtype'])[:40]!r}")
+        raise BadResults(
+            f"{path}: dtype must be one of {', '.join(DTYPES)}, got {str(document['dtype'])[:40]!r}"
+        )
     if not isinstance(document["results"], dict):
-        raise BadResults(f"{path}: results must be an object of ids, got {type(document['results']).__name__}")
+        raise BadResults(
+            f"{path}: results must be an object of ids, got {type(document['results']).__name__}"
+        )
 
 
 def check_results(
@@ -124,7 +132,9 @@ def _result(case: Case, given: Mapping[str, Any], covered: set[str], dtype: str)
     if values is None:
         return Result(case, NOT_COVERED)
     if not isinstance(values, dict):
-        return Result(case, ERROR, message=f"must be an object of {', '.join(case.expected)}, got {str(values)[:40]}")
+        return Result(
+            case, ERROR, message=f"must be an object of {', '.join(case.expected)}, got {str(values)[:40]}"
+        )
     decoded = {}
     for name in case.expected:
         if name in values:

@@ -82,7 +82,9 @@ def _floats(value: Any, depth: int) -> Any:
 
 
 def _shape(part: Any) -> tuple[int, ...]:
-    return (len(part), *_shape(part[0])) if isinstance(part, list) and part else (-1,) * isinstance(part, list)
+    return (
+        (len(part), *_shape(part[0])) if isinstance(part, list) and part else (-1,) * isinstance(part, list)
+    )
 
 
 def _float(value: Any) -> float:
@@ -93,7 +95,7 @@ def _float(value: Any) -> float:
         try:
             return float(value)
         except OverflowError:
-            return math.copysign(math.inf, value)
+            return math.inf if value > 0 else -math.inf
     shown = "null (JavaScript's NaN)" if value is None else f"{str(value)[:40]!r}"
     raise ValueError(f'{shown} is no number (numbers beyond JSON are spelled "inf", "-inf", "nan")')
 

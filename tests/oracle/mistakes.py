@@ -247,7 +247,9 @@ class RMSprop(torch.optim.Optimizer):
         for w in self.param_groups[0]["params"]:
             v, c = self.state[w].get("vc", (torch.full_like(w, float(ones)), torch.zeros_like(w)))
             v = alpha * v + (1 - alpha) * w.grad**2
-            c = momentum * c + (lr if in_buffer else 1) * w.grad / ((v + eps).sqrt() if inside else v.sqrt() + eps)
+            c = momentum * c + (lr if in_buffer else 1) * w.grad / (
+                (v + eps).sqrt() if inside else v.sqrt() + eps
+            )
             w -= (1 if in_buffer else lr) * c
             self.state[w]["vc"] = (v, c)
 

@@ -1,4 +1,4 @@
-"""Recipes for transfer functions, their integrals, inverses, conjugates, matching losses and network losses."""
+"""Recipes for transfer functions, integrals, inverses, conjugates, matching losses and network losses."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,12 +23,17 @@ def _extreme(name: str) -> list[float]:
 
 
 def transfers() -> Iterator[Recipe]:
-    """f with its derivative or vector-Jacobian product, and F."""
+    """Transfers with their derivatives or vector-Jacobian products, and F."""
     for topic in ("transfer", "integral"):
         for name in ELEMENTWISE:
             yield Recipe(topic, name, f"{name} at ordinary arguments", _with(name, a=ORDINARY))
             yield Recipe(
-                topic, f"{name}-extreme", f"{name} far out and near 0", _with(name, a=_extreme(name)), {}, ("Extreme",)
+                topic,
+                f"{name}-extreme",
+                f"{name} far out and near 0",
+                _with(name, a=_extreme(name)),
+                {},
+                ("Extreme",),
             )
         for name, rows in (("softmax", ROWS), ("softmax-extreme", EXTREME_ROWS)):
             extra = {"u": Draw(name).matrix(len(rows), 3)} if topic == "transfer" else {}
@@ -37,7 +42,8 @@ def transfers() -> Iterator[Recipe]:
     for name in ("relu", "leaky_relu", "elu"):
         yield Recipe("transfer", f"{name}-kink", f"{name} at its kink", _with(name, a=[0.0]), {}, ("Kink",))
     yield Recipe(
-        "transfer", "leaky_relu-kink-right", "leaky_relu at its kink, derivative 1", _with("leaky_relu", a=[0.0]),
+        "transfer", "leaky_relu-kink-right", "leaky_relu at its kink, derivative 1",
+        _with("leaky_relu", a=[0.0]),
         {"derivative_at_kink": "right"}, ("Kink",),
     )  # fmt: skip
 
@@ -53,7 +59,12 @@ def inverses() -> Iterator[Recipe]:
         yield Recipe("inverse", name, f"inverse of {name} inside its range", _with(name, y=y))
     for name, y in {"tanh": [-1.0, 1.0], "sigmoid": [0.0, 1.0]}.items():
         yield Recipe(
-            "inverse", f"{name}-ends", f"inverse of {name} at the ends of its range", _with(name, y=y), {}, ("Extreme",)
+            "inverse",
+            f"{name}-ends",
+            f"inverse of {name} at the ends of its range",
+            _with(name, y=y),
+            {},
+            ("Extreme",),
         )
 
 
@@ -77,10 +88,14 @@ def conjugates() -> Iterator[Recipe]:
                 _with(name, y=edge), {}, ("Extreme", "OutOfRange"),
             )  # fmt: skip
     yield Recipe(
-        "conjugate", "softmax", "negative entropy on the simplex", _with("softmax", y=[[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]])
+        "conjugate",
+        "softmax",
+        "negative entropy on the simplex",
+        _with("softmax", y=[[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]]),
     )
     yield Recipe(
-        "conjugate", "softmax-outside", "off the simplex", _with("softmax", y=[[0.5, 0.75, -0.25], [0.5, 0.25, 0.0]]),
+        "conjugate", "softmax-outside", "off the simplex",
+        _with("softmax", y=[[0.5, 0.75, -0.25], [0.5, 0.25, 0.0]]),
         {}, ("OutOfRange",),
     )  # fmt: skip
 
@@ -92,7 +107,9 @@ def matching_losses() -> Iterator[Recipe]:
         inputs = _with(name, a_hat=draw.matrix(3, 2, 2.0), a=draw.matrix(3, 2, 2.0))
         yield Recipe("matching_loss", name, f"matching loss of {name}", inputs)
     near = _with("tanh", a_hat=[[1.0], [0.5]], a=[[1.0009765625], [0.5]])
-    yield Recipe("matching_loss", "tanh-near", "nearly equal arguments, and equal ones", near, {}, ("Extreme",))
+    yield Recipe(
+        "matching_loss", "tanh-near", "nearly equal arguments, and equal ones", near, {}, ("Extreme",)
+    )
     negative = _with("relu", a_hat=[[-3.0, -1.0]], a=[[-1.0, -2.0]])
     yield Recipe("matching_loss", "relu-negative", "both negative: exactly zero", negative)
 

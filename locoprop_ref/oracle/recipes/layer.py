@@ -7,9 +7,19 @@ from locoprop_ref.oracle.recipes.draw import Draw, Recipe
 from locoprop_ref.oracle.recipes.elementary import PARAMETERS
 
 TF1 = {"dialect": "tf1", "mean_square_start": "ones", "epsilon_place": "inside", "rate_place": "in buffer"}
-TORCH = {"dialect": "torch", "mean_square_start": "zeros", "epsilon_place": "outside", "rate_place": "outside"}
-OPTAX = {"dialect": "optax", "mean_square_start": "zeros", "epsilon_place": "inside", "rate_place": "in buffer"}
-RMSPROP = {"optimizer": "rmsprop", "decay": 0.875, "momentum": 0.75, "epsilon": 2.0**-10}
+TORCH = {
+    "dialect": "torch",
+    "mean_square_start": "zeros",
+    "epsilon_place": "outside",
+    "rate_place": "outside",
+}
+OPTAX = {
+    "dialect": "optax",
+    "mean_square_start": "zeros",
+    "epsilon_place": "inside",
+    "rate_place": "in buffer",
+}
+RMSPROP: dict[str, Any] = {"optimizer": "rmsprop", "decay": 0.875, "momentum": 0.75, "epsilon": 2.0**-10}
 
 
 def problem(
@@ -29,7 +39,8 @@ def targets() -> Iterator[Recipe]:
     for method, name in (
         ("locoprop-s", "tanh"), ("locoprop-s", "relu"), ("locoprop-s", "sigmoid"),
         ("locoprop-m", "tanh"), ("locoprop-m", "relu"), ("locoprop-m", "sigmoid"), ("locoprop-m", "softplus"),
-        ("locoprop-m", "elu"), ("locoprop-m", "leaky_relu"), ("locoprop-m", "arctan"), ("locoprop-m", "identity"),
+        ("locoprop-m", "elu"), ("locoprop-m", "leaky_relu"), ("locoprop-m", "arctan"),
+        ("locoprop-m", "identity"),
     ):  # fmt: skip
         inputs = problem(f"target {method} {name}", method, name, 3, 2, 2)
         yield Recipe("target", f"{method[-1]}-{name}", f"target of {method} on a {name} layer", inputs)
@@ -64,7 +75,8 @@ def closed_forms() -> Iterator[Recipe]:
         ("large-step", "weight_step 1024, primal", "tanh", 6, 2, 2, {"weight_step": 1024.0}),
         ("least-change", "no proximal term, fewer examples: the change of least norm", "tanh", 2, 3, 2,
          {"weight_step": "inf"}),
-        ("least-squares", "no proximal term, more examples: least squares", "tanh", 6, 2, 2, {"weight_step": "inf"}),
+        ("least-squares", "no proximal term, more examples: least squares", "tanh", 6, 2, 2,
+         {"weight_step": "inf"}),
     )  # fmt: skip
     for name, comment, transfer, B, d_in, d_out, other in rows:
         inputs = problem(f"closed {name}", "locoprop-s", transfer, B, d_in, d_out, **other)
@@ -79,13 +91,15 @@ def closed_forms() -> Iterator[Recipe]:
 
 def local_steps() -> Iterator[Recipe]:
     """Inner trajectories for several K, optimizers and decays."""
-    sgd = {"optimizer": "sgd", "local_lr": 0.0625}
+    sgd: dict[str, Any] = {"optimizer": "sgd", "local_lr": 0.0625}
     for method in ("locoprop-s", "locoprop-m"):
         letter = method[-1]
         for K in (1, 3, 10):
             inputs = problem(f"steps {method}", method, "tanh", 4, 2, 3, **sgd, num_local_steps=K)
             yield Recipe("local_steps", f"{letter}-tanh-sgd-{K}", f"{K} steps of gradient descent", inputs)
-        inputs = problem(f"prox {method}", method, "tanh", 4, 2, 2, **sgd, num_local_steps=4, weight_step=0.25)
+        inputs = problem(
+            f"prox {method}", method, "tanh", 4, 2, 2, **sgd, num_local_steps=4, weight_step=0.25
+        )
         yield Recipe("local_steps", f"{letter}-tanh-proximal", "with a proximal term", inputs)
         constant = {"local_decay": "constant"}
         yield Recipe("local_steps", f"{letter}-tanh-constant", "at a constant rate", inputs, constant)
@@ -96,7 +110,9 @@ def local_steps() -> Iterator[Recipe]:
         inputs = problem(f"nobias {method}", method, "relu", 4, 3, 2, bias=False, **sgd, num_local_steps=3)
         yield Recipe("local_steps", f"{letter}-relu-nobias", "a relu layer without bias", inputs)
         for dialect in (TF1, TORCH, OPTAX):
-            inputs = problem(f"rmsprop {method}", method, "tanh", 4, 2, 2, **RMSPROP, local_lr=0.03125, num_local_steps=6)
+            inputs = problem(
+                f"rmsprop {method}", method, "tanh", 4, 2, 2, **RMSPROP, local_lr=0.03125, num_local_steps=6
+            )
             name = dialect["dialect"]
             yield Recipe("local_steps", f"{letter}-tanh-rmsprop-{name}", f"rmsprop, {name}", inputs, dialect)
     for name in ("softplus", "elu", "leaky_relu", "arctan", "softmax", "identity"):

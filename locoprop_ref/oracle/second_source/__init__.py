@@ -15,7 +15,9 @@ __all__ = ["evaluate", "Inapplicable", "context", "TOPICS"]
 DIGITS = 60
 
 
-def evaluate(topic: str, choices: dict[str, str], inputs: dict[str, Any], *, ctx: Any = None) -> dict[str, Any]:
+def evaluate(
+    topic: str, choices: dict[str, str], inputs: dict[str, Any], *, ctx: Any = None
+) -> dict[str, Any]:
     """Return the expected values of a case, as (nested lists of) numbers of the context.
 
     Args:

@@ -42,7 +42,7 @@ class Problem:
 def target(
     ctx: Any, member: Layer, a_hat: Matrix, g: Matrix, inputs: dict[str, Any], choices: dict[str, str]
 ) -> Matrix:
-    """Return y* of a layer: of the pre-activation for S (â − γg), of the post-activation for M (f(â) − γg)."""
+    """Return y* of a layer: â − γg of the pre-activation for S, f(â) − γg of the post-activation for M."""
     squared = inputs["method"].startswith("locoprop-s")
     step = number(ctx, inputs["target_step"])
     if choices["target_sign"] == "plus":
@@ -155,9 +155,7 @@ def exact(p: Problem) -> Matrix:
         raise Inapplicable("without a proximal term the minimum need not exist")
     if p.choices["proximal"] == "without bias" or p.choices["local_derivative"] == "applied":
         raise Inapplicable("not a strongly convex problem")
-    columns = [
-        _newton(p, list(w0), [row[j] for row in p.y_target]) for j, w0 in enumerate(transpose(p.W0))
-    ]
+    columns = [_newton(p, list(w0), [row[j] for row in p.y_target]) for j, w0 in enumerate(transpose(p.W0))]
     return transpose(columns)
 
 

@@ -1,11 +1,11 @@
 r"""Local optimizers, each choice that libraries make differently being a named one.
 
-    rmsprop   v ← ρv + (1 − ρ)G²;  D = G/√(v + ε) or G/(√v + ε);  buffer and rate as for momentum
-    momentum  c ← μc + D;  W ← W − rate·c           ("outside"), or
-              c ← μc + rate·D;  W ← W − c           ("in buffer")
-    nesterov  c ← μc + G;  W ← W − rate·(G + μc)
-    adagrad   v ← v + G²;  W ← W − rate·G/√v or G/(√v + ε)
-    adam      m ← β₁m + (1 − β₁)G, v ← β₂v + (1 − β₂)G², both corrected for their start at zero
+rmsprop   v ← ρv + (1 − ρ)G²;  D = G/√(v + ε) or G/(√v + ε);  buffer and rate as for momentum
+momentum  c ← μc + D;  W ← W − rate·c           ("outside"), or
+          c ← μc + rate·D;  W ← W − c           ("in buffer")
+nesterov  c ← μc + G;  W ← W − rate·(G + μc)
+adagrad   v ← v + G²;  W ← W − rate·G/√v or G/(√v + ε)
+adam      m ← β₁m + (1 − β₁)G, v ← β₂v + (1 − β₂)G², both corrected for their start at zero
 """
 
 from typing import Any
