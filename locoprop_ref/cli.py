@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, MemoryError) as error:
         print(f"locoprop-ref {given.command}: {_one_line(error)}", file=sys.stderr)
         return 2
 
@@ -175,10 +175,8 @@ def _train(given: argparse.Namespace) -> int:
     try:
         result = train(config, out=out, say=_say, **settings)
     except KeyboardInterrupt:
-        print(
-            f"locoprop-ref train: interrupted; {out} holds every complete epoch (--resume goes on)",
-            file=sys.stderr,
-        )
+        kept = f"{out} holds every complete epoch (--resume goes on)" if out.exists() else "nothing was kept"
+        print(f"locoprop-ref train: interrupted; {kept}", file=sys.stderr)
         return 130
     if result.run["status"] == "diverged":
         print(f"locoprop-ref train: {result.run['message']} ({out})", file=sys.stderr)

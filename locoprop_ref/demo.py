@@ -32,7 +32,13 @@ LABELS = {
 
 def configs(seed: int = 0, epochs: int = 6) -> list[Config]:
     """Return the four experiments: data, network, batches and epochs in common."""
-    common: dict[str, Any] = {"data": "curves", "layers": LAYERS, "batch_size": 500, "epochs": epochs, "schedule": "constant"}
+    common: dict[str, Any] = {
+        "data": "curves",
+        "layers": LAYERS,
+        "batch_size": 500,
+        "epochs": epochs,
+        "schedule": "constant",
+    }
     return [resolve(method=name, seed=seed, **common, **own) for name, own in SETTINGS.items()]
 
 

@@ -10,7 +10,7 @@ s of `descend`, η of the exact solvers; never γ.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf
@@ -23,6 +23,7 @@ from locoprop_ref.optimizer import SGD, Optimizer, State
 
 FORMS = ("auto", "primal", "dual", "inverse")
 LOCAL_DECAYS = ("authors", "constant")
+GRADIENT_FORMS = ("auto", "plain", "gram")
 
 
 # LocoProp-S in closed form ------------------------------------------------------------------------
@@ -111,14 +112,65 @@ def local_rates(local_lr: float, num_local_steps: int, local_decay: str = "autho
 
 
 def local_steps(
-    problem: LocalProblem, optimizer: Optimizer, state: State, rates: tuple[float, ...]
+    problem: LocalProblem,
+    optimizer: Optimizer,
+    state: State,
+    rates: tuple[float, ...],
+    *,
+    gradient_form: str = "plain",
 ) -> Iterator[tuple[Any, State]]:
     """Yield (W̃, state) after each inner step, W̃ ← W̃ − change(∇ of the local problem)."""
-    W = problem.W0
+    W, gradient = problem.W0, _gradient(problem, len(rates), gradient_form)
     for rate in rates:
-        change, state = optimizer.update(problem.gradient(W), state, rate)
+        change, state = optimizer.update(gradient(W), state, rate)
         W = W - change
         yield W, state
+
+
+def gram_gradient(problem: LocalProblem) -> Callable[[Any], Any]:
+    r"""Return the gradient of the squared local problem as a function of W̃, through the Gram matrix.
+
+    In ΔW = W̃ − W̃₀ it is linear: X̃ᵀX̃ ΔW + X̃ᵀ(X̃W̃₀ − y*) + ΔW/η. X̃ᵀX̃ and the first inner gradient, which
+    is γ ∂L/∂W̃, are computed once; a step then costs d̃²d_out products instead of 2Bd̃d_out.
+    """
+    x, W0 = problem.x, problem.W0
+    first, gram = problem.gradient(W0), x.T @ x
+    if problem.scale != 1:
+        gram *= problem.scale
+
+    def gradient(W: Any) -> Any:
+        if W is W0:
+            return first
+        change = W - W0
+        result = gram @ change
+        result += first
+        if problem.weight_step != inf:
+            result += change / problem.weight_step
+        return result
+
+    return gradient
+
+
+def prefers_gram(batch: int, d: int, d_out: int, steps: int) -> bool:
+    """Tell whether K inner steps of S multiply less through the Gram matrix, by count of operations.
+
+    Bd̃² + Bd̃d_out + (K − 1)d̃²d_out against (2K − 1)Bd̃d_out, the first pre-activation being given in both.
+
+    >>> prefers_gram(1000, 785, 1000, 10), prefers_gram(1000, 785, 1000, 1)
+    (True, False)
+    """
+    return batch * d + batch * d_out + (steps - 1) * d * d_out < (2 * steps - 1) * batch * d_out
+
+
+def _gradient(problem: LocalProblem, steps: int, form: str) -> Callable[[Any], Any]:
+    check.one_of("gradient_form", form, GRADIENT_FORMS)
+    squared = problem.transfer.name == "identity"
+    if form == "gram" and not squared:
+        raise ValueError(f"gradient_form must be plain for transfer {problem.transfer.name!r}, got 'gram'")
+    (batch, d), d_out = problem.x.shape, problem.W0.shape[1]
+    if form == "gram" or (form == "auto" and squared and prefers_gram(batch, d, d_out, steps)):
+        return gram_gradient(problem)
+    return problem.gradient
 
 
 def descend(
@@ -129,6 +181,7 @@ def descend(
     local_lr: float,
     num_local_steps: int,
     local_decay: str = "authors",
+    gradient_form: str = "auto",
 ) -> tuple[Any, State]:
     """Take K steps on a local problem with any first-order rule.
 
@@ -139,6 +192,8 @@ def descend(
         local_lr: s > 0.
         num_local_steps: K ≥ 1.
         local_decay: see `local_rates`.
+        gradient_form: "plain", as `LocalProblem.gradient` has it; "gram" (S only), see `gram_gradient`; or
+            "auto" (default): for S the cheaper by count. They agree to rounding.
 
     Returns:
         (W̃, state of the optimizer).
@@ -150,7 +205,7 @@ def descend(
     check.instance("optimizer", optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
     rates = local_rates(local_lr, num_local_steps, local_decay)
     start = optimizer.init(problem.W0) if state is None else state
-    return _last(local_steps(problem, optimizer, start, rates))
+    return _last(local_steps(problem, optimizer, start, rates, gradient_form=gradient_form))
 
 
 def _last(steps: Iterator[tuple[Any, State]]) -> tuple[Any, State]:
@@ -339,11 +394,13 @@ class Descend:
     num_local_steps: int = 10
     local_decay: str = "authors"
     local_state: str = "keep"
+    gradient_form: str = "auto"
 
     def __post_init__(self) -> None:
         check.instance("optimizer", self.optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
         local_rates(self.local_lr, self.num_local_steps, self.local_decay)
         check.one_of("local_state", self.local_state, ("keep", "reset"))
+        check.one_of("gradient_form", self.gradient_form, GRADIENT_FORMS)
 
     def init(self, W0: Any) -> State:
         """Return the local optimizer's state before the first batch."""
@@ -353,7 +410,8 @@ class Descend:
         """Return (W̃, state) after K steps of sizes r·s_k; rate 0 moves nothing but updates the state."""
         start = self.optimizer.init(problem.W0) if self.local_state == "reset" else state
         rates = tuple(rate * s for s in local_rates(self.local_lr, self.num_local_steps, self.local_decay))
-        return _last(local_steps(problem, self.optimizer, start, rates))
+        steps = local_steps(problem, self.optimizer, start, rates, gradient_form=self.gradient_form)
+        return _last(steps)
 
 
 @dataclass(frozen=True)
