@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from locoprop_ref import check as arguments
 from locoprop_ref.oracle.compare import as_arrays, compare
@@ -34,7 +35,6 @@ def check(
     time_limit: float = 20.0,
     diagnose: bool = True,
     strict: bool = False,
-    progress: Callable[[], None] | None = None,
 ) -> Report:
     r"""Run a target on the vectors, compare, and diagnose what is wrong.
 
@@ -49,7 +49,6 @@ def check(
             rest of the topic is not run.
         diagnose: whether to look for the deviation behind failing cases (needs mpmath).
         strict: whether acceptable variants count as failures.
-        progress: called once a case.
 
     Returns:
         the report; `report.ok` says whether all is well, `report.assert_ok()` is for tests.
@@ -71,7 +70,8 @@ def check(
     start = time.perf_counter()
     results: list[Result] = []
     stuck: dict[str, str] = {}
-    for case in cases() if which is None else which:
+    selected = list(cases() if which is None else which)
+    for case in tqdm(selected, desc="checking", unit="case", disable=None, leave=False):
         if case.topic in stuck:
             message = f"not run, because {stuck[case.topic]} did not return in time"
             results.append(Result(case, NOT_RUN, message=message))
@@ -79,8 +79,6 @@ def check(
             results.append(_run(target, case, dtype, time_limit))
             if results[-1].status == NOT_RUN:
                 stuck[case.topic] = case.id
-        if progress:
-            progress()
     name = implementation or str(getattr(target, "__qualname__", type(target).__name__))
     elapsed = time.perf_counter() - start
     return finished(name, dtype, results, require, elapsed=elapsed, diagnose=diagnose, strict=strict)

@@ -31,12 +31,6 @@ def _add(commands: Any, name: str, run: Any, help: str) -> argparse.ArgumentPars
     return command
 
 
-def _progress(total: int, what: str) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(total=total, desc=what, unit="case", disable=None, leave=False)
-
-
 def _write(path: str, content: str) -> None:
     from locoprop_ref.files import write_atomically
 
@@ -84,12 +78,8 @@ def _check(given: argparse.Namespace) -> int:
     if given.results:
         report = check_results(Path(given.results), which, **options)
     else:
-        target = load_target(given.target)
-        with _progress(len(which), "checking") as bar:
-            report = check(
-                target, which, dtype=given.dtype, implementation=given.target, time_limit=given.time_limit,
-                progress=bar.update, **options,
-            )  # fmt: skip
+        target, name, limit = load_target(given.target), given.target, given.time_limit
+        report = check(target, which, dtype=given.dtype, implementation=name, time_limit=limit, **options)
     print(report.text(verbose=given.verbose))
     for path, content in ((given.json, report.json), (given.junit, report.junit)):
         if path:
@@ -142,9 +132,8 @@ def _report(given: argparse.Namespace) -> int:
     from locoprop_ref.oracle.own import own_target
 
     target = own_target(namespace(given.backend))
-    with _progress(len(cases()), "checking") as bar:
-        name = f"locoprop-ref on {given.backend}"
-        report = check(target, dtype=given.dtype, implementation=name, progress=bar.update)
+    name = f"locoprop-ref on {given.backend}"
+    report = check(target, dtype=given.dtype, implementation=name)
     content = certificate(report)
     print(content)
     if given.out:
@@ -166,11 +155,9 @@ def _add_generate(commands: Any) -> None:
 
 def _generate(given: argparse.Namespace) -> int:
     from locoprop_ref.oracle.generate import write
-    from locoprop_ref.oracle.recipes import all_recipes
     from locoprop_ref.oracle.vectors import FOLDER
 
-    with _progress(sum(1 for _ in all_recipes()), "certifying") as bar:
-        paths = write(Path(given.out) if given.out else FOLDER, bar.update)
+    paths = write(Path(given.out) if given.out else FOLDER)
     for path in paths:
         print(path)
     return 0

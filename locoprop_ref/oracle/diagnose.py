@@ -6,12 +6,13 @@ ranked by the number of failing cases that they explain, and the first line name
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from tqdm import tqdm
 
 from locoprop_ref.oracle.compare import deviations
 from locoprop_ref.oracle.conventions import choices
@@ -79,16 +80,13 @@ def _flag(name: str) -> Flag:
     return FLOAT32 if name == FLOAT32.name else BY_FLAG[name]
 
 
-def diagnose(
-    results: Sequence["Result"], dtype: str, *, seconds: float = 60.0, tick: Callable[[], None] | None = None
-) -> list[Finding]:
+def diagnose(results: Sequence["Result"], dtype: str, *, seconds: float = 60.0) -> list[Finding]:
     """Explain the failing cases of a check.
 
     Args:
         results: all results, passing ones too: they tell between flags that explain equally much.
         dtype: the dtype that the check asked for.
         seconds: time for the search; single flags are always tried, pairs while it lasts.
-        tick: called once a failing case, for a progress bar.
 
     Returns:
         findings, the one that explains most first; the last one, without flags, holds what nothing explains.
@@ -96,12 +94,10 @@ def diagnose(
     failing = [r for r in results if r.status == "fail" and r.got]
     end = time.monotonic() + seconds
     explained: dict[str, set[tuple[str, ...]]] = {}
-    for result in failing:
+    for result in tqdm(failing, desc="diagnosing", unit="case", disable=None, leave=False):
         explained[result.case.id] = {
             _names(flags) for flags in _matching(result, _singles(result.case, dtype), dtype)
         }
-        if tick:
-            tick()
     complete = _pairs(failing, explained, dtype, end)
     passing = [r.case for r in results if r.status == "pass"]
     return _ranked(explained, passing, complete)

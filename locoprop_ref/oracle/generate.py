@@ -6,13 +6,15 @@ an expected value that changes is refused unless the version below is raised (an
 
 import json
 import math
-import textwrap
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from locoprop_ref.files import write_atomically
 from locoprop_ref.oracle.conventions import CONVENTIONS, choices
 from locoprop_ref.oracle.flags import FLAGS, notes
+from locoprop_ref.oracle.layout import text
 from locoprop_ref.oracle.recipes import Recipe, all_recipes
 from locoprop_ref.oracle.second_source import DIGITS, Inapplicable, context, evaluate
 from locoprop_ref.oracle.topics import TOPICS
@@ -26,36 +28,29 @@ EPS_FLOOR = 16
 EXACT_FLOOR = {"float64": 1e-9, "float32": 1e-4}
 # A flag is listed when it moves a value at least so many tolerances away (float64).
 VISIBLE = 16
-WIDTH = 108
 
 
 class ChangedValues(ValueError):
     """Expected values differ from those on disk although the version is the same."""
 
 
-def documents(progress: Any = None) -> dict[str, dict[str, Any]]:
+def documents() -> dict[str, dict[str, Any]]:
     """Return every topic's document, computed afresh."""
     recipes = list(all_recipes())
-    return {
-        topic: document(
-            topic, [recipe for recipe in recipes if recipe.topic == topic], progress or (lambda: None)
-        )
-        for topic in TOPICS
-    }
+    return {topic: document(topic, [r for r in recipes if r.topic == topic]) for topic in TOPICS}
 
 
-def document(topic: str, recipes: list[Recipe], progress: Any) -> dict[str, Any]:
+def document(topic: str, recipes: list[Recipe]) -> dict[str, Any]:
     """Return the document of one topic; consecutive recipes with the same conventions share a group."""
     groups: list[dict[str, Any]] = []
     used: set[str] = set()
-    for recipe in recipes:
+    for recipe in tqdm(recipes, desc=topic, unit="case", disable=None, leave=False):
         stated = stated_conventions(recipe)
         if not groups or groups[-1]["conventions"] != stated:
             groups.append({"conventions": stated, "cases": []})
         case = certified(recipe, stated)
         used |= set(case["flags"])
         groups[-1]["cases"].append(case)
-        progress()
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -175,39 +170,13 @@ def _rounded(value: Any) -> Any:
 # Writing ----------------------------------------------------------------------------------------------------
 
 
-def text(value: Any, indent: int = 0, lead: int = 0) -> str:
-    """Return JSON in which whatever fits on a line stands on one line, and ends without a newline.
-
-    Args:
-        value: a JSON value.
-        indent: how deep it stands.
-        lead: length of what stands before it on its first line.
-    """
-    flat_text = json.dumps(value, ensure_ascii=False)
-    if indent + lead + len(flat_text) <= WIDTH or not isinstance(value, dict | list):
-        return flat_text
-    pad = "\n" + " " * (indent + 1)
-    if isinstance(value, dict):
-        keys = [f"{json.dumps(key)}: " for key in value]
-        parts = [
-            key + text(item, indent + 1, len(key)) for key, item in zip(keys, value.values(), strict=True)
-        ]
-    elif all(isinstance(item, str) for item in value):
-        lines = textwrap.wrap(flat_text[1:-1], WIDTH - indent, break_long_words=False, break_on_hyphens=False)
-        return "[" + pad + pad.join(lines) + "\n" + " " * indent + "]"
-    else:
-        parts = [text(item, indent + 1) for item in value]
-    opening, closing = "{}" if isinstance(value, dict) else "[]"
-    return opening + pad + ("," + pad).join(parts) + "\n" + " " * indent + closing
-
-
-def write(folder: Path = FOLDER, progress: Any = None) -> list[Path]:
+def write(folder: Path = FOLDER) -> list[Path]:
     """Compute and write all vectors; nothing is written unless everything may be.
 
     Raises:
         ChangedValues: an expected value on disk, of the same version, would change.
     """
-    fresh = documents(progress)
+    fresh = documents()
     for topic, document in fresh.items():
         validate(document)
         refuse_changes(folder / f"{topic}.json", document)

@@ -85,7 +85,8 @@ def target(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
 
 def first_step(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
     """The first inner gradient of every layer of a network, equal to γ·∂L/∂W."""
-    net, values = networks.layers(ctx, inputs, choices), {}
+    values: Values = {}
+    net = networks.layers(ctx, inputs, choices)
     seen = networks.full_pass(ctx, net, inputs, choices)
     for m, member in enumerate(net, start=1):
         y_target = local.target(ctx, member, seen.a_hat[m - 1], seen.g[m - 1], inputs, choices)

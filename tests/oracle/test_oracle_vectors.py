@@ -83,7 +83,7 @@ def test_groups_state_only_what_they_may():
 @pytest.mark.parametrize("topic", ["transfer", "closed_form", "optimizer", "matching_loss"])
 def test_regenerating_a_topic_gives_the_same_bytes(topic):
     recipes = [recipe for recipe in all_recipes() if recipe.topic == topic]
-    fresh = generate.text(generate.document(topic, recipes, lambda: None)) + "\n"
+    fresh = generate.text(generate.document(topic, recipes)) + "\n"
     assert fresh == (FOLDER / f"{topic}.json").read_text(encoding="utf-8")
 
 
