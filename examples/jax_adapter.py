@@ -2,8 +2,8 @@
 
     locoprop-ref oracle check --target examples.jax_adapter:target
 
-A LocoProp of its own, sharing nothing with the package. optax with `initial_scale=1` speaks TensorFlow 1's
-dialect of RMSProp, and its default is a third one; PyTorch's is not covered.
+A LocoProp of its own, sharing nothing with the package. optax's RMSProp speaks every dialect: with
+`initial_scale=1` TensorFlow 1's, with `eps_in_sqrt=False` and the rate after the buffer PyTorch's.
 """
 
 import math
@@ -94,30 +94,28 @@ def local_problem(weights, x, a_hat, g, name, inputs, conventions):
 
 
 def make_optimizer(inputs, conventions):
-    """Return an optax optimizer at rate 1: rates come in through the buffer, or multiply what comes out."""
-    if inputs["optimizer"] == "rmsprop":
-        start = 1.0 if conventions["mean_square_start"] == "ones" else 0.0
-        return optax.scale_by_rms(inputs["decay"], inputs["epsilon"], start), inputs["momentum"]
-    return optax.identity(), inputs.get("momentum", 0.0)
+    """Return what scales gradients, the momentum, and whether the rate multiplies what enters the buffer."""
+    if inputs["optimizer"] != "rmsprop":
+        return optax.identity(), inputs.get("momentum", 0.0), False
+    start = 1.0 if conventions["mean_square_start"] == "ones" else 0.0
+    inside = conventions["epsilon_place"] == "inside"
+    scaling = optax.scale_by_rms(inputs["decay"], inputs["epsilon"], start, eps_in_sqrt=inside)
+    return scaling, inputs["momentum"], conventions["rate_place"] == "in buffer"
 
 
 def local_steps(weights, loss, state, inputs, conventions, rate=1.0):
-    """K steps; the rate multiplies what enters the momentum buffer."""
-    scaling, momentum = make_optimizer(inputs, conventions)
+    """K steps; the state is that of the scaling and the momentum buffer."""
+    scaling, momentum, in_buffer = make_optimizer(inputs, conventions)
     buffer = optax.trace(momentum)
-    state = state or (scaling.init(weights), buffer.init(weights))
-    K = inputs["num_local_steps"]
+    scale, velocity = state or (scaling.init(weights), buffer.init(weights))
+    K, times = inputs["num_local_steps"], lambda s, tree: jax.tree.map(lambda u: s * u, tree)
     for k in range(K):
         decay = max(1 - k / K, 0.25) if conventions["local_decay"] == "authors" else 1.0
         step = inputs["local_lr"] * rate * decay
-        updates, first = scaling.update(jax.grad(loss)(weights), state[0])
-        if inputs["optimizer"] == "momentum":  # heavy ball: the rate multiplies what leaves the buffer
-            updates, second = buffer.update(updates, state[1])
-            updates = jax.tree.map(lambda u: step * u, updates)  # noqa: B023
-        else:
-            updates, second = buffer.update(jax.tree.map(lambda u: step * u, updates), state[1])  # noqa: B023
-        weights, state = jax.tree.map(lambda w, u: w - u, weights, updates), (first, second)
-    return weights, state
+        change, scale = scaling.update(jax.grad(loss)(weights), scale)
+        change, velocity = buffer.update(times(step, change) if in_buffer else change, velocity)
+        weights = optax.apply_updates(weights, times(-1.0 if in_buffer else -step, change))
+    return weights, (scale, velocity)
 
 
 def closed_form(weights, x, y_target, inputs, conventions):
@@ -163,12 +161,9 @@ def covered(topic, conventions, inputs):
     """What this implementation offers."""
     if topic not in ("target", "first_step", "closed_form", "local_steps", "training"):
         return False
-    if conventions.get("dialect") == "torch" or conventions.get("project_targets") == "range":
+    if conventions.get("project_targets") == "range" or conventions.get("target_order") == "gauss-seidel":
         return False
-    if conventions.get("target_order") == "gauss-seidel" or inputs["method"] in (
-        "locoprop-m-exact",
-        "backprop",
-    ):
+    if inputs["method"] in ("locoprop-m-exact", "backprop"):
         return False
     # softplus needs a dilogarithm for its integral
     return "softplus" not in (inputs.get("transfer"), *inputs.get("transfers", ()))

@@ -269,7 +269,7 @@ def rmsprop_with(**choices):
     return plant
 
 
-# mistake: (plant, flag that the first line must name, adapter)
+# mistake: (plant, flag that the first line must name), in the PyTorch adapter
 MISTAKES = {
     "batch mean in the local gradient": (batch_mean, "LocalMean"),
     "batch sum where the mean is asked for": (batch_sum_where_mean, "LocalSum"),
@@ -300,4 +300,23 @@ MISTAKES = {
     "W returned transposed": (result_transposed, "ResultTransposed"),
     "upper weights updated before g": (upper_weights_first, "UpperWeightsMovedFirst"),
     "float32 arithmetic": (float32_accumulation, "Float32Arithmetic"),
+}
+
+
+def stating(**changed):
+    def plant(m):
+        with_conventions(m, **changed)
+
+    return plant
+
+
+# in the JAX adapter, which speaks TensorFlow 1's dialect too: what a PyTorch user gets wrong there
+JAX_MISTAKES = {
+    "rmsprop: mean square from zeros": (stating(mean_square_start="zeros"), "MeanSquareFromZeros"),
+    "rmsprop: epsilon outside the root": (stating(epsilon_place="outside"), "EpsilonOutside"),
+    "rmsprop: rate outside the buffer": (stating(rate_place="outside"), "RateOutside"),
+    "rmsprop: PyTorch's dialect": (
+        stating(mean_square_start="zeros", epsilon_place="outside", rate_place="outside"),
+        "DialectTorch",
+    ),
 }
