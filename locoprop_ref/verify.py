@@ -21,7 +21,8 @@ from locoprop_ref.local import LocalProblem, matching_loss
 from locoprop_ref.method import locoprop_m, locoprop_s
 from locoprop_ref.network import Network, Trace, backward, forward, gradients, initialize, layer_input
 from locoprop_ref.optimizer import SGD
-from locoprop_ref.solve import closed_form, descend, descent_filter, local_rates, newton
+from locoprop_ref.solve import closed_form, descend, local_rates, newton
+from locoprop_ref.spectrum import descent_filter
 from locoprop_ref.transfer import TRANSFERS, Transfer, transfer
 
 EPS = float(np.finfo(np.float64).eps)
