@@ -40,8 +40,8 @@ class Flag:
         )
 
 
-def _variant(name: str, change: dict[str, str], when: str, effect: str) -> Flag:
-    return Flag(name, VARIANT, change, when, effect)
+def _variant(name: str, change: dict[str, str], when: str, effect: str, **given: str) -> Flag:
+    return Flag(name, VARIANT, change, when, effect, given)
 
 
 def _bug(name: str, change: dict[str, str], when: str, effect: str, **given: str) -> Flag:
@@ -150,9 +150,11 @@ FLAGS = (
     _variant("DialectOptax", _OPTAX, "rmsprop is optax's default",
              "Mean square from zeros, epsilon inside, rate in buffer."),
     _variant("AccumulatorFromZeros", {"accumulator_start": "zeros", "epsilon_place": "outside"},
-             "adagrad is PyTorch's: from zeros, with epsilon outside the root", "Larger first steps."),
+             "adagrad is PyTorch's: from zeros, with epsilon outside the root",
+             "Larger first steps.", accumulator_start="given"),
     _variant("AccumulatorGiven", {"accumulator_start": "given", "epsilon_place": "none"},
-             "adagrad is TensorFlow 1's: from initial_accumulator, without epsilon", "Smaller first steps."),
+             "adagrad is TensorFlow 1's: from initial_accumulator, without epsilon",
+             "Smaller first steps.", accumulator_start="zeros"),
     _variant("AdamEpsilonAgainstVHat", {"adam_epsilon": "v_hat"},
              "adam's epsilon is added to sqrt(v_hat)", "As in PyTorch (Algorithm 1 of the Adam paper)."),
     _variant("AdamEpsilonAgainstV", {"adam_epsilon": "v"},
