@@ -78,9 +78,7 @@ class Report:
         """Return the report with a diagnosis; cases explained by variants alone become acceptable."""
         variants = {id_: finding for finding in findings if finding.acceptable for id_ in finding.ids}
         results = [
-            replace(
-                result, status=ACCEPTABLE, message=f"acceptable: variant {variants[result.case.id].names}"
-            )
+            replace(result, status=ACCEPTABLE, message=f"variant {variants[result.case.id].names}")
             if result.status == FAIL and result.case.id in variants
             else result
             for result in self.results
@@ -89,19 +87,16 @@ class Report:
 
     def text(self, *, verbose: bool = False) -> str:
         """Return the report for people: diagnosis first, then topics, then the cases that are wrong."""
-        lines = [
-            f"{self.implementation}, {self.dtype}: {self._counts(Counter(r.status for r in self.results))}"
-        ]
+        counts = self._counts(Counter(result.status for result in self.results))
+        lines = [f"{self.implementation}, {self.dtype}: {counts}"]
         lines += [f"  {problem}" for problem in self.problems]
-        lines += (
-            ["", "Diagnosis", *(f"  {finding.text}" for finding in self.findings)] if self.findings else []
-        )
+        if self.findings:
+            lines += ["", "Diagnosis", *(f"  {finding.text}" for finding in self.findings)]
         lines += ["", "Topics", *self._topic_lines()]
         shown = [r for r in self.results if verbose or r.status in (*BAD, ACCEPTABLE)]
         lines += ["", "Cases", *(_case_line(r, self.dtype) for r in shown)] if shown else []
-        times = f"{self.seconds[0]:.1f} s" + (
-            f", diagnosis {self.seconds[1]:.1f} s" if self.seconds[1] else ""
-        )
+        run, diagnosis = self.seconds
+        times = f"{run:.1f} s" + (f", diagnosis {diagnosis:.1f} s" if diagnosis else "")
         return "\n".join([*lines, "", f"{'passed' if self.ok else 'FAILED'} in {times}"])
 
     @staticmethod

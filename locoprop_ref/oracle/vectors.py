@@ -32,8 +32,8 @@ class Case:
         comment: what the case is about.
         flags: properties of the case, and the deviations that it can tell from a right result.
         conventions: what the group states.
-        inputs: names to floats, ints, strings, lists of strings or float64 arrays.
-        expected: names to float64 arrays (0-d for a number).
+        inputs: names to floats, ints, strings, lists of strings or float64 arrays (read-only).
+        expected: names to float64 arrays (0-d for a number; read-only).
         tolerance: dtype name to τ; a value v is right when abs(v − e) ≤ τ·(1 + abs(e)).
         reason: where the tolerance comes from.
     """
@@ -120,6 +120,14 @@ def file_text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def _read_only(value: Any) -> Any:
+    """Protect an array, which all who ask for the cases share."""
+    if isinstance(value, np.ndarray):
+        value = value.astype(np.float64)
+        value.flags.writeable = False
+    return value
+
+
 def parse(document: dict[str, Any]) -> Iterator[Case]:
     """Yield the cases of a document (a file of vectors read as JSON)."""
     for group in document["groups"]:
@@ -130,8 +138,8 @@ def parse(document: dict[str, Any]) -> Iterator[Case]:
                 comment=case["comment"],
                 flags=tuple(case["flags"]),
                 conventions=dict(group["conventions"]),
-                inputs={k: v if k in _TEXT else decode(v) for k, v in case["inputs"].items()},
-                expected={k: np.asarray(decode(v), dtype=np.float64) for k, v in case["expected"].items()},
+                inputs={k: v if k in _TEXT else _read_only(decode(v)) for k, v in case["inputs"].items()},
+                expected={k: _read_only(np.asarray(decode(v))) for k, v in case["expected"].items()},
                 tolerance={dtype: case["tolerance"][dtype] for dtype in DTYPES},
                 reason=case["tolerance"]["reason"],
             )

@@ -65,7 +65,7 @@ def test_the_sentence_counts_and_names():
     line = report.text().split("Diagnosis\n  ")[1].split("\n")[0]
     when = "the local gradient is averaged over the batch (flag LocalMean; acceptable: variant)"
     assert re.fullmatch(rf"(\d+) of \1 failing cases match when {re.escape(when)}", line)
-    assert "acceptable  closed_form/primal: acceptable: variant LocalMean" in report.text()
+    assert "acceptable  closed_form/primal: variant LocalMean; W: " in report.text()
     strict = check(imitator([BY_FLAG["LocalMean"]], chosen), chosen, strict=True)
     assert not strict.ok
 

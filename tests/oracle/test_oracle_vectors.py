@@ -56,6 +56,13 @@ def test_inputs_are_exact_in_float32(case):
             np.testing.assert_array_equal(np.float32(value), np.float64(value), err_msg=name)
 
 
+def test_cases_cannot_be_damaged():
+    for values in (cases("training")[0].inputs, cases("training")[0].expected):
+        array = next(value for value in values.values() if isinstance(value, np.ndarray))
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+
+
 def test_every_flag_is_explained_and_revealed_by_some_case():
     for document in DOCUMENTS.values():
         used = {flag for group in document["groups"] for case in group["cases"] for flag in case["flags"]}
