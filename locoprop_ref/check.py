@@ -80,6 +80,13 @@ def integer(name: str, value: Any, *, minimum: int = 1) -> int:
     return int(value)
 
 
+def boolean(name: str, value: Any) -> bool:
+    """Check a switch: nothing but True and False, so that the string "no" does not mean yes."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return value
+
+
 def array(name: str, value: Any, *, ndim: int | None = None, shape: tuple | None = None) -> Any:
     """Check a float32 or float64 array of an array-API library; `None` in `shape` means any size.
 

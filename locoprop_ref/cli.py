@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import locoprop_ref
+from locoprop_ref.oracle import cli as oracle
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("locoprop-ref: interrupted; what was complete is kept", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        return 0
+        return 141  # as if the closed pipe's signal had ended it
     except (ValueError, TypeError, OSError, MemoryError) as error:
         print(f"locoprop-ref {given.command}: {_one_line(error)}", file=sys.stderr)
         return 2
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     for add in (_add_verify, _add_figures, _add_demo, _add_train, _add_apply, _add_plot, _add_info):
         add(commands)
+    oracle.add_commands(commands)
     return parser
 
 

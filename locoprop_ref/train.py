@@ -29,11 +29,11 @@ from locoprop_ref.config import (
     epoch_rate,
     layer_sizes,
 )  # fmt: skip
+from locoprop_ref.cost import newton_cost
 from locoprop_ref.data import Dataset, load, scaled
 from locoprop_ref.environment import environment
 from locoprop_ref.network import Network, forward
 from locoprop_ref.run_file import SCHEMA, problem, same_file, write_run
-from locoprop_ref.solve import newton_cost
 
 # a train loss so many times the untrained network's, or no number at all, counts as divergence
 DIVERGENCE = 100.0
@@ -212,6 +212,11 @@ class _Start:
     run: dict[str, Any]
 
 
+def _recorded(config: Config, dataset: Dataset) -> dict[str, Any]:
+    """Return the Config for the run file: a user's own data by name, not by path."""
+    return as_json(config) | {"data": dataset.name}
+
+
 def _untrained(config: Config, dataset: Dataset, data: Examples, xp: Any) -> _Start:
     rng = np.random.default_rng(config.seed)
     network = build_network(config, rng, xp=xp)
@@ -220,7 +225,7 @@ def _untrained(config: Config, dataset: Dataset, data: Examples, xp: Any) -> _St
     row = {"epoch": 0, **losses, "step_seconds": 0.0, "eval_seconds": time.perf_counter() - started}
     run = {
         "schema": SCHEMA,
-        "config": as_json(config),
+        "config": _recorded(config, dataset),
         "data": {"name": dataset.name, "sha256": dataset.sha256},
         "environment": environment(config.backend, xp),
         "epochs": [row],
@@ -242,13 +247,14 @@ def _resumed(
     wrong = problem(saved.run)
     if wrong:
         raise ValueError(f"{files.checkpoint} must be a checkpoint of a run, but {wrong}")
-    here = {**as_json(config), "data sha256": dataset.sha256}
+    here = {**_recorded(config, dataset), "data sha256": dataset.sha256}
     there = {**saved.run["config"], "data sha256": saved.run["data"].get("sha256")}
+    moved = ("data",) if here["data sha256"] == there["data sha256"] else ()
     differences = [
         f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
         for name in sorted(here | there)
-        # how long to go on may change; the schedule's length may not
-        if name != "epochs" and here.get(name) != there.get(name)
+        # how long to go on may change, the schedule's length may not; the same data may have moved
+        if here.get(name) != there.get(name) and name not in ("epochs", *moved)
     ]
     if differences:
         raise ValueError(f"{files.checkpoint} is of another configuration: {'; '.join(differences)}")
@@ -264,7 +270,8 @@ def _resumed(
     now = environment(config.backend, xp)
     if now != saved.run["environment"]:
         say("note: the environment is not the one the run began in, so that the last bits may differ")
-    run = saved.run | {"config": as_json(config), "epochs": list(saved.run["epochs"]), "status": "running"}
+    run = saved.run | {"config": _recorded(config, dataset), "epochs": list(saved.run["epochs"])}
+    run["status"] = "running"
     run.pop("message", None)
     say(f"resuming after epoch {run['epochs'][-1]['epoch']}")
     return _Start(saved.network, saved.state, rng, run)
