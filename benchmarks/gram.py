@@ -14,8 +14,9 @@ from benchmarks.measure import Median, ratio
 from benchmarks.problem import Problem, to_dict
 from benchmarks.results import interval, save
 from locoprop_ref import LocalProblem, transfer
+from locoprop_ref.cost import prefers_gram
 from locoprop_ref.optimizer import RMSProp
-from locoprop_ref.solve import local_steps, prefers_gram
+from locoprop_ref.solve import local_steps
 
 SHAPES = [  # (B, d_in, d_out)
     (1000, 784, 1000), (1000, 1000, 500), (1000, 500, 250), (1000, 250, 30), (1000, 30, 250),
@@ -40,7 +41,7 @@ def measured_ratio(B: int, d: int, d_out: int, problem: Problem, rounds: int) ->
     for _ in range(rounds + 1):
         for form, found in seconds.items():
             start = time.perf_counter()
-            deque(local_steps(local, rule, state, problem.rates, gradient_form=form), maxlen=0)
+            deque(local_steps(local, rule, state, problem.rates, form), maxlen=0)
             found.append(time.perf_counter() - start)
     return ratio(seconds["gram"][1:], seconds["plain"][1:])
 
