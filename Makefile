@@ -39,9 +39,10 @@ figures: $(VENV)/core.stamp  ## draw the figures of the README again
 bench: $(VENV)/bench.stamp  ## time a step beside other libraries, over its products; save benchmarks/results/table.*
 	$(PY) -m benchmarks table --tests
 
-bench-scaling: $(VENV)/bench.stamp  ## width, depth, batch, K, and the Gram form of LocoProp-S
+bench-scaling: $(VENV)/bench.stamp  ## width, depth, batch, K; the Gram form of LocoProp-S; where the time of a step goes
 	$(PY) -m benchmarks scaling --rounds 6
 	$(PY) -m benchmarks gram
+	$(PY) -m benchmarks profile --rounds 10
 
 bench-compare: $(VENV)/bench.stamp  ## compare with benchmarks/results/baseline.json, a saved table
 	$(PY) -m benchmarks compare

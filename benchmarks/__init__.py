@@ -9,6 +9,7 @@
     table       `make bench`: everybody, every method, start-up times
     scaling     width, depth, batch, K: time, share of the floor, memory, exponents
     gram        LocoProp-S through the Gram matrix: what the count of products says, what the clock says
+    profile     where the time of a step goes, part by part, in processor time
     compare     `make bench-compare`: a saved baseline against now, by shares of the floor
 
 Run `python -m benchmarks --help` from the repository's root.

@@ -36,7 +36,7 @@ class _Run:
     def step(self) -> None:
         for product in self.passes:
             product()
-        tasks = [partial(_run, products) for products in self.layers]
+        tasks = [partial(run_all, products) for products in self.layers]
         if self.parallel_layers:
             side_by_side(tasks, self.costs, like=np.empty(0))
         else:
@@ -44,7 +44,8 @@ class _Run:
                 task()
 
 
-def _run(products: list[Product]) -> None:
+def run_all(products: list[Product]) -> None:
+    """Make the products, one after the other."""
     for product in products:
         product()
 

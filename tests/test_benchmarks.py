@@ -238,7 +238,8 @@ def run_benchmarks(*arguments):
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
 
-def test_a_missing_baseline_is_one_sentence(tmp_path):
+def test_a_missing_baseline_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     done = run_benchmarks("compare", "--baseline", str(tmp_path / "none.json"))
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1

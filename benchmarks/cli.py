@@ -1,0 +1,41 @@
+"""Command line of the benchmarks: table, scaling, gram, profile, compare."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks import compare, gram, profile, scaling, table
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("what", choices=("table", "scaling", "gram", "profile", "compare"))
+    parser.add_argument("--rounds", type=int, default=20, help="turns of each peer (default 20)")
+    parser.add_argument("--tests", action="store_true", help="table: time `make test` too")
+    parser.add_argument("--baseline", type=Path, default=compare.BASELINE, help="compare: a saved table")
+    arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error(f"--rounds must be at least 1, got {arguments.rounds}")
+    return arguments
+
+
+def main() -> int:
+    """Run one of the benchmarks; return 0, 1 where a comparison shows a loss, or 2 for a bad baseline."""
+    arguments = _arguments()
+    if arguments.what == "compare":
+        try:
+            return compare.run(arguments.baseline, rounds=arguments.rounds)
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
+    if arguments.what == "table":
+        table.run(rounds=arguments.rounds, tests=arguments.tests)
+    else:
+        {"scaling": scaling.run, "gram": gram.run, "profile": profile.run}[arguments.what](
+            rounds=arguments.rounds
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

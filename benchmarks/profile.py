@@ -1,0 +1,101 @@
+"""Where the time of a LocoProp step goes: processor seconds of its parts on one core, and of their products.
+
+Processor time of one thread, the least of several rounds: it says nearly the same on a busy machine. The
+parts are measured with freed memory kept by the process; what the C library's usual habit costs, to give it
+back to the system and take it again page by page, is a line of its own.
+"""
+
+import ctypes
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+from tqdm import trange
+
+from benchmarks import floor
+from benchmarks.peers import PEERS, ours
+from benchmarks.problem import Problem, images, network, to_dict
+from benchmarks.results import save
+from locoprop_ref.network import backward, forward
+
+METHODS = ("locoprop-m", "locoprop-s", "locoprop-s-closed")
+
+
+def step_parts(problem: Problem, method: str) -> dict[str, Callable[[], Any]]:
+    """Return the parts of a step, each a function without arguments, by name."""
+    net, x = network(problem), images(problem)
+    how = ours.method_of(problem, method, parallel_layers=False)
+    state, trace = how.init(net), forward(net, x)
+    g = backward(net, trace, x)
+    layers = list(zip(net.layers, trace.x, trace.a_hat, trace.y_hat, g, strict=True))
+    problems = [how.local_problem(*layer) for layer in layers]
+    parts = {
+        "forward": lambda: forward(net, x),
+        "backward": lambda: backward(net, trace, x),
+        "local problems": lambda: [how.local_problem(*layer) for layer in layers],
+    }
+    for m, (local, old) in enumerate(zip(problems, state["layers"], strict=True)):
+        name = f"layer {m + 1}, {net.layers[m].W.shape[0]}-{net.layers[m].W.shape[1]}"
+        parts[name] = lambda local=local, old=old: how.solver(local, old, 1.0)
+    parts["whole step"] = lambda: how.step(net, state, x, x)
+    return parts
+
+
+def product_parts(problem: Problem, method: str) -> dict[str, Callable[[], Any]]:
+    """Return the products of the same parts, by the same names."""
+    run, net = floor.prepare(problem, method), network(problem)
+    M = len(net.layers)
+    passes = dict(enumerate(run.passes))
+    forwards = [passes[0], *(passes[2 * m - 1] for m in range(1, M))]
+    backwards = [passes[2 * m] for m in range(1, M)]
+    parts = {"forward": lambda: floor.run_all(forwards), "backward": lambda: floor.run_all(backwards)}
+    for m, products in enumerate(run.layers):
+        name = f"layer {m + 1}, {net.layers[m].W.shape[0]}-{net.layers[m].W.shape[1]}"
+        parts[name] = lambda products=products: floor.run_all(products)
+    parts["whole step"] = run.step
+    return parts
+
+
+def processor_seconds(parts: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Return the least processor time of every part."""
+    least = dict.fromkeys(parts, float("inf"))
+    for _ in trange(rounds, unit="round", disable=None, leave=False):
+        for name, part in parts.items():
+            start = time.process_time()
+            part()
+            least[name] = min(least[name], time.process_time() - start)
+    return least
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to give no memory back to the system; other C libraries are left as they are."""
+    trim_threshold, mmap_threshold = -1, -3  # numbers of the options in <malloc.h>
+    with suppress(AttributeError, OSError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_threshold, 2**30)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+def run(*, rounds: int = 20) -> None:
+    """Profile the LocoProp methods; save and print."""
+    problem, result = Problem(), {}
+    lines = ["processor milliseconds on one core: the part, its products alone, the rest"]
+    with threadpool_limits(1, user_api="blas"):
+        usual = {
+            method: processor_seconds({"step": PEERS["ours-in-order"].prepare(problem, method).step}, rounds)
+            for method in METHODS
+        }
+        keep_freed_memory()
+        for method in METHODS:
+            spent = processor_seconds(step_parts(problem, method), rounds)
+            needed = processor_seconds(product_parts(problem, method), rounds)
+            spent["pages taken again"] = max(usual[method]["step"] - spent["whole step"], 0.0)
+            result[method] = {"spent": spent, "products": needed}
+            lines += ["", method]
+            for name, seconds in spent.items():
+                products = needed.get(name, 0.0)
+                rest = seconds - products
+                lines.append(f"  {name:18}{1e3 * seconds:9.1f}{1e3 * products:9.1f}{1e3 * rest:9.1f}")
+    save("profile", {"problem": to_dict(problem), "methods": result}, "\n".join(lines))
