@@ -74,7 +74,7 @@ def band(runs: Sequence[Run], metric: str) -> dict[str, np.ndarray]:
 
 
 @styled
-def training_curves(
+def training_figure(
     runs: Sequence[Run],
     metric: str = "train ce",
     *,
