@@ -5,6 +5,7 @@ IPython is imported when something is shown, not before.
 
 import ast
 import inspect
+import io
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,21 @@ class Picture:
 
     def __init__(self, figure: "Figure", *, dpi: float = 80) -> None:
         self.alt = alt_text(figure)
-        self.png = rendered(figure, "png", dpi=dpi)
+        self.png = _fewer_colours(rendered(figure, "png", dpi=dpi))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
         data = {"image/png": self.png, "text/plain": self.alt}
         return data, {"image/png": {"alt": self.alt}}
+
+
+def _fewer_colours(png: bytes) -> bytes:
+    """Return a PNG in 64 colours: a fifth of the bytes, so that a notebook with its pictures stays small."""
+    from PIL import Image
+
+    stream, image = io.BytesIO(), Image.open(io.BytesIO(png)).convert("RGB")
+    # without dithering: flat areas stay flat
+    image.quantize(64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(stream, "png")
+    return stream.getvalue()
 
 
 def show(figure: "Figure", *, dpi: float = 80) -> Picture:
