@@ -33,11 +33,8 @@ format: $(VENV)/test.stamp  ## format the code, and mend the lint that mends its
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-figures: $(VENV)/core.stamp  ## draw every figure again: run each figures/*.py
-	@for script in figures/*.py; do \
-	    if [ ! -e "$$script" ]; then echo "figures/ holds no script to draw with" >&2; exit 1; fi; \
-	    echo "$$script"; MPLBACKEND=Agg $(PY) "$$script" || exit 1; \
-	done
+figures: $(VENV)/core.stamp  ## draw the figures of the README again
+	$(VENV)/bin/locoprop-ref figures --out figures
 
 COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
           --no-annotate --custom-compile-command "make requirements" --group build $(UPGRADE)

@@ -11,6 +11,7 @@ from locoprop_ref.checkpoint import load_network
 from locoprop_ref.data import load, scaled
 from locoprop_ref.files import write_atomically
 from locoprop_ref.network import Network, predict
+from locoprop_ref.run_file import same_file
 
 
 def outputs(network: Network, x: np.ndarray, *, backend: str = "numpy", rows: int = 5000) -> np.ndarray:
@@ -52,6 +53,9 @@ def apply_network(
     check.one_of("part", part, ("train", "test"))
     if Path(out).suffix != ".npz":
         raise ValueError(f"out must be a path that ends in .npz, got {str(out)!r}")
+    for name, source in (("the network", network), ("the data", data)):
+        if same_file(out, source):
+            raise ValueError(f"out must be a file of its own, got {out}, which is {name}")
     dataset = load(data, data_dir=data_dir)
     x, labels = (
         (dataset.x_train, dataset.labels_train) if part == "train" else (dataset.x_test, dataset.labels_test)

@@ -9,8 +9,13 @@ imported before somebody asks for it by name or hands in one of its arrays.
 array([1., 2.], dtype=float32)
 """
 
+import contextvars
+import functools
 import importlib
-from typing import Any
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import array_api_compat
 import numpy as np
@@ -20,8 +25,10 @@ from locoprop_ref import check
 
 __all__ = [
     "BACKENDS", "array_namespace", "describe_device", "device", "dtype_name", "namespace", "on_host",
-    "solve_positive_definite", "synchronize", "to_backend", "to_numpy",
+    "side_by_side", "solve_positive_definite", "synchronize", "to_backend", "to_numpy",
 ]  # fmt: skip
+
+T = TypeVar("T")
 
 # name: module to import, what to install
 BACKENDS = {
@@ -105,6 +112,62 @@ def synchronize(array: Any) -> None:
 def dtype_name(array: Any) -> str:
     """Return 'float32' or 'float64' for an array of any library."""
     return str(array.dtype).rpartition(".")[2]
+
+
+def side_by_side(tasks: Sequence[Callable[[], T]], costs: Sequence[float], *, like: Any) -> list[T]:
+    """Run independent tasks at the same time, the most costly first; return their results in order.
+
+    On NumPy a pool of threads, one BLAS thread each: NumPy's elementwise work runs on one core, so that tasks
+    side by side use the others too. The results are those of the same tasks one after the other with one BLAS
+    thread each, bit for bit. On CuPy a stream for each task. Elsewhere in order: those libraries schedule for
+    themselves.
+
+    Args:
+        tasks: functions without arguments that share nothing they write to.
+        costs: how long each will take, in any unit.
+        like: an array of the library that they compute with.
+    """
+    largest_first = sorted(range(len(tasks)), key=lambda i: -costs[i])
+    results: list[Any] = [None] * len(tasks)
+    if on_host(like):
+        with _one_blas_thread(), ThreadPoolExecutor(_cores()) as pool:
+            # each task in a copy of this context, which holds NumPy's error settings
+            runs = {i: pool.submit(contextvars.copy_context().run, tasks[i]) for i in largest_first}
+            return [runs[i].result() for i in range(len(tasks))]
+    if array_api_compat.is_cupy_array(like):
+        return _on_streams(tasks, largest_first)
+    for i in largest_first:
+        results[i] = tasks[i]()
+    return results
+
+
+def _on_streams(tasks: Sequence[Callable[[], T]], order: Sequence[int]) -> list[T]:
+    """Run each task on a CuPy stream of its own that begins where the current stream stands."""
+    cuda = importlib.import_module("cupy").cuda
+    current, results = cuda.get_current_stream(), {}
+    ready = current.record()
+    for i in order:
+        with cuda.Stream(non_blocking=True) as stream:
+            stream.wait_event(ready)
+            results[i] = tasks[i]()
+            current.wait_event(stream.record())
+    return [results[i] for i in range(len(tasks))]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def _thread_pools() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    importlib.import_module("scipy.linalg")  # brings a BLAS of its own, for Cholesky
+    return ThreadpoolController()  # finds the loaded BLAS libraries, once: it takes milliseconds
+
+
+def _one_blas_thread() -> Any:
+    return _thread_pools().limit(limits=1, user_api="blas")
 
 
 def solve_positive_definite(A: Any, b: Any, *, xp: Any) -> Any:

@@ -80,6 +80,13 @@ def integer(name: str, value: Any, *, minimum: int = 1) -> int:
     return int(value)
 
 
+def boolean(name: str, value: Any) -> bool:
+    """Check a switch: nothing but True and False, so that the string "no" does not mean yes."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return value
+
+
 def array(name: str, value: Any, *, ndim: int | None = None, shape: tuple | None = None) -> Any:
     """Check a float32 or float64 array of an array-API library; `None` in `shape` means any size.
 
@@ -105,11 +112,22 @@ def batch(name: str, value: Any, *, width: int | None = None) -> Any:
     return array(name, value, shape=(None, width))
 
 
+def instance(name: str, value: Any, kind: type, wanted: str) -> Any:
+    """Check that a value is of one of our own types; `wanted` says how to make one."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {wanted}, got {type(value).__name__}")
+    return value
+
+
 def same_dtype(**arrays: Any) -> None:
-    """Check that arrays share one dtype: nothing is promoted silently."""
+    """Check that arrays share one library and one dtype: nothing is converted or promoted silently."""
     named = {name: value for name, value in arrays.items() if value is not None}
     (first, reference), *others = named.items()
     for name, value in others:
+        if _library(value) != _library(reference):
+            raise TypeError(
+                f"{name} must be of the library of {first}, {_library(reference)}, got {_library(value)}"
+            )
         if value.dtype != reference.dtype:
             raise TypeError(f"{name} must have the dtype of {first}, {reference.dtype}, got {value.dtype}")
 
@@ -119,6 +137,10 @@ def finite(name: str, value: Any, *, xp: Any) -> Any:
     if not bool(xp.all(xp.isfinite(value))):
         raise ValueError(f"{name} must be finite, got NaN or infinity in it")
     return value
+
+
+def _library(value: Any) -> str:
+    return type(value).__module__.partition(".")[0]
 
 
 def _fits(shape: tuple, wanted: tuple) -> bool:

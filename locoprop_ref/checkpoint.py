@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from locoprop_ref.backend import to_backend, to_numpy
+from locoprop_ref.backend import dtype_name, to_backend, to_numpy
 from locoprop_ref.data.npz import read_npz
 from locoprop_ref.files import write_atomically
 from locoprop_ref.network import Layer, Network
@@ -87,6 +87,9 @@ def load_checkpoint(path: str | os.PathLike[str], *, xp: Any, max_bytes: int = 1
         layers = tuple(_layer(form, arrays, xp) for form in meta["network"]["layers"])
         network = Network(layers, output_loss(meta["network"]["loss"]))
         state = _fetch(meta["state"], arrays, xp)
+        for key in ("run", "generator"):
+            if not isinstance(meta[key], dict) and (key, meta[key]) != ("generator", None):
+                raise ValueError(f"its {key} is no object")
         return Checkpoint(network, state, meta["generator"], meta["run"])
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else str(error)
@@ -101,6 +104,19 @@ def load_network(path: str | os.PathLike[str], *, xp: Any = np) -> Network:
 def save_network(path: str | os.PathLike[str], network: Network) -> None:
     """Write a network as a checkpoint without a run; errors as for `save_checkpoint`."""
     save_checkpoint(path, Checkpoint(network, {}, None, {}))
+
+
+def form(nest: Any) -> Any:
+    """Return what a nest of dicts, tuples, arrays and numbers is made of: its keys, shapes and dtypes.
+
+    >>> form({"count": 3, "mean": np.zeros((2, 1))})
+    {'count': 'int', 'mean': ('float64', (2, 1))}
+    """
+    if isinstance(nest, dict):
+        return {key: form(item) for key, item in nest.items()}
+    if isinstance(nest, tuple):
+        return tuple(form(item) for item in nest)
+    return (dtype_name(nest), tuple(nest.shape)) if hasattr(nest, "shape") else type(nest).__name__
 
 
 def _read(path: Path, max_bytes: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

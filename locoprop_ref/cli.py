@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, MemoryError) as error:
         print(f"locoprop-ref {given.command}: {_one_line(error)}", file=sys.stderr)
         return 2
 
@@ -173,10 +173,8 @@ def _train(given: argparse.Namespace) -> int:
     try:
         result = train(config, out=out, say=_say, **settings)
     except KeyboardInterrupt:
-        print(
-            f"locoprop-ref train: interrupted; {out} holds every complete epoch (--resume goes on)",
-            file=sys.stderr,
-        )
+        kept = f"{out} holds every complete epoch (--resume goes on)" if out.exists() else "nothing was kept"
+        print(f"locoprop-ref train: interrupted; {kept}", file=sys.stderr)
         return 130
     if result.run["status"] == "diverged":
         print(f"locoprop-ref train: {result.run['message']} ({out})", file=sys.stderr)
@@ -242,10 +240,10 @@ def _add_plot(commands: Any) -> None:
 
 
 def _plot(given: argparse.Namespace) -> int:
-    from locoprop_ref.plot import save, training_figure
+    from locoprop_ref.plot import save, training_curves
     from locoprop_ref.run_file import read_run
 
-    save(training_figure([read_run(path) for path in given.runs], metric=given.metric), given.out)
+    save(training_curves([read_run(path) for path in given.runs], given.metric), given.out)
     print(given.out)
     return 0
 

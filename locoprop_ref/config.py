@@ -12,6 +12,7 @@ Traceback (most recent call last):
 ValueError: num_local_steps has no meaning for method backprop
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import inf
@@ -19,6 +20,7 @@ from typing import Any
 
 from locoprop_ref import check
 from locoprop_ref.backend import BACKENDS
+from locoprop_ref.data import NAMES
 from locoprop_ref.local import REDUCTIONS
 from locoprop_ref.method import METHODS, TARGET_ORDERS, BackProp, LocoProp, Method
 from locoprop_ref.network import INITIALIZERS, Network, initialize
@@ -219,23 +221,29 @@ def resolve(preset: str | None = None, **explicit: Any) -> Config:
     config = _with_common_defaults(config)
     config = replace(config, **_method_defaults(config))
     _check_numbers(config)
+    _check_together(config, explicit)
     build_method(config)
     return config
 
 
 def _with_common_defaults(config: Config) -> Config:
-    data = config.data or "curves"
+    data = "curves" if config.data is None else config.data
+    if not isinstance(data, str | os.PathLike):
+        raise TypeError(f"data must be a name or a path, got {data!r}")
+    data = os.fspath(data)
+    if not data.lower().endswith(".npz"):
+        check.one_of("data", data, (*NAMES, "a path ending in .npz"))
     epochs = 10 if config.epochs is None else config.epochs
     classify = config.task == "classify"
     if classify and data == "curves":
         raise ValueError("data must have labels for task classify, got 'curves', which has none")
     filled: dict[str, Any] = {
         "data": data,
-        "layers": config.layers or _LAYERS.get((data, config.task)),
+        "layers": _LAYERS.get((data, config.task)) if config.layers is None else config.layers,
         "output_loss": config.output_loss
         or ("softmax_cross_entropy" if classify else "sigmoid_cross_entropy"),
         "epochs": epochs,
-        "schedule_epochs": config.schedule_epochs or epochs,
+        "schedule_epochs": epochs if config.schedule_epochs is None else config.schedule_epochs,
         "batch_size": 1000 if config.batch_size is None else config.batch_size,
     }
     if filled["layers"] is None:
@@ -287,6 +295,22 @@ def _check_numbers(config: Config) -> None:
             f"schedule_epochs must be at least epochs, {config.epochs}, got {config.schedule_epochs} "
             "(the rate is 0 from there on)"
         )
+
+
+def _check_together(config: Config, explicit: Mapping[str, Any]) -> None:
+    """Refuse options that have no meaning beside others, or contradict them, before anything is written."""
+    if "code_transfer" in explicit and config.task != "autoencode":
+        raise ValueError(f"code_transfer has no meaning for task {config.task}")
+    if "code_transfer" in explicit and ("," in config.transfer or len(layer_sizes(config)) == 2):
+        raise ValueError("code_transfer has no meaning without hidden layers that share one transfer")
+    if "schedule_epochs" in explicit and config.schedule == "constant":
+        raise ValueError("schedule_epochs has no meaning for schedule constant")
+    if "epsilon" in explicit and (config.optimizer, config.dialect) == ("adagrad", "tf1"):
+        raise ValueError("epsilon has no meaning for adagrad in dialect tf1")
+    if config.form == "inverse" and config.weight_step == inf:
+        raise ValueError("weight_step must be finite for form 'inverse', got inf")
+    if config.method == "locoprop-m-exact" and "softmax" in layer_transfers(config):
+        raise ValueError("transfer must be elementwise for method locoprop-m-exact, got a softmax layer")
 
 
 def layer_sizes(config: Config) -> tuple[int, ...]:

@@ -21,6 +21,8 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
         OSError: the folder or the file cannot be written; the old file, if there was one, is intact.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} must be a file to write, got a directory")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{os.getpid()}.part"
     try:
@@ -29,9 +31,11 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError):  # the name that the caller knows
+            raise type(error)(error.errno, error.strerror, str(path)) from None
         raise
     _remove_leftovers(path)
 

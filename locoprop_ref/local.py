@@ -44,6 +44,7 @@ def matching_loss(transfer: Transfer, a_hat: Any, a: Any) -> Any:
     >>> matching_loss(transfer("relu"), np.array([-3.0]), np.array([-1.0]))  # both negative
     array([0.])
     """
+    check.instance("transfer", transfer, Transfer, "a Transfer, as transfer('tanh') makes")
     check.array("a_hat", a_hat)
     check.array("a", a, shape=tuple(a_hat.shape))
     check.same_dtype(a_hat=a_hat, a=a)
@@ -66,6 +67,7 @@ def target(y_hat: Any, g: Any, target_step: float) -> Any:
         ValueError, TypeError: γ ≤ 0, or shapes or dtypes differ.
     """
     check.positive("target_step", target_step)
+    check.array("y_hat", y_hat)
     check.array("g", g, shape=tuple(y_hat.shape))
     check.same_dtype(y_hat=y_hat, g=g)
     return y_hat - target_step * g
@@ -106,6 +108,7 @@ class LocalProblem:
     a_hat0: Any = None
 
     def __post_init__(self) -> None:
+        check.instance("transfer", self.transfer, Transfer, "a Transfer, as transfer('tanh') makes")
         check.batch("x", self.x)
         check.array("y_target", self.y_target, ndim=2)
         check.array("W0", self.W0, shape=(self.x.shape[1], self.y_target.shape[1]))
@@ -130,16 +133,21 @@ class LocalProblem:
         """Return f(X̃W̃) − y*, (B, d_out); at W̃₀ it is γg."""
         return self.transfer.f(self.pre_activation(W)) - self.y_target
 
+    def _check(self, W: Any) -> None:
+        check.array("W", W, shape=tuple(self.W0.shape))
+        check.same_dtype(W0=self.W0, W=W)
+
     def value(self, W: Any) -> Any:
         """Return the objective at W̃, a 0-d array."""
-        xp = array_namespace(self.x, check.array("W", W, shape=tuple(self.W0.shape)))
+        self._check(W)
+        xp = array_namespace(self.x)
         a_hat = self.pre_activation(W)
         data = xp.sum(self.transfer.F(a_hat)) - xp.sum(self.y_target * a_hat)
         return self.scale * data + xp.sum((W - self.W0) ** 2) / (2 * self.weight_step)
 
     def gradient(self, W: Any) -> Any:
         """Return X̃ᵀ(f(X̃W̃) − y*) + (W̃ − W̃₀)/η, (d̃, d_out)."""
-        check.array("W", W, shape=tuple(self.W0.shape))
+        self._check(W)
         gradient = self.x.T @ self.residual(W)
         if self.scale != 1:
             gradient *= self.scale

@@ -17,13 +17,14 @@ the step, so that layers are independent of each other.
     locoprop-m-exact     matching      damped Newton
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 from typing import Any, Protocol
 
 from locoprop_ref import check
-from locoprop_ref.backend import array_namespace, on_host
+from locoprop_ref.backend import array_namespace, on_host, side_by_side
 from locoprop_ref.local import REDUCTIONS, LocalProblem, target
 from locoprop_ref.network import (
     Layer,
@@ -57,7 +58,11 @@ class Method(Protocol):
         """Return (network, state, info) after one batch: x (B, d_0), t (B, d_M)."""
 
 
-def _check_step(network: Network, x: Any, t: Any, rate: float) -> None:
+def _check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> None:
+    entries = state.get("layers") if isinstance(state, dict) else None
+    if not isinstance(entries, tuple) or len(entries) != len(network.layers):
+        count = len(network.layers)
+        raise ValueError(f"state must be what init made of this network of {count} layers, got another nest")
     check.not_negative("rate", rate)
     check.batch("x", x, width=network.layers[0].W.shape[0])
     check.batch("t", t, width=network.layers[-1].W.shape[1])
@@ -68,6 +73,14 @@ def _check_step(network: Network, x: Any, t: Any, rate: float) -> None:
         check.finite("t", t, xp=xp)
 
 
+def _run_layers(tasks: Sequence[Callable[[], Any]], network: Network, parallel: bool) -> list[Any]:
+    """Run one task a layer: side by side, or in order."""
+    if not parallel:
+        return [task() for task in tasks]
+    sizes = [layer.W.shape[0] * layer.W.shape[1] for layer in network.layers]
+    return side_by_side(tasks, sizes, like=network.layers[0].W)
+
+
 @dataclass(frozen=True)
 class BackProp:
     """Gradient descent on the network loss with a first-order optimizer.
@@ -75,12 +88,15 @@ class BackProp:
     Args:
         optimizer: first-order rule, default RMSProp (tf1).
         learning_rate: default 3e-4, a plain first guess for RMSProp on the deep autoencoders.
+        parallel_layers: update the layers side by side (default True, for the reason given in `LocoProp`).
     """
 
     optimizer: Optimizer = field(default_factory=RMSProp)
     learning_rate: float = 3e-4
+    parallel_layers: bool = True
 
     def __post_init__(self) -> None:
+        check.instance("optimizer", self.optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
         check.positive("learning_rate", self.learning_rate)
 
     def init(self, network: Network, seed: int = 0) -> State:
@@ -91,17 +107,19 @@ class BackProp:
         self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0
     ) -> tuple[Network, State, Info]:
         """Return (network, state, info) after W̃ ← W̃ − change(∂L/∂W̃) on every layer."""
-        _check_step(network, x, t, rate)
+        _check_step(network, state, x, t, rate)
         trace = forward(network, x)
-        layers, states = [], []
-        for layer, old, x_m, g in zip(
-            network.layers, state["layers"], trace.x, backward(network, trace, t), strict=True
-        ):
-            gradient = layer_input(layer, x_m).T @ g
-            change, new = self.optimizer.update(gradient, old, rate * self.learning_rate)
-            layers.append(unstacked(layer, stacked(layer) - change))
-            states.append(new)
-        return replace(network, layers=tuple(layers)), {"layers": tuple(states)}, {}
+        g = backward(network, trace, t)
+        everything = zip(network.layers, state["layers"], trace.x, g, strict=True)
+        tasks = [partial(self._update, *parts, rate * self.learning_rate) for parts in everything]
+        updated = _run_layers(tasks, network, self.parallel_layers)
+        layers, states = zip(*updated, strict=True)
+        return replace(network, layers=layers), {"layers": states}, {}
+
+    def _update(self, layer: Layer, state: State, x: Any, g: Any, rate: float) -> tuple[Layer, State]:
+        gradient = layer_input(layer, x).T @ g
+        change, state = self.optimizer.update(gradient, state, rate)
+        return unstacked(layer, stacked(layer) - change), state
 
 
 @dataclass(frozen=True)
@@ -119,6 +137,9 @@ class LocoProp:
             from the old forward pass.
         project_targets: project targets onto the closed range of the local transfer (default False, the
             authors' code).
+        parallel_layers: solve the layers side by side, as the method allows (default True: on two cores it
+            saves a fifth of a step, more on more cores); False solves them in order with all BLAS threads.
+            The two agree to rounding. "gauss-seidel" is always in order.
         diagnose: report in `info`, per layer, the share of targets out of range, the local loss before and
             after, and the cosine between the update and −∂L/∂W̃ (costs extra products; default False).
 
@@ -133,14 +154,21 @@ class LocoProp:
     local_reduction: str = "sum"
     target_order: str = "jacobi"
     project_targets: bool = False
+    parallel_layers: bool = True
     diagnose: bool = False
 
     def __post_init__(self) -> None:
         check.one_of("local_loss", self.local_loss, LOCAL_LOSSES)
+        if not isinstance(self.solver, Descend | ClosedForm | Newton):
+            raise TypeError(
+                f"solver must be a Descend, ClosedForm or Newton, got {type(self.solver).__name__}"
+            )
         check.positive("target_step", self.target_step)
         check.positive("weight_step", self.weight_step, infinite=True)
         check.one_of("local_reduction", self.local_reduction, REDUCTIONS)
         check.one_of("target_order", self.target_order, TARGET_ORDERS)
+        for name in ("project_targets", "parallel_layers", "diagnose"):
+            check.boolean(name, getattr(self, name))
         if isinstance(self.solver, ClosedForm) and self.local_loss != "squared":
             raise ValueError("local_loss must be 'squared' for a closed form, got 'matching'")
         if isinstance(self.solver, Newton) and self.weight_step == inf:
@@ -154,7 +182,7 @@ class LocoProp:
         self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0
     ) -> tuple[Network, State, Info]:
         """Return (network, state, info): one pass forward and back, then every layer by itself."""
-        _check_step(network, x, t, rate)
+        _check_step(network, state, x, t, rate)
         trace = forward(network, x)
         g = backward(network, trace, t)
         solve = self._solve_jacobi if self.target_order == "jacobi" else self._solve_gauss_seidel
@@ -175,8 +203,8 @@ class LocoProp:
     def _solve_jacobi(self, network: Network, state: State, trace: Any, g: Any, rate: float) -> Any:
         everything = zip(network.layers, trace.x, trace.a_hat, trace.y_hat, g, strict=True)
         problems = [self.local_problem(*parts) for parts in everything]
-        solved = [self.solver(p, s, rate) for p, s in zip(problems, state["layers"], strict=True)]
-        return problems, solved
+        tasks = [partial(self.solver, p, s, rate) for p, s in zip(problems, state["layers"], strict=True)]
+        return problems, _run_layers(tasks, network, self.parallel_layers)
 
     def _solve_gauss_seidel(self, network: Network, state: State, trace: Any, g: Any, rate: float) -> Any:
         problems, solved, x = [], [], trace.x[0]

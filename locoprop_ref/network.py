@@ -35,7 +35,7 @@ class Layer:
         transfer: its transfer function f.
 
     Raises:
-        TypeError, ValueError: W is no matrix of floats, or b does not fit it.
+        TypeError, ValueError: W is no matrix of floats, b does not fit it, or transfer is no Transfer.
     """
 
     W: Any
@@ -47,6 +47,7 @@ class Layer:
         if self.b is not None:
             check.array("b", self.b, shape=(self.W.shape[1],))
             check.same_dtype(W=self.W, b=self.b)
+        check.instance("transfer", self.transfer, Transfer, "a Transfer, as transfer('tanh') makes")
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,8 @@ def initialize(
     check.one_of("dtype", dtype, check.FLOATS)
     check.one_of("init", init, INITIALIZERS)
     xp = namespace("numpy") if xp is None else xp
+    if not isinstance(seed, np.random.Generator):
+        check.integer("seed", seed, minimum=0)
     rng = np.random.default_rng(seed)
     layers = []
     for d_in, d_out, f in zip(sizes, sizes[1:], _transfers(transfers, len(sizes) - 1), strict=False):
@@ -158,7 +161,6 @@ def forward(network: Network, x: Any) -> Trace:
     W = network.layers[0].W
     check.batch("x", x, width=W.shape[0])
     check.same_dtype(network=W, x=x)
-    array_namespace(x, W)
     xs, a_hats, y_hats = [], [], []
     for layer in network.layers:
         a_hat = pre_activation(layer, x)

@@ -24,7 +24,7 @@ array([-0.25, -0.5 ])
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from locoprop_ref import check
 from locoprop_ref.backend import array_namespace
@@ -33,6 +33,7 @@ DIALECTS = ("tf1", "torch")
 State = dict[str, Any]
 
 
+@runtime_checkable
 class Optimizer(Protocol):
     """The contract of a first-order rule."""
 

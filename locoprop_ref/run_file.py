@@ -56,13 +56,18 @@ def read_run(path: str | os.PathLike[str], *, max_bytes: int = 1 << 26) -> dict[
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{path} must be a run file in JSON, got text that is not JSON ({reason})") from None
-    problem = _problem(run)
-    if problem:
-        raise ValueError(f"{path} must be a run file of schema {SCHEMA}, but {problem}")
+    wrong = problem(run)
+    if wrong:
+        raise ValueError(f"{path} must be a run file of schema {SCHEMA}, but {wrong}")
     return run
 
 
-def _problem(run: Any) -> str | None:
+def same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Tell whether two paths lead to one existing file."""
+    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
+
+
+def problem(run: Any) -> str | None:
     """Return what is wrong with a run file's form, or None."""
     if not isinstance(run, dict):
         return f"it holds a {type(run).__name__}"

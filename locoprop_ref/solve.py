@@ -10,7 +10,7 @@ s of `descend`, η of the exact solvers; never γ.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf
@@ -23,6 +23,7 @@ from locoprop_ref.optimizer import SGD, Optimizer, State
 
 FORMS = ("auto", "primal", "dual", "inverse")
 LOCAL_DECAYS = ("authors", "constant")
+GRADIENT_FORMS = ("auto", "plain", "gram")
 
 
 # LocoProp-S in closed form ------------------------------------------------------------------------
@@ -57,6 +58,7 @@ def closed_form(problem: LocalProblem, *, form: str = "auto") -> Any:
            [0.5]])
     """
     check.one_of("form", form, FORMS)
+    check.instance("problem", problem, LocalProblem, "a LocalProblem")
     if problem.transfer.name != "identity":
         raise ValueError(f"transfer must be 'identity' for a closed form, got {problem.transfer.name!r}")
     x, xp = problem.x, array_namespace(problem.x)
@@ -110,14 +112,65 @@ def local_rates(local_lr: float, num_local_steps: int, local_decay: str = "autho
 
 
 def local_steps(
-    problem: LocalProblem, optimizer: Optimizer, state: State, rates: tuple[float, ...]
+    problem: LocalProblem,
+    optimizer: Optimizer,
+    state: State,
+    rates: tuple[float, ...],
+    *,
+    gradient_form: str = "plain",
 ) -> Iterator[tuple[Any, State]]:
     """Yield (W̃, state) after each inner step, W̃ ← W̃ − change(∇ of the local problem)."""
-    W = problem.W0
+    W, gradient = problem.W0, _gradient(problem, len(rates), gradient_form)
     for rate in rates:
-        change, state = optimizer.update(problem.gradient(W), state, rate)
+        change, state = optimizer.update(gradient(W), state, rate)
         W = W - change
         yield W, state
+
+
+def gram_gradient(problem: LocalProblem) -> Callable[[Any], Any]:
+    r"""Return the gradient of the squared local problem as a function of W̃, through the Gram matrix.
+
+    In ΔW = W̃ − W̃₀ it is linear: X̃ᵀX̃ ΔW + X̃ᵀ(X̃W̃₀ − y*) + ΔW/η. X̃ᵀX̃ and the first inner gradient, which
+    is γ ∂L/∂W̃, are computed once; a step then costs d̃²d_out products instead of 2Bd̃d_out.
+    """
+    x, W0 = problem.x, problem.W0
+    first, gram = problem.gradient(W0), x.T @ x
+    if problem.scale != 1:
+        gram *= problem.scale
+
+    def gradient(W: Any) -> Any:
+        if W is W0:
+            return first
+        change = W - W0
+        result = gram @ change
+        result += first
+        if problem.weight_step != inf:
+            result += change / problem.weight_step
+        return result
+
+    return gradient
+
+
+def prefers_gram(batch: int, d: int, d_out: int, steps: int) -> bool:
+    """Tell whether K inner steps of S multiply less through the Gram matrix, by count of operations.
+
+    Bd̃² + Bd̃d_out + (K − 1)d̃²d_out against (2K − 1)Bd̃d_out, the first pre-activation being given in both.
+
+    >>> prefers_gram(1000, 785, 1000, 10), prefers_gram(1000, 785, 1000, 1)
+    (True, False)
+    """
+    return batch * d + batch * d_out + (steps - 1) * d * d_out < (2 * steps - 1) * batch * d_out
+
+
+def _gradient(problem: LocalProblem, steps: int, form: str) -> Callable[[Any], Any]:
+    check.one_of("gradient_form", form, GRADIENT_FORMS)
+    squared = problem.transfer.name == "identity"
+    if form == "gram" and not squared:
+        raise ValueError(f"gradient_form must be plain for transfer {problem.transfer.name!r}, got 'gram'")
+    (batch, d), d_out = problem.x.shape, problem.W0.shape[1]
+    if form == "gram" or (form == "auto" and squared and prefers_gram(batch, d, d_out, steps)):
+        return gram_gradient(problem)
+    return problem.gradient
 
 
 def descend(
@@ -128,6 +181,7 @@ def descend(
     local_lr: float,
     num_local_steps: int,
     local_decay: str = "authors",
+    gradient_form: str = "auto",
 ) -> tuple[Any, State]:
     """Take K steps on a local problem with any first-order rule.
 
@@ -138,6 +192,8 @@ def descend(
         local_lr: s > 0.
         num_local_steps: K ≥ 1.
         local_decay: see `local_rates`.
+        gradient_form: "plain", as `LocalProblem.gradient` has it; "gram" (S only), see `gram_gradient`; or
+            "auto" (default): for S the cheaper by count. They agree to rounding.
 
     Returns:
         (W̃, state of the optimizer).
@@ -145,9 +201,11 @@ def descend(
     Raises:
         ValueError, TypeError: s ≤ 0, K < 1, unknown decay.
     """
+    check.instance("problem", problem, LocalProblem, "a LocalProblem")
+    check.instance("optimizer", optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
     rates = local_rates(local_lr, num_local_steps, local_decay)
     start = optimizer.init(problem.W0) if state is None else state
-    return _last(local_steps(problem, optimizer, start, rates))
+    return _last(local_steps(problem, optimizer, start, rates, gradient_form=gradient_form))
 
 
 def _last(steps: Iterator[tuple[Any, State]]) -> tuple[Any, State]:
@@ -222,16 +280,15 @@ def newton(
     Raises:
         ValueError: softmax (its Hessian couples the units), η = inf, or an option out of range.
     """
+    check.instance("problem", problem, LocalProblem, "a LocalProblem")
     if not problem.transfer.elementwise:
         raise ValueError(f"transfer must be elementwise for newton, got {problem.transfer.name!r}")
     if problem.weight_step == inf:
         raise ValueError("weight_step must be finite for newton, got inf")
-    check.integer("max_newton_steps", max_newton_steps)
-    check.integer("memory_limit", memory_limit)
+    Newton(tolerance, max_newton_steps, memory_limit)  # checks the three
     xp = array_namespace(problem.x)
     if tolerance is None:
         tolerance = 100 * float(xp.finfo(problem.x.dtype).eps)
-    check.positive("tolerance", tolerance)
     B, d = problem.x.shape
     units = problem.W0.shape[1]
     number_size = 4 if dtype_name(problem.x) == "float32" else 8
@@ -258,7 +315,8 @@ def _newton_block(problem: LocalProblem, units: slice, tolerance: float, max_ste
         a_hat = x @ W
         r = f.f(a_hat) - y
         gradient = x.T @ r + (W - W0) / eta
-        size = xp.abs(x).T @ (xp.abs(r + y) + xp.abs(y)) + xp.abs(W - W0) / eta
+        # W and W₀ are rounded one by one, so that their difference is no finer than they are
+        size = xp.abs(x).T @ (xp.abs(r + y) + xp.abs(y)) + (xp.abs(W) + xp.abs(W0)) / eta
         length = xp.linalg.vector_norm(size, axis=0)
         # a unit whose terms all vanish is solved: 0/1, not 0/0
         relative = xp.linalg.vector_norm(gradient, axis=0) / xp.where(length > 0, length, 1.0)
@@ -336,10 +394,13 @@ class Descend:
     num_local_steps: int = 10
     local_decay: str = "authors"
     local_state: str = "keep"
+    gradient_form: str = "auto"
 
     def __post_init__(self) -> None:
+        check.instance("optimizer", self.optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
         local_rates(self.local_lr, self.num_local_steps, self.local_decay)
         check.one_of("local_state", self.local_state, ("keep", "reset"))
+        check.one_of("gradient_form", self.gradient_form, GRADIENT_FORMS)
 
     def init(self, W0: Any) -> State:
         """Return the local optimizer's state before the first batch."""
@@ -349,7 +410,8 @@ class Descend:
         """Return (W̃, state) after K steps of sizes r·s_k; rate 0 moves nothing but updates the state."""
         start = self.optimizer.init(problem.W0) if self.local_state == "reset" else state
         rates = tuple(rate * s for s in local_rates(self.local_lr, self.num_local_steps, self.local_decay))
-        return _last(local_steps(problem, self.optimizer, start, rates))
+        steps = local_steps(problem, self.optimizer, start, rates, gradient_form=self.gradient_form)
+        return _last(steps)
 
 
 @dataclass(frozen=True)
@@ -377,6 +439,12 @@ class Newton:
     tolerance: float | None = None
     max_newton_steps: int = 50
     memory_limit: int = 2**28
+
+    def __post_init__(self) -> None:
+        if self.tolerance is not None:
+            check.positive("tolerance", self.tolerance)
+        check.integer("max_newton_steps", self.max_newton_steps)
+        check.integer("memory_limit", self.memory_limit)
 
     def init(self, W0: Any) -> State:
         """Return the empty state."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from locoprop_ref import check
 from locoprop_ref.backend import array_namespace, namespace, synchronize, to_backend, to_numpy
-from locoprop_ref.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from locoprop_ref.checkpoint import Checkpoint, form, load_checkpoint, save_checkpoint
 from locoprop_ref.config import (
     Config,
     as_json,
@@ -32,7 +32,7 @@ from locoprop_ref.config import (
 from locoprop_ref.data import Dataset, load, scaled
 from locoprop_ref.environment import environment
 from locoprop_ref.network import Network, forward
-from locoprop_ref.run_file import SCHEMA, write_run
+from locoprop_ref.run_file import SCHEMA, problem, same_file, write_run
 from locoprop_ref.solve import newton_cost
 
 # a train loss so many times the untrained network's, or no number at all, counts as divergence
@@ -80,8 +80,9 @@ def examples(dataset: Dataset, config: Config, xp: Any) -> Examples:
     if config.task == "autoencode":
         if sizes[-1] != sizes[0]:
             raise ValueError(f"layers must end as they begin to autoencode, {sizes[0]}, got {sizes[-1]}")
-        if config.output_loss != "squared_error" and not (x_train.min() >= 0 and x_train.max() <= 1):
-            raise ValueError(f"x_train must lie in [0, 1] for {config.output_loss}, got values outside")
+        for name, x in (("x_train", x_train), ("x_test", x_test)):
+            if config.output_loss != "squared_error" and not (x.min() >= 0 and x.max() <= 1):
+                raise ValueError(f"{name} must lie in [0, 1] for {config.output_loss}, got values outside")
         on = [to_backend(x, xp=xp, dtype=config.dtype) for x in (x_train, x_test)]
         return Examples(on[0], on[0], on[1], on[1], None, None)
     if dataset.labels_train is None or dataset.labels_test is None:
@@ -151,11 +152,11 @@ def train(
             and neither `resume` nor `overwrite` is given.
         KeyboardInterrupt: passed on, after the run file has been given the status "interrupted".
     """
+    if resume and overwrite:
+        raise ValueError("resume and overwrite contradict each other, got both")
     files = None if out is None else _Files(Path(out))
-    if files and files.run.exists() and not (resume or overwrite):
-        raise FileExistsError(
-            f"out must be a new file, got {files.run}, which exists (--resume or --overwrite)"
-        )
+    if files:
+        _check_files(files, config, resume, overwrite)
     xp = namespace(config.backend)
     dataset = load(config.data, data_dir=data_dir)
     for note in dataset.notes:
@@ -186,6 +187,19 @@ class _Files:
     @property
     def checkpoint(self) -> Path:
         return self.run.with_suffix(".npz")
+
+
+def _check_files(files: _Files, config: Config, resume: bool, overwrite: bool) -> None:
+    """Refuse to write where something would be lost."""
+    if same_file(files.checkpoint, config.data):
+        raise ValueError(f"out must have another name than the data, got {files.run} beside {config.data}")
+    existing = [file for file in (files.run, files.checkpoint) if file.exists()]
+    if existing and not (resume or overwrite):
+        raise FileExistsError(
+            f"out must be a new file, got {existing[0]}, which exists (--resume or --overwrite)"
+        )
+    if existing == [files.run] and resume:
+        raise FileNotFoundError(f"{files.checkpoint} must be there to resume {files.run}, got no such file")
 
 
 @dataclass(frozen=True)
@@ -225,8 +239,11 @@ def _resumed(
     saved = load_checkpoint(files.checkpoint, xp=xp)
     if saved.generator is None:
         raise ValueError(f"{files.checkpoint} must be a checkpoint of a run, got a network without one")
+    wrong = problem(saved.run)
+    if wrong:
+        raise ValueError(f"{files.checkpoint} must be a checkpoint of a run, but {wrong}")
     here = {**as_json(config), "data sha256": dataset.sha256}
-    there = {**saved.run["config"], "data sha256": saved.run["data"]["sha256"]}
+    there = {**saved.run["config"], "data sha256": saved.run["data"].get("sha256")}
     differences = [
         f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
         for name in sorted(here | there)
@@ -235,8 +252,15 @@ def _resumed(
     ]
     if differences:
         raise ValueError(f"{files.checkpoint} is of another configuration: {'; '.join(differences)}")
-    rng = np.random.default_rng()
-    rng.bit_generator.state = saved.generator
+    rng = np.random.default_rng(config.seed)
+    untrained = build_network(config, rng, xp=xp)
+    wanted = (untrained.layers, build_method(config).init(untrained, config.seed))
+    if _form(wanted) != _form((saved.network.layers, saved.state)):
+        raise ValueError(f"{files.checkpoint} must fit its own configuration, got other weights or state")
+    try:
+        rng.bit_generator.state = saved.generator
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise ValueError(f"{files.checkpoint} must hold a random generator's state, got another") from None
     now = environment(config.backend, xp)
     if now != saved.run["environment"]:
         say("note: the environment is not the one the run began in, so that the last bits may differ")
@@ -244,6 +268,11 @@ def _resumed(
     run.pop("message", None)
     say(f"resuming after epoch {run['epochs'][-1]['epoch']}")
     return _Start(saved.network, saved.state, rng, run)
+
+
+def _form(layers_and_state: Any) -> Any:
+    layers, state = layers_and_state
+    return [(form({"W": layer.W, "b": layer.b}), layer.transfer.name) for layer in layers], form(state)
 
 
 def _losses(network: Network, data: Examples) -> dict[str, dict[str, float]]:
@@ -350,10 +379,18 @@ class _Loop:
             write_run(self.files.run, self.run_so_far)
 
     def _keep(self, network: Network, state: Any, rng: np.random.Generator) -> None:
-        if self.files:
-            generator = dict(rng.bit_generator.state)
+        if not self.files:
+            return
+        generator = dict(rng.bit_generator.state)
+        try:
             save_checkpoint(self.files.checkpoint, Checkpoint(network, state, generator, self.run_so_far))
             write_run(self.files.run, self.run_so_far)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise OSError(
+                f"{self.files.run} and {self.files.checkpoint.name} cannot be written after epoch "
+                f"{self.last_epoch}: {reason}; the last complete state is kept"
+            ) from error
 
     def _bar(self, epochs: int) -> Any:
         from tqdm import tqdm

@@ -117,9 +117,10 @@ def reconstructions(
             raise ValueError(f"rows[{name!r}] must have shape {first.shape}, got {strips[name].shape}")
     errors = {name: float(np.mean((strips[name] - first) ** 2)) for name in rows}
     count, height, width = first.shape
+    left = 0.4 + 0.115 * max(map(len, strips))  # inches: the longest name stays on the page
     figure, axes = panels(
-        rows=len(strips), width=11, height=1.05 + len(strips) * (0.1 + 9.0 * height / (width * count)),
-        left=1.8, below=0.1, gap=0.1, title="what goes in, and what the network makes of it",
+        rows=len(strips), width=left + 9.2, height=1.05 + len(strips) * (0.1 + 9 * height / (width * count)),
+        left=left, below=0.1, gap=0.1, title="what goes in, and what the network makes of it",
     )  # fmt: skip
     for panel, (name, images) in zip(axes, strips.items(), strict=True):
         _show(panel, mosaic(images, count), limits)
