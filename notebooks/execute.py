@@ -11,14 +11,40 @@ import os
 import sys
 import time
 from pathlib import Path
+from queue import Empty
+from typing import Any
 
 os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
 
 import jupytext
 import nbformat
+from jupyter_core.utils import ensure_async
 from nbclient import NotebookClient
 
 from locoprop_ref.files import write_atomically
+
+
+class Client(NotebookClient):
+    """nbclient that looks again every second: a lost wake-up of the socket would end a wait too late."""
+
+    async def async_start_new_kernel_client(self, **kwargs: Any) -> Any:
+        """Return the kernel's client, with a `get_msg` that waits in slices."""
+        client = await super().async_start_new_kernel_client(**kwargs)
+        wait = client.shell_channel.get_msg
+
+        async def in_slices(timeout: float | None = None) -> Any:
+            ends = time.monotonic() + (float("inf") if timeout is None else timeout)
+            while True:
+                left = ends - time.monotonic()
+                try:
+                    return await ensure_async(wait(timeout=max(0.0, min(1.0, left))))
+                except Empty:
+                    if left <= 0:
+                        raise
+
+        client.shell_channel.get_msg = in_slices
+        return client
+
 
 FOLDER = Path(__file__).resolve().parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -43,15 +69,20 @@ def stored(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.metadata = {}
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):  # one copy of a picture is enough
+                    output.data.pop("text/html", None)
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     return notebook
 
 
 def widget_errors(notebook: nbformat.NotebookNode) -> list[str]:
-    """Return the errors that callbacks of widgets raised: they stand in the widgets' own outputs, nowhere else."""
+    """Return the errors that callbacks of widgets raised: they stand in the widgets' own outputs alone."""
     widgets = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
-    outputs = [out for widget in widgets.get("state", {}).values() for out in widget["state"].get("outputs", [])]
+    outputs = [
+        out for widget in widgets.get("state", {}).values() for out in widget["state"].get("outputs", [])
+    ]
     return [f"{out['ename']}: {out['evalue']}" for out in outputs if out["output_type"] == "error"]
 
 
@@ -64,7 +95,7 @@ def execute(path: Path) -> nbformat.NotebookNode:
     """
     notebook = read_text(path)
     where = {"metadata": {"path": str(path.parent)}}
-    done = NotebookClient(notebook, resources=where, timeout=300, kernel_name="python3").execute()
+    done = Client(notebook, resources=where, timeout=300, kernel_name="python3").execute()
     errors = widget_errors(done)
     if errors:
         raise RuntimeError(f"{path.name}: a widget's callback failed: {'; '.join(errors)}")
@@ -81,7 +112,9 @@ def main(beginnings: list[str]) -> None:
         text = nbformat.writes(stored(execute(FOLDER / f"{name}.md"))) + "\n"
         path = FOLDER / f"{name}.ipynb"
         write_atomically(path, lambda file, text=text: file.write(text.encode()))
-        print(f"{name}: {time.perf_counter() - started:.1f} s, {path.stat().st_size / 1000:.0f} kB", flush=True)
+        print(
+            f"{name}: {time.perf_counter() - started:.1f} s, {path.stat().st_size / 1000:.0f} kB", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ IPython is imported when something is shown, not before.
 """
 
 import ast
+import base64
+import html
 import inspect
 import io
 import textwrap
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class Picture:
-    """A figure as a notebook shows it: PNG, with the alternative text as its plain-text form.
+    """A figure as a notebook shows it: an image with its alternative text.
+
+    JupyterLab gives the PNG of an output no such text, so it gets HTML; nbconvert reads the metadata; a
+    terminal prints the text.
 
     Args:
         figure: from a function of `locoprop_ref.plot`.
@@ -29,7 +34,9 @@ class Picture:
         self.png = _fewer_colours(rendered(figure, "png", dpi=dpi))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
-        data = {"image/png": self.png, "text/plain": self.alt}
+        image = base64.b64encode(self.png).decode()
+        tag = f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{image}">'
+        data = {"text/html": tag, "image/png": self.png, "text/plain": self.alt}
         return data, {"image/png": {"alt": self.alt}}
 
 
