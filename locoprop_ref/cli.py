@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("locoprop-ref: interrupted; what was complete is kept", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        return 0
+        return 141  # as if the closed pipe's signal had ended it
     except (ValueError, TypeError, OSError, MemoryError) as error:
         print(f"locoprop-ref {given.command}: {_one_line(error)}", file=sys.stderr)
         return 2

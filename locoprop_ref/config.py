@@ -93,7 +93,7 @@ class Config:
     )
     momentum: Any = _option(
         None,
-        "of momentum, nesterov, rmsprop; adam's beta1 (rmsprop: 0.999 local, the authors; 0.9 backprop)",
+        "of momentum, nesterov, rmsprop, and adam's beta1 (default rmsprop 0.999, the authors; else 0.9)",
         float,
     )
     decay: Any = _option(None, "of rmsprop's mean square (default 0.9, the authors); of adam beta2", float)
@@ -243,12 +243,18 @@ def _with_common_defaults(config: Config) -> Config:
         "output_loss": config.output_loss
         or ("softmax_cross_entropy" if classify else "sigmoid_cross_entropy"),
         "epochs": epochs,
-        "schedule_epochs": epochs if config.schedule_epochs is None else config.schedule_epochs,
+        "schedule_epochs": _schedule_epochs(config, epochs),
         "batch_size": 1000 if config.batch_size is None else config.batch_size,
     }
     if filled["layers"] is None:
         raise ValueError(f"layers must be given for data {data!r} (for example 784-100-784), got none")
     return replace(config, **filled)
+
+
+def _schedule_epochs(config: Config, epochs: int) -> int | None:
+    if config.schedule == "constant":
+        return None
+    return epochs if config.schedule_epochs is None else config.schedule_epochs
 
 
 def _method_defaults(config: Config) -> dict[str, Any]:
@@ -285,16 +291,17 @@ def _optimizer_defaults(config: Config, name: str) -> dict[str, Any]:
 
 def _check_numbers(config: Config) -> None:
     check.integer("epochs", config.epochs, minimum=0)
-    check.integer("schedule_epochs", config.schedule_epochs, minimum=0)
     check.integer("batch_size", config.batch_size)
     check.integer("seed", config.seed, minimum=0)
     layer_sizes(config)
     layer_transfers(config)
-    if config.schedule == "authors" and config.schedule_epochs < config.epochs:
-        raise ValueError(
-            f"schedule_epochs must be at least epochs, {config.epochs}, got {config.schedule_epochs} "
-            "(the rate is 0 from there on)"
-        )
+    if config.schedule == "authors":
+        check.integer("schedule_epochs", config.schedule_epochs, minimum=0)
+        if config.schedule_epochs < config.epochs:
+            raise ValueError(
+                f"schedule_epochs must be at least epochs, {config.epochs}, got {config.schedule_epochs} "
+                "(the rate is 0 from there on)"
+            )
 
 
 def _check_together(config: Config, explicit: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import platform
 import re
 from typing import Any
 
+import locoprop_ref
 from locoprop_ref.backend import BACKENDS, describe_device
 
 LIBRARIES = ("numpy", "scipy", "array-api-compat", "matplotlib")
@@ -43,7 +44,7 @@ def blas_libraries() -> list[dict[str, Any]]:
 def environment(backend: str, xp: Any) -> dict[str, Any]:
     """Return the environment of a run, for its run file."""
     return {
-        "locoprop-ref": version("locoprop-ref"),
+        "locoprop-ref": locoprop_ref.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
@@ -93,7 +94,7 @@ def report() -> str:
     from locoprop_ref.backend import namespace
 
     np.ones((2, 2)) @ np.ones((2, 2))
-    lines = [f"locoprop-ref {version('locoprop-ref')}, Python {platform.python_version()}"]
+    lines = [f"locoprop-ref {locoprop_ref.__version__}, Python {platform.python_version()}"]
     lines += [f"  {name} {version(name) or 'not installed'}" for name in LIBRARIES]
     lines.append(f"machine: {platform.system()} {platform.machine()}, {os.cpu_count()} cores")
     lines.append("array libraries:")

@@ -20,9 +20,13 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
     Raises:
         OSError: the folder or the file cannot be written; the old file, if there was one, is intact.
     """
-    path = Path(path)
+    path = Path(path).resolve()  # a link stays a link
     if path.is_dir():
         raise IsADirectoryError(f"{path} must be a file to write, got a directory")
+    if path.exists() and not path.is_file():  # a pipe or a device has no old state to keep
+        with open(path, "wb") as file:
+            write(file)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{os.getpid()}.part"
     try:

@@ -110,12 +110,10 @@ class LocalProblem:
     def __post_init__(self) -> None:
         check.instance("transfer", self.transfer, Transfer, "a Transfer, as transfer('tanh') makes")
         check.batch("x", self.x)
-        check.array("y_target", self.y_target, ndim=2)
+        check.array("y_target", self.y_target, shape=(self.x.shape[0], None))
         check.array("W0", self.W0, shape=(self.x.shape[1], self.y_target.shape[1]))
-        outputs = (self.x.shape[0], self.y_target.shape[1])
-        check.array("y_target", self.y_target, shape=outputs)
         if self.a_hat0 is not None:
-            check.array("a_hat0", self.a_hat0, shape=outputs)
+            check.array("a_hat0", self.a_hat0, shape=tuple(self.y_target.shape))
         check.same_dtype(x=self.x, y_target=self.y_target, W0=self.W0, a_hat0=self.a_hat0)
         check.positive("weight_step", self.weight_step, infinite=True)
         check.one_of("reduction", self.reduction, REDUCTIONS)

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 
 from locoprop_ref import check
 from locoprop_ref.backend import array_namespace, on_host, side_by_side
+from locoprop_ref.diagnosis import diagnosis
 from locoprop_ref.local import REDUCTIONS, LocalProblem, target
 from locoprop_ref.network import (
     Layer,
@@ -158,17 +159,17 @@ class LocoProp:
     diagnose: bool = False
 
     def __post_init__(self) -> None:
-        check.one_of("local_loss", self.local_loss, LOCAL_LOSSES)
+        choices = {"local_loss": LOCAL_LOSSES, "local_reduction": REDUCTIONS, "target_order": TARGET_ORDERS}
+        for name, known in choices.items():
+            check.one_of(name, getattr(self, name), known)
+        for name in ("project_targets", "parallel_layers", "diagnose"):
+            check.boolean(name, getattr(self, name))
+        check.positive("target_step", self.target_step)
+        check.positive("weight_step", self.weight_step, infinite=True)
         if not isinstance(self.solver, Descend | ClosedForm | Newton):
             raise TypeError(
                 f"solver must be a Descend, ClosedForm or Newton, got {type(self.solver).__name__}"
             )
-        check.positive("target_step", self.target_step)
-        check.positive("weight_step", self.weight_step, infinite=True)
-        check.one_of("local_reduction", self.local_reduction, REDUCTIONS)
-        check.one_of("target_order", self.target_order, TARGET_ORDERS)
-        for name in ("project_targets", "parallel_layers", "diagnose"):
-            check.boolean(name, getattr(self, name))
         if isinstance(self.solver, ClosedForm) and self.local_loss != "squared":
             raise ValueError("local_loss must be 'squared' for a closed form, got 'matching'")
         if isinstance(self.solver, Newton) and self.weight_step == inf:
@@ -188,7 +189,7 @@ class LocoProp:
         solve = self._solve_jacobi if self.target_order == "jacobi" else self._solve_gauss_seidel
         problems, solved = solve(network, state, trace, g, rate)
         layers = tuple(unstacked(layer, W) for layer, (W, _) in zip(network.layers, solved, strict=True))
-        info = _diagnosis(problems, solved) if self.diagnose else {}
+        info = diagnosis(problems, solved) if self.diagnose else {}
         return replace(network, layers=layers), {"layers": tuple(s for _, s in solved)}, info
 
     def local_problem(self, layer: Layer, x: Any, a_hat: Any, y_hat: Any, g: Any) -> LocalProblem:
@@ -216,27 +217,6 @@ class LocoProp:
         return problems, solved
 
 
-def _diagnosis(problems: list[LocalProblem], solved: list[Any]) -> Info:
-    """Return, per layer: share of targets out of range, local loss before and after, cosine to −∂L/∂W̃."""
-    rows = []
-    for problem, (W, _) in zip(problems, solved, strict=True):
-        xp, W0 = array_namespace(W), problem.W0
-        outside = xp.astype(problem.transfer.out_of_range(problem.y_target), W.dtype)
-        # the gradient at W̃₀ is γ·∂L/∂W̃ (identity I1)
-        change, gradient = W - W0, problem.gradient(W0)
-        lengths = xp.linalg.vector_norm(change) * xp.linalg.vector_norm(gradient)
-        cosine = -float(xp.sum(change * gradient)) / float(lengths) if float(lengths) > 0 else None
-        rows.append(
-            {
-                "out_of_range": float(xp.mean(outside)),
-                "local_loss_before": float(problem.value(W0)),
-                "local_loss_after": float(problem.value(W)),
-                "cosine_to_gradient": cosine,
-            }
-        )
-    return {"layers": rows}
-
-
 METHODS = ("backprop", "locoprop-s", "locoprop-m", "locoprop-s-closed", "locoprop-m-exact")
 
 
@@ -245,19 +225,14 @@ def backprop(optimizer_name: str = "rmsprop", learning_rate: float = 3e-4, **hyp
     return BackProp(optimizer(check.one_of("optimizer", optimizer_name, OPTIMIZERS), **hyper), learning_rate)
 
 
-def authors_optimizer() -> RMSProp:
-    """Return the local optimizer of the authors' experiment: RMSProp (tf1), ρ 0.9, μ 0.999, ε 1e-5."""
-    return RMSProp(dialect="tf1", decay=0.9, momentum=0.999, epsilon=1e-5)
-
-
 def locoprop_s(local: Descend | None = None, **settings: Any) -> LocoProp:
     """Return LocoProp-S by K steps; by default the authors' local optimizer, s = 1e-5, K = 10, γ = 10."""
-    return LocoProp("squared", local or Descend(authors_optimizer()), **settings)
+    return LocoProp("squared", local or Descend(), **settings)
 
 
 def locoprop_m(local: Descend | None = None, **settings: Any) -> LocoProp:
     """Return LocoProp-M by K steps; by default the authors' local optimizer, s = 1e-5, K = 10, γ = 10."""
-    return LocoProp("matching", local or Descend(authors_optimizer()), **settings)
+    return LocoProp("matching", local or Descend(), **settings)
 
 
 def locoprop_s_closed(

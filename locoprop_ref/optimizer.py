@@ -168,6 +168,10 @@ class RMSProp:
         return change, {"mean_square": mean_square, "momentum_buffer": buffer}
 
 
+# the authors' local optimizer
+AUTHORS_RMSPROP = RMSProp(dialect="tf1", decay=0.9, momentum=0.999, epsilon=1e-5)
+
+
 @dataclass(frozen=True)
 class Adam:
     r"""Adam (Kingma and Ba 2015), bias-corrected.

@@ -15,6 +15,7 @@ that network loss); `mse` the mean over outputs and examples; `accuracy` a share
 
 import json
 import os
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ def problem(run: Any) -> str | None:
     for key in ("config", "data", "environment"):
         if not isinstance(run.get(key), dict):
             return f"its {key} is {run.get(key)!r}"[:80]
+    if not isinstance(run["config"].get("method"), str):
+        return "its config has no method"
     if run.get("status") not in STATUSES:
         return f"its status is {run.get('status')!r}"[:80]
     if not isinstance(run.get("epochs"), list) or not run["epochs"]:
@@ -85,13 +88,15 @@ def problem(run: Any) -> str | None:
             return f"its epoch {index} is missing"
         if not all(_numbers(row.get(key)) for key in ("train", "test")):
             return f"the losses of its epoch {index} are missing"
+        if any(set(row[key]) != set(run["epochs"][0][key]) for key in ("train", "test")):
+            return f"its epoch {index} has other losses than the first"
         if not all(_number(row.get(key)) for key in ("step_seconds", "eval_seconds")):
             return f"the seconds of its epoch {index} are missing"
     return None
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def _numbers(value: Any) -> bool:

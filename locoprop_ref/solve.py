@@ -10,20 +10,19 @@ s of `descend`, η of the exact solvers; never γ.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
 from locoprop_ref import check
-from locoprop_ref.backend import array_namespace, device, dtype_name, solve_positive_definite
+from locoprop_ref.backend import array_namespace, device, solve_positive_definite
+from locoprop_ref.gram import GRADIENT_FORMS, gradient_in_form
 from locoprop_ref.local import LocalProblem
-from locoprop_ref.optimizer import SGD, Optimizer, State
+from locoprop_ref.optimizer import AUTHORS_RMSPROP, Optimizer, State
 
 FORMS = ("auto", "primal", "dual", "inverse")
 LOCAL_DECAYS = ("authors", "constant")
-GRADIENT_FORMS = ("auto", "plain", "gram")
 
 
 # LocoProp-S in closed form ------------------------------------------------------------------------
@@ -89,7 +88,7 @@ def _inverse(x: Any, r: Any, eta: float, xp: Any) -> Any:
 
 def _identity_plus(eta: float, gram: Any, xp: Any) -> Any:
     gram *= eta
-    gram += xp.eye(gram.shape[0], dtype=gram.dtype, device=device(gram))
+    gram += xp.eye(gram.shape[-1], dtype=gram.dtype, device=device(gram))
     return gram
 
 
@@ -112,76 +111,18 @@ def local_rates(local_lr: float, num_local_steps: int, local_decay: str = "autho
 
 
 def local_steps(
-    problem: LocalProblem,
-    optimizer: Optimizer,
-    state: State,
-    rates: tuple[float, ...],
-    *,
-    gradient_form: str = "plain",
+    problem: LocalProblem, optimizer: Optimizer, state: State, rates: tuple[float, ...], form: str = "plain"
 ) -> Iterator[tuple[Any, State]]:
     """Yield (W̃, state) after each inner step, W̃ ← W̃ − change(∇ of the local problem)."""
-    W, gradient = problem.W0, _gradient(problem, len(rates), gradient_form)
+    W, gradient = problem.W0, gradient_in_form(problem, len(rates), form)
     for rate in rates:
         change, state = optimizer.update(gradient(W), state, rate)
         W = W - change
         yield W, state
 
 
-def gram_gradient(problem: LocalProblem) -> Callable[[Any], Any]:
-    r"""Return the gradient of the squared local problem as a function of W̃, through the Gram matrix.
-
-    In ΔW = W̃ − W̃₀ it is linear: X̃ᵀX̃ ΔW + X̃ᵀ(X̃W̃₀ − y*) + ΔW/η. X̃ᵀX̃ and the first inner gradient, which
-    is γ ∂L/∂W̃, are computed once; a step then costs d̃²d_out products instead of 2Bd̃d_out.
-    """
-    x, W0 = problem.x, problem.W0
-    first, gram = problem.gradient(W0), x.T @ x
-    if problem.scale != 1:
-        gram *= problem.scale
-
-    def gradient(W: Any) -> Any:
-        if W is W0:
-            return first
-        change = W - W0
-        result = gram @ change
-        result += first
-        if problem.weight_step != inf:
-            result += change / problem.weight_step
-        return result
-
-    return gradient
-
-
-def prefers_gram(batch: int, d: int, d_out: int, steps: int) -> bool:
-    """Tell whether K inner steps of S multiply less through the Gram matrix, by count of operations.
-
-    Bd̃² + Bd̃d_out + (K − 1)d̃²d_out against (2K − 1)Bd̃d_out, the first pre-activation being given in both.
-
-    >>> prefers_gram(1000, 785, 1000, 10), prefers_gram(1000, 785, 1000, 1)
-    (True, False)
-    """
-    return batch * d + batch * d_out + (steps - 1) * d * d_out < (2 * steps - 1) * batch * d_out
-
-
-def _gradient(problem: LocalProblem, steps: int, form: str) -> Callable[[Any], Any]:
-    check.one_of("gradient_form", form, GRADIENT_FORMS)
-    squared = problem.transfer.name == "identity"
-    if form == "gram" and not squared:
-        raise ValueError(f"gradient_form must be plain for transfer {problem.transfer.name!r}, got 'gram'")
-    (batch, d), d_out = problem.x.shape, problem.W0.shape[1]
-    if form == "gram" or (form == "auto" and squared and prefers_gram(batch, d, d_out, steps)):
-        return gram_gradient(problem)
-    return problem.gradient
-
-
 def descend(
-    problem: LocalProblem,
-    optimizer: Optimizer,
-    state: State | None = None,
-    *,
-    local_lr: float,
-    num_local_steps: int,
-    local_decay: str = "authors",
-    gradient_form: str = "auto",
+    problem: LocalProblem, optimizer: Optimizer, state: State | None = None, **settings: Any
 ) -> tuple[Any, State]:
     """Take K steps on a local problem with any first-order rule.
 
@@ -189,73 +130,23 @@ def descend(
         problem: the local problem, of S or M.
         optimizer: local first-order rule.
         state: its state, kept from the batch before; default a fresh one.
-        local_lr: s > 0.
-        num_local_steps: K ≥ 1.
-        local_decay: see `local_rates`.
-        gradient_form: "plain", as `LocalProblem.gradient` has it; "gram" (S only), see `gram_gradient`; or
-            "auto" (default): for S the cheaper by count. They agree to rounding.
+        **settings: `local_lr`, `num_local_steps`, `local_decay`, `gradient_form`, see `Descend`.
 
     Returns:
         (W̃, state of the optimizer).
 
     Raises:
-        ValueError, TypeError: s ≤ 0, K < 1, unknown decay.
+        ValueError, TypeError: s ≤ 0, K < 1, unknown names.
     """
     check.instance("problem", problem, LocalProblem, "a LocalProblem")
-    check.instance("optimizer", optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
-    rates = local_rates(local_lr, num_local_steps, local_decay)
-    start = optimizer.init(problem.W0) if state is None else state
-    return _last(local_steps(problem, optimizer, start, rates, gradient_form=gradient_form))
-
-
-def _last(steps: Iterator[tuple[Any, State]]) -> tuple[Any, State]:
-    """Return the last of the inner steps."""
-    return deque(steps, maxlen=1).pop()
-
-
-def descent_filter(eigenvalues: Any, rates: tuple[float, ...]) -> Any:
-    r"""Return the filter of K gradient steps on S along an eigenvector of X̃ᵀX̃: (1 − Π(1 − s_kλ))/λ.
-
-    Without regularizer, W̃_K − W̃₀ = −γ Σ_i filter(λ_i) q_i q_iᵀ ∂L/∂W̃: inner steps are a polynomial
-    preconditioner. At λ = 0 the filter is Σ s_k; elsewhere it is taken through log1p and expm1, so that small
-    s_kλ lose nothing. Compare `exact_filter`, and the constant Σ s_k of K steps along a frozen gradient.
-
-    Args:
-        eigenvalues: λ ≥ 0 of X̃ᵀX̃.
-        rates: the step sizes s_k, see `local_rates`.
-
-    >>> import numpy as np
-    >>> descent_filter(np.array([0.0, 1.0]), (0.5, 0.5))
-    array([1.  , 0.75])
-    """
-    xp = array_namespace(eigenvalues)
-    log_size, sign = xp.zeros_like(eigenvalues), xp.ones_like(eigenvalues)
-    for s in rates:
-        step = s * eigenvalues
-        # log|1 − sλ|, from the nearer side of sλ = 1; a factor of 0 counts as the smallest number
-        beyond = xp.where(step < 1, -step, step - 2)
-        log_size += xp.log1p(xp.maximum(beyond, -1 + float(xp.finfo(eigenvalues.dtype).eps)))
-        sign = xp.where(step > 1, -sign, sign)
-    one_less_product = xp.where(sign > 0, -xp.expm1(log_size), 1 + xp.exp(log_size))
-    positive = eigenvalues > 0
-    return xp.where(positive, one_less_product / xp.where(positive, eigenvalues, 1.0), sum(rates))
-
-
-def exact_filter(eigenvalues: Any, weight_step: float) -> Any:
-    """Return what the closed form makes of the gradient along an eigenvector of X̃ᵀX̃: 1/(λ + 1/η)."""
-    return 1 / (eigenvalues + 1 / check.positive("weight_step", weight_step))
+    solver = Descend(optimizer, **settings)
+    return solver(problem, solver.init(problem.W0) if state is None else state, 1.0)
 
 
 # LocoProp-M solved exactly ------------------------------------------------------------------------
 
 
-def newton(
-    problem: LocalProblem,
-    *,
-    tolerance: float | None = None,
-    max_newton_steps: int = 50,
-    memory_limit: int = 2**28,
-) -> tuple[Any, dict[str, Any]]:
+def newton(problem: LocalProblem, **settings: Any) -> tuple[Any, dict[str, Any]]:
     r"""Solve a local problem with elementwise transfer exactly, by damped Newton.
 
     The problem falls apart into one convex regression per output unit j, with gradient and Hessian
@@ -269,10 +160,7 @@ def newton(
 
     Args:
         problem: a local problem with an elementwise transfer and finite η.
-        tolerance: a unit is solved when ‖∇_j‖ is at most this share of the size of its terms before they
-            cancel; default 100 eps of the dtype.
-        max_newton_steps: at most so many Newton steps.
-        memory_limit: bytes for the Hessians of one block of units, default 256 MiB.
+        **settings: `tolerance`, `max_newton_steps`, `memory_limit`, see `Newton`.
 
     Returns:
         (W̃, info) with info["converged"], info["newton_steps"] and info["relative_gradient"].
@@ -285,23 +173,15 @@ def newton(
         raise ValueError(f"transfer must be elementwise for newton, got {problem.transfer.name!r}")
     if problem.weight_step == inf:
         raise ValueError("weight_step must be finite for newton, got inf")
-    Newton(tolerance, max_newton_steps, memory_limit)  # checks the three
-    xp = array_namespace(problem.x)
-    if tolerance is None:
-        tolerance = 100 * float(xp.finfo(problem.x.dtype).eps)
-    B, d = problem.x.shape
-    units = problem.W0.shape[1]
-    number_size = 4 if dtype_name(problem.x) == "float32" else 8
-    block = max(1, memory_limit // (number_size * (min(B, d) ** 2 + B * min(B, d))))
-    parts, infos = [], []
-    for first in range(0, units, block):
-        W, info = _newton_block(
-            problem, slice(first, min(first + block, units)), tolerance, max_newton_steps, xp
-        )
-        parts.append(W)
-        infos.append(info)
-    relative, steps = max(i[0] for i in infos), max(i[1] for i in infos)
-    info = {"converged": relative <= tolerance, "newton_steps": steps, "relative_gradient": relative}
+    solver, xp, (B, d) = Newton(**settings), array_namespace(problem.x), problem.x.shape
+    number, m, units = xp.finfo(problem.x.dtype), min(B, d), problem.W0.shape[1]
+    tolerance = solver.tolerance or 100 * float(number.eps)
+    block = max(1, solver.memory_limit // (number.bits // 8 * (m * m + B * m)))
+    blocks = [slice(first, min(first + block, units)) for first in range(0, units, block)]
+    solved = [_newton_block(problem, part, tolerance, solver.max_newton_steps, xp) for part in blocks]
+    parts, residuals, steps = zip(*solved, strict=True)
+    relative = max(residuals)
+    info = {"converged": relative <= tolerance, "newton_steps": max(steps), "relative_gradient": relative}
     return xp.concat(parts, axis=1), info
 
 
@@ -322,31 +202,20 @@ def _newton_block(problem: LocalProblem, units: slice, tolerance: float, max_ste
         relative = xp.linalg.vector_norm(gradient, axis=0) / xp.where(length > 0, length, 1.0)
         worst = float(xp.max(relative))
         if worst <= tolerance or step == max_steps:
-            return W, (worst, step)
-        slopes = f.derivative(a_hat)
-        if dual:
-            dc = _dual_direction(gram, slopes, r + c / eta, eta, xp)
+            return W, worst, step
+        slopes = f.derivative(a_hat).T
+        if dual:  # −(diag(f′_j)X̃X̃ᵀ + I/η)⁻¹ (f(â_j) − y*_j + c_j/η)
+            dc = _each_unit(slopes[:, :, None] * gram, r + c / eta, eta, xp)
             direction = x.T @ dc
-        else:
-            direction = _primal_direction(x, slopes, gradient, eta, xp)
+        else:  # −(X̃ᵀdiag(f′_j)X̃ + I/η)⁻¹ ∇_j; c stays 0
+            dc, direction = c, _each_unit((x.T * slopes[:, None, :]) @ x, gradient, eta, xp)
         t = _line_search(f, a_hat, x @ direction, y, W - W0, direction, gradient, eta, xp)
-        W = W + t * direction
-        if dual:
-            c = c + t * dc
+        W, c = W + t * direction, c + t * dc
 
 
-def _primal_direction(x: Any, slopes: Any, gradient: Any, eta: float, xp: Any) -> Any:
-    # −(X̃ᵀdiag(f′_j)X̃ + I/η)⁻¹ ∇_j for every unit j at once: Hessians are (units, d̃, d̃)
-    hessians = (x.T[None, :, :] * slopes.T[:, None, :]) @ x
-    hessians += xp.eye(x.shape[1], dtype=x.dtype, device=device(x)) / eta
-    return -xp.linalg.solve(hessians, gradient.T[:, :, None])[:, :, 0].T
-
-
-def _dual_direction(gram: Any, slopes: Any, residual: Any, eta: float, xp: Any) -> Any:
-    # −(I/η + diag(f′_j)X̃X̃ᵀ)⁻¹ (f(â_j) − y*_j + c_j/η) for every unit j at once
-    systems = slopes.T[:, :, None] * gram
-    systems += xp.eye(gram.shape[0], dtype=gram.dtype, device=device(gram)) / eta
-    return -xp.linalg.solve(systems, residual.T[:, :, None])[:, :, 0].T
+def _each_unit(systems: Any, right: Any, eta: float, xp: Any) -> Any:
+    # −(S_j + I/η)⁻¹ r_j for every unit j at once: systems are (units, m, m), r_j the columns of `right`
+    return -eta * xp.linalg.solve(_identity_plus(eta, systems, xp), right.T[:, :, None])[:, :, 0].T
 
 
 def _line_search(
@@ -368,28 +237,24 @@ def _line_search(
     return t
 
 
-def newton_cost(layer_sizes: tuple[int, ...], batch_size: int, *, bias: bool = True) -> float:
-    """Return the floating-point operations of one Newton step on every layer of a network.
-
-    Each unit forms a Hessian, 2Bm², and solves with it, ⅔m³, where m = min(B, d̃); in the dual the Hessian
-    is a scaled copy of one Gram matrix, so that only the solve remains.
-    """
-    total = 0.0
-    for d_in, d_out in pairwise(layer_sizes):
-        d = d_in + bias
-        primal = 2 * batch_size * d**2 + 2 / 3 * d**3
-        total += d_out * (primal if batch_size >= d else 2 / 3 * batch_size**3)
-    return total
-
-
 # The solvers as objects, for method.py ------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Descend:
-    """K local steps, see `descend`; `local_state` is "keep" (default, the authors) or "reset" each batch."""
+    """K local steps W̃ ← W̃ − change(∇), with any first-order rule.
 
-    optimizer: Optimizer = field(default_factory=SGD)
+    Args:
+        optimizer: local first-order rule, default the authors' RMSProp.
+        local_lr: s > 0, default 1e-5 (the authors).
+        num_local_steps: K ≥ 1, default 10 (the authors).
+        local_decay: see `local_rates`; default "authors".
+        local_state: "keep" the rule's state from batch to batch (default, the authors) or "reset" it.
+        gradient_form: "plain", as `LocalProblem.gradient` has it; "gram" (S only), see `gram.py`; "auto"
+            (default): for S the cheaper by count. They agree to rounding.
+    """
+
+    optimizer: Optimizer = AUTHORS_RMSPROP
     local_lr: float = 1e-5
     num_local_steps: int = 10
     local_decay: str = "authors"
@@ -410,8 +275,8 @@ class Descend:
         """Return (W̃, state) after K steps of sizes r·s_k; rate 0 moves nothing but updates the state."""
         start = self.optimizer.init(problem.W0) if self.local_state == "reset" else state
         rates = tuple(rate * s for s in local_rates(self.local_lr, self.num_local_steps, self.local_decay))
-        steps = local_steps(problem, self.optimizer, start, rates, gradient_form=self.gradient_form)
-        return _last(steps)
+        steps = local_steps(problem, self.optimizer, start, rates, self.gradient_form)
+        return deque(steps, maxlen=1).pop()  # the last of them
 
 
 @dataclass(frozen=True)
@@ -434,7 +299,14 @@ class ClosedForm:
 
 @dataclass(frozen=True)
 class Newton:
-    """The exact solution of M, see `newton`."""
+    """The exact solution of M, see `newton`.
+
+    Args:
+        tolerance: a unit is solved when ‖∇_j‖ is at most this share of the size of its terms before they
+            cancel; default 100 eps of the dtype.
+        max_newton_steps: at most so many Newton steps, default 50 (a handful is usual).
+        memory_limit: bytes for the Hessians of one block of units, default 256 MiB.
+    """
 
     tolerance: float | None = None
     max_newton_steps: int = 50
@@ -454,9 +326,7 @@ class Newton:
         """Return (W̃, {}) with proximal step r·η; rate 0 moves nothing."""
         if rate == 0:
             return problem.W0, state
-        options = {"max_newton_steps": self.max_newton_steps, "memory_limit": self.memory_limit}
-        W, _ = newton(_scaled(problem, rate), tolerance=self.tolerance, **options)
-        return W, state
+        return newton(_scaled(problem, rate), **vars(self))[0], state
 
 
 def _scaled(problem: LocalProblem, rate: float) -> LocalProblem:

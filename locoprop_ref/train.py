@@ -29,11 +29,11 @@ from locoprop_ref.config import (
     epoch_rate,
     layer_sizes,
 )  # fmt: skip
+from locoprop_ref.cost import newton_cost
 from locoprop_ref.data import Dataset, load, scaled
 from locoprop_ref.environment import environment
 from locoprop_ref.network import Network, forward
 from locoprop_ref.run_file import SCHEMA, problem, same_file, write_run
-from locoprop_ref.solve import newton_cost
 
 # a train loss so many times the untrained network's, or no number at all, counts as divergence
 DIVERGENCE = 100.0
@@ -244,11 +244,12 @@ def _resumed(
         raise ValueError(f"{files.checkpoint} must be a checkpoint of a run, but {wrong}")
     here = {**as_json(config), "data sha256": dataset.sha256}
     there = {**saved.run["config"], "data sha256": saved.run["data"].get("sha256")}
+    moved = ("data",) if here["data sha256"] == there["data sha256"] else ()
     differences = [
         f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
         for name in sorted(here | there)
-        # how long to go on may change; the schedule's length may not
-        if name != "epochs" and here.get(name) != there.get(name)
+        # how long to go on may change, the schedule's length may not; the same data may have moved
+        if here.get(name) != there.get(name) and name not in ("epochs", *moved)
     ]
     if differences:
         raise ValueError(f"{files.checkpoint} is of another configuration: {'; '.join(differences)}")

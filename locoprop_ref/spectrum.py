@@ -1,0 +1,46 @@
+r"""What the solvers of LocoProp-S do to the gradient, seen on the eigenvectors of X̃ᵀX̃.
+
+Every solver multiplies the gradient along an eigenvector with eigenvalue λ by a filter:
+
+    K steps, no regularizer     (1 − Π(1 − s_kλ))/λ     a polynomial preconditioner
+    closed form                 1/(λ + 1/η)             a damped inverse
+    K steps along the gradient  Σ s_k                   what BackProp would do, no preconditioner
+"""
+
+from typing import Any
+
+from locoprop_ref import check
+from locoprop_ref.backend import array_namespace
+
+
+def descent_filter(eigenvalues: Any, rates: tuple[float, ...]) -> Any:
+    r"""Return the filter of K gradient steps on S along an eigenvector of X̃ᵀX̃: (1 − Π(1 − s_kλ))/λ.
+
+    Without regularizer, W̃_K − W̃₀ = −γ Σ_i filter(λ_i) q_i q_iᵀ ∂L/∂W̃: inner steps are a polynomial
+    preconditioner. At λ = 0 the filter is Σ s_k; elsewhere it is taken through log1p and expm1, so that small
+    s_kλ lose nothing. Compare `exact_filter`, and the constant Σ s_k of K steps along a frozen gradient.
+
+    Args:
+        eigenvalues: λ ≥ 0 of X̃ᵀX̃.
+        rates: the step sizes s_k, see `local_rates`.
+
+    >>> import numpy as np
+    >>> descent_filter(np.array([0.0, 1.0]), (0.5, 0.5))
+    array([1.  , 0.75])
+    """
+    xp = array_namespace(eigenvalues)
+    log_size, sign = xp.zeros_like(eigenvalues), xp.ones_like(eigenvalues)
+    for s in rates:
+        step = s * eigenvalues
+        # log|1 − sλ|, from the nearer side of sλ = 1; a factor of 0 counts as the smallest number
+        beyond = xp.where(step < 1, -step, step - 2)
+        log_size += xp.log1p(xp.maximum(beyond, -1 + float(xp.finfo(eigenvalues.dtype).eps)))
+        sign = xp.where(step > 1, -sign, sign)
+    one_less_product = xp.where(sign > 0, -xp.expm1(log_size), 1 + xp.exp(log_size))
+    positive = eigenvalues > 0
+    return xp.where(positive, one_less_product / xp.where(positive, eigenvalues, 1.0), sum(rates))
+
+
+def exact_filter(eigenvalues: Any, weight_step: float) -> Any:
+    """Return what the closed form makes of the gradient along an eigenvector of X̃ᵀX̃: 1/(λ + 1/η)."""
+    return 1 / (eigenvalues + 1 / check.positive("weight_step", weight_step))

@@ -1,0 +1,86 @@
+r"""The identities that must hold, as code: claim → measured error, bound, reason of the bound.
+
+Every function takes a seed and an array namespace, draws small random networks with biases, and measures. It
+runs in float64; references are computed on the host, from a second source wherever there is one.
+
+>>> [result.id for result in verify(seed=1) if not result.holds]
+[]
+"""
+
+import unicodedata
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from locoprop_ref import check
+from locoprop_ref.backend import namespace
+from locoprop_ref.verify.closed import (
+    closed_form_is_exact,
+    linear_network_is_implicit_sgd,
+    one_example_is_lms,
+)
+from locoprop_ref.verify.derivative import backward_is_derivative, first_step_is_backprop
+from locoprop_ref.verify.exact import label_is_target, newton_is_exact
+from locoprop_ref.verify.losses import matching_loss_is_integral, transfer_is_gradient
+from locoprop_ref.verify.measure import Identity, Measurement
+from locoprop_ref.verify.steps import inner_steps_are_a_preconditioner
+
+IDENTITIES: tuple[Callable[..., Identity], ...] = (
+    first_step_is_backprop,
+    backward_is_derivative,
+    closed_form_is_exact,
+    inner_steps_are_a_preconditioner,
+    matching_loss_is_integral,
+    transfer_is_gradient,
+    newton_is_exact,
+    label_is_target,
+    one_example_is_lms,
+    linear_network_is_implicit_sgd,
+)
+
+
+def verify(seed: int = 0, xp: Any = None) -> list[Identity]:
+    """Measure every identity, in float64.
+
+    Args:
+        seed: of the random networks, an integer ≥ 0.
+        xp: array namespace that the package computes with, default NumPy's.
+    """
+    check.integer("seed", seed, minimum=0)
+    xp = namespace("numpy") if xp is None else xp
+    return [identity(seed, xp) for identity in IDENTITIES]
+
+
+def table(results: list[Identity]) -> str:
+    """Return the results as a table for the terminal, a line a measurement."""
+    lines = [f"{'':5}{'measured':>9}  {'bound':>8}  {'claim':50}  where the bound comes from"]
+    for result in results:
+        lines.append(f"{result.id:5}{'':9}  {'':8}  {result.claim}")
+        for part in result.parts:
+            mark = "ok" if part.holds else "FAILS"
+            lines.append(
+                f"{mark:5}{part.error:9.1e}  {part.bound:8.1e}    {_padded(part.claim, 50)}{part.reason}"
+            )
+    return "\n".join(lines)
+
+
+def _padded(text: str, width: int) -> str:
+    """Return the text with spaces up to a width; the tilde on W̃ takes no column."""
+    return text + " " * (width - sum(not unicodedata.combining(letter) for letter in text))
+
+
+def as_json(results: list[Identity], *, seed: int, backend: str) -> dict[str, Any]:
+    """Return the results as a JSON object; a nan or infinite error is null, and does not hold."""
+
+    def finite(value: float) -> float | None:
+        return value if abs(value) < inf else None
+
+    def row(part: Measurement) -> dict[str, Any]:
+        measured = {"error": finite(part.error), "bound": part.bound, "holds": part.holds}
+        return {"claim": part.claim, **measured, "reason": part.reason}
+
+    rows = [
+        {"id": r.id, "claim": r.claim, "holds": r.holds, "parts": [row(part) for part in r.parts]}
+        for r in results
+    ]
+    return {"schema": 1, "seed": seed, "backend": backend, "dtype": "float64", "identities": rows}

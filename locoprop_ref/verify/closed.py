@@ -1,0 +1,107 @@
+r"""I3, I10 and I12: the closed form of LocoProp-S is exact; its limits are LMS and implicit SGD."""
+
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref.backend import to_numpy
+from locoprop_ref.network import layer_input
+from locoprop_ref.optimizer import SGD
+from locoprop_ref.solve import closed_form, descend
+from locoprop_ref.transfer import TRANSFERS
+from locoprop_ref.verify.cases import Case, local_problems, random_case
+from locoprop_ref.verify.measure import EPS, Identity, Measurement, far, worst
+
+
+def closed_form_is_exact(seed: int = 0, xp: Any = np) -> Identity:
+    """I3: primal = dual = inverse, the gradient vanishes, K → ∞ steps get there, with and without η."""
+    forms, stationary, limit, unregularized, condition = [], [], [], [], 1.0
+    for name, batch, eta in [
+        (n, batch, eta) for n in TRANSFERS for batch in (9, 3) for eta in (0.1, 1.0, 10.0)
+    ]:
+        case = random_case(name, "sigmoid", "sigmoid_cross_entropy", seed=seed, xp=xp, batch=batch)
+        problem = local_problems(case, "squared", target_step=10.0, weight_step=eta)[1]
+        x, W0 = to_numpy(problem.x), to_numpy(problem.W0)
+        largest = float(np.linalg.norm(x, 2) ** 2)
+        condition = max(condition, 1 + eta * largest)
+        solution = {form: to_numpy(closed_form(problem, form=form)) for form in ("primal", "dual", "inverse")}
+        W = solution["primal"]
+        scale = np.max(np.abs(W0)) + np.max(np.abs(W - W0))
+        forms += [far(solution[form], W, scale) for form in solution]
+        r = x @ W - to_numpy(problem.y_target)
+        terms = np.abs(x).T @ np.abs(r) + np.abs(W - W0) / eta
+        stationary.append(far(x.T @ r + (W - W0) / eta, 0, np.max(terms)))
+        if eta <= 1:
+            how: dict[str, Any] = {
+                "local_lr": 1 / (largest + 1 / eta),
+                "num_local_steps": int(30 * (1 + eta * largest)),
+            }
+            reached, _ = descend(problem, SGD(), **how, local_decay="constant", gradient_form="plain")
+            limit.append(far(reached, W, scale))
+        if eta == 1 and batch == 3:
+            unregularized.append(_without_regularizer(case))
+    bound, reason = max(1e-10, 10 * EPS * condition), "condition 1 + ηλ_max"
+    parts = (
+        Measurement("primal = dual = explicit inverse", worst(forms), bound, reason),
+        Measurement("X̃ᵀ(X̃W̃ − y*) + (W̃ − W̃₀)/η = 0", worst(stationary), bound, reason),
+        Measurement(
+            "K → ∞ steps reach it, s < 2/(λ_max + 1/η)", worst(limit), bound, reason + "; e⁻³⁰ to go"
+        ),
+        Measurement(
+            "η = ∞: K → ∞ steps reach W̃₀ − γX̃⁺g", worst(unregularized), bound, reason + "; e⁻³⁰ to go"
+        ),
+    )
+    return Identity("I3", "LocoProp-S in closed form solves its local problem", parts)
+
+
+def _without_regularizer(case: Case) -> float:
+    """Return how far closed form and descent are from W̃₀ − γX̃⁺g, on the first layer (its x is Gaussian)."""
+    problem = local_problems(case, "squared", target_step=10.0)[0]
+    x, W0, g = to_numpy(problem.x), to_numpy(problem.W0), to_numpy(case.g[0])
+    wanted = W0 - 10.0 * np.linalg.pinv(x) @ g
+    scale = np.max(np.abs(W0)) + np.max(np.abs(wanted - W0))
+    singular = np.linalg.svd(x, compute_uv=False)
+    how: dict[str, Any] = {
+        "local_lr": 1 / singular[0] ** 2,
+        "num_local_steps": int(30 * (singular[0] / singular[-1]) ** 2),
+    }
+    reached, _ = descend(problem, SGD(), **how, local_decay="constant", gradient_form="plain")
+    return worst([far(reached, wanted, scale), far(closed_form(problem), wanted, scale)])
+
+
+def one_example_is_lms(seed: int = 0, xp: Any = np) -> Identity:
+    """I10: B = 1 and η → ∞ is normalised LMS, with the relative error 1/(1 + η‖x̃‖²)."""
+    distance, predicted = [], []
+    for name in TRANSFERS:
+        case = random_case(name, "sigmoid", "sigmoid_cross_entropy", seed=seed, xp=xp, batch=1)
+        x, g = to_numpy(layer_input(case.network.layers[1], case.trace.x[1])), to_numpy(case.g[1])
+        square = float(np.sum(x * x))
+        eta = 2e6 / square
+        problem = local_problems(case, "squared", target_step=10.0, weight_step=eta)[1]
+        change = to_numpy(closed_form(problem, form="dual")) - to_numpy(problem.W0)
+        lms = -10.0 * x.T @ g / square
+        scale = np.max(np.abs(lms)) + np.max(np.abs(to_numpy(problem.W0)))
+        distance.append(far(change, lms, scale))
+        predicted.append(far(change, lms * (1 - 1 / (1 + eta * square)), scale))
+    parts = (
+        Measurement("W̃ − W̃₀ = −γx̃ᵀg/‖x̃‖² as η → ∞", worst(distance), 1e-6, "1/(1 + η‖x̃‖²) at η‖x̃‖² = 2e6"),
+        Measurement("its relative error is 1/(1 + η‖x̃‖²)", worst(predicted), 1e-14, "rounding of W̃"),
+    )
+    return Identity("I10", "one example, no regularizer: normalised LMS", parts)
+
+
+def linear_network_is_implicit_sgd(seed: int = 0, xp: Any = np) -> Identity:
+    """I12: on a linear one-layer network S in closed form is γ/B times the proximal-point SGD step ηB."""
+    errors = []
+    for batch, eta, gamma in [(8, 0.3, 8.0), (8, 2.0, 3.0), (3, 1.0, 10.0)]:
+        case = random_case(
+            "identity", "identity", "squared_error", seed=seed, xp=xp, batch=batch, sizes=(4, 3)
+        )  # fmt: skip
+        problem = local_problems(case, "squared", target_step=gamma, weight_step=eta)[0]
+        x, W0, t = to_numpy(problem.x), to_numpy(problem.W0), to_numpy(case.t)
+        # argmin (1/2B)‖x̃W̃ − t‖² + (1/2ηB)‖W̃ − W̃₀‖², by its normal equations
+        implicit = np.linalg.solve(x.T @ x + np.eye(len(W0)) / eta, x.T @ t + W0 / eta)
+        wanted = W0 + gamma / batch * (implicit - W0)
+        errors.append(far(closed_form(problem), wanted, np.max(np.abs(wanted)) + np.max(np.abs(W0))))
+    parts = (Measurement("W̃ − W̃₀ = γ/B · implicit step", worst(errors), 1e-10, "condition 1 + ηλ_max"),)
+    return Identity("I12", "linear network: S in closed form is implicit SGD", parts)

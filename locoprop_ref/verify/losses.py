@@ -1,0 +1,90 @@
+r"""I5 and I6: the matching loss is the integral of f, and f is the gradient of F."""
+
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref.backend import to_backend, to_numpy
+from locoprop_ref.local import matching_loss
+from locoprop_ref.transfer import TRANSFERS, Transfer, transfer
+from locoprop_ref.verify.complex_step import STEP, complex_transfer
+from locoprop_ref.verify.measure import Identity, Measurement, far, worst
+
+
+def _sample(f: Transfer, rng: np.random.Generator) -> np.ndarray:
+    """Draw moderate arguments, kinks included where f acts elementwise."""
+    a = rng.uniform(-4, 4, size=(40, 3))
+    if f.elementwise:
+        a[0] = 0.0
+    return a
+
+
+def _line_integral(f: Transfer, a: np.ndarray, xp: Any) -> np.ndarray:
+    r"""Return ∫₀¹ f(ua)·a du by Gauss–Legendre on 16 panels: F(a) − F(0), never across the kink at 0."""
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    total = np.zeros(a.shape)
+    for panel in range(16):
+        for node, weight in zip(nodes, weights, strict=True):
+            u = (panel + (1 + node) / 2) / 16
+            total += weight / 32 * to_numpy(f.f(to_backend(u * a, xp=xp))) * a
+    return total if f.elementwise else total.sum(axis=-1)
+
+
+def matching_loss_is_integral(seed: int = 0, xp: Any = np) -> Identity:
+    """I5: D_F by formula is the integral of f(z) − f(a*); it is ≥ 0, 0 at a*, 0 for two negatives (ReLU)."""
+    integral, negative, at_target = [], [], []
+    for name in TRANSFERS:
+        rng, f = np.random.default_rng([seed, 5]), transfer(name)
+        a_hat, a = _sample(f, rng), _sample(f, rng)
+        on = [to_backend(values, xp=xp) for values in (a_hat, a)]
+        D, y = to_numpy(matching_loss(f, *on)), to_numpy(f.f(on[1]))
+        linear = y * (a_hat - a) if f.elementwise else np.sum(y * (a_hat - a), axis=-1)
+        scale = 1 + np.abs(to_numpy(f.F(on[0]))) + np.abs(to_numpy(f.F(on[1]))) + np.abs(linear)
+        wanted = _line_integral(f, a_hat, xp) - _line_integral(f, a, xp) - linear
+        integral.append(far(D, wanted, scale))
+        negative.append(float(np.max(-D / scale)))
+        at_target.append(far(matching_loss(f, on[1], on[1]), 0, scale))
+    both_negative = -np.random.default_rng(seed).uniform(0, 9, size=(2, 50))
+    relu = to_numpy(matching_loss(transfer("relu"), *(to_backend(values, xp=xp) for values in both_negative)))
+    reason = "rounding of 1 + |F(â)| + |F(a*)| + |f(a*)(â − a*)|"
+    parts = (
+        Measurement("D_F(â, a*) = ∫ f(z) − f(a*) dz from a* to â", worst(integral), 1e-12, reason),
+        Measurement("D_F ≥ 0", abs(worst([0.0, *negative])), 1e-12, reason),
+        Measurement("D_F(a*, a*) = 0", worst(at_target), 1e-12, reason),
+        Measurement(
+            "ReLU: D_F = 0 exactly when both are negative", float(np.max(np.abs(relu))), 0.0, "exact"
+        ),
+    )
+    return Identity("I5", "the matching loss is the integral of its transfer function", parts)
+
+
+def transfer_is_gradient(seed: int = 0, xp: Any = np) -> Identity:
+    """I6: ∇F = f, F + F*∘f = a·f, f∘f⁻¹ = id, F and f against a complex second source."""
+    values, slope, conjugate, inverse = [], [], [], []
+    for name in TRANSFERS:
+        f = transfer(name)
+        a = _sample(f, np.random.default_rng([seed, 6]))
+        on = to_backend(a, xp=xp)
+        y, F = to_numpy(f.f(on)), to_numpy(f.F(on))
+        product = a * y if f.elementwise else np.sum(a * y, axis=-1)
+        scale = 1 + np.abs(product)
+        _, F_complex = complex_transfer(name, f.parameters)
+        values.append(far(F, F_complex(a.astype(complex)).real, scale))
+        for column in range(a.shape[1]):
+            step = np.zeros(a.shape, complex)
+            step[:, column] = STEP * 1j
+            derivative = F_complex(a + step).imag / STEP
+            by_column = derivative[:, column] if f.elementwise else derivative
+            column_scale = scale[:, column] if f.elementwise else scale
+            slope.append(far(y[:, column], by_column, column_scale))
+        conjugate.append(far(F + to_numpy(f.F_star(f.f(on))), product, scale))
+        if f._inverse is not None:
+            inverse.append(far(f.f(f.inverse(f.f(on))), y, 1 + np.abs(y)))
+    reason = "rounding of 1 + |a f(a)|"
+    parts = (
+        Measurement("F = its definition, in complex arithmetic", worst(values), 1e-12, reason),
+        Measurement("∇F = f, kinks included", worst(slope), 1e-12, reason),
+        Measurement("F(a) + F*(f(a)) = a·f(a)", worst(conjugate), 1e-12, reason),
+        Measurement("f(f⁻¹(y)) = y", worst(inverse), 1e-12, reason),
+    )
+    return Identity("I6", "the transfer function is the gradient of F", parts)
