@@ -48,7 +48,7 @@ def every_figure():
         **{f"contours-{name}": plot.matching_loss_contours(name, 1.0, points=21) for name in ELEMENTWISE},
         **{f"objective-{name}": plot.target_objective(name, 0.3) for name in ELEMENTWISE},
         "surface": plot.matching_loss_surface("tanh", points=9),
-        "training": plot.training_figure([run("backprop", [3, 2, 1]), run("locoprop-m", [3, 1, 0.5])]),
+        "training": plot.training_curves([run("backprop", [3, 2, 1]), run("locoprop-m", [3, 1, 0.5])]),
         "images": plot.image_grid(values, title="ramps"),
         "reconstructions": plot.reconstructions(values, {"backprop": values**2}),
     }
@@ -154,7 +154,7 @@ def test_contours_lie_where_the_loss_has_their_level():
 
 
 def test_training_time_sums_steps_and_leaves_evaluation_out():
-    figure = plot.training_figure([run("backprop", [8, 4, 2], seconds=3.0)], "test ce")
+    figure = plot.training_curves([run("backprop", [8, 4, 2], seconds=3.0)], "test ce")
     by_epoch, by_clock = (panel.lines[0] for panel in figure.axes)
     assert_array_equal(by_epoch.get_xydata(), [[0, 9], [1, 5], [2, 3]])
     assert_array_equal(by_clock.get_xydata(), [[0, 9], [3, 5], [6, 3]])
@@ -163,7 +163,7 @@ def test_training_time_sums_steps_and_leaves_evaluation_out():
 def test_seeds_are_a_median_and_a_band():
     runs = [run("m", [8, 4]), run("m", [8, 1]), run("m", [8, 2, 1]), run("s", [8, 8])]
     assert_array_equal(band(runs[:3], "train ce")["median"], [8, 2])
-    figure = plot.training_figure(runs, log=False)
+    figure = plot.training_curves(runs, log=False)
     (seeds,) = figure.axes[0].collections
     vertices = seeds.get_paths()[0].vertices
     assert_equal((vertices[:, 1].min(), vertices[:, 1].max()), (1, 8))
@@ -181,7 +181,7 @@ def test_seeds_are_a_median_and_a_band():
     ],
 )
 def test_the_axis_is_logarithmic_where_it_helps(values, log, scale):
-    figure = plot.training_figure([run("backprop", values)], log=log)
+    figure = plot.training_curves([run("backprop", values)], log=log)
     assert_equal([panel.get_yscale() for panel in figure.axes], [scale, scale])
 
 
@@ -283,13 +283,13 @@ WRONG = {
     "limits": (lambda: plot.matching_loss_contours("tanh", limits=(2, -2)), "limits must be two"),
     "points": (lambda: plot.matching_loss_surface("tanh", points=1), "points must be an integer of at least"),
     "parameter": (lambda: plot.target_objective("tanh", 0.5, slope=2), "transfer 'tanh' takes no parameter"),
-    "no run": (lambda: plot.training_figure([]), "runs must hold at least one run, got none"),
+    "no run": (lambda: plot.training_curves([]), "runs must hold at least one run, got none"),
     "metric": (
-        lambda: plot.training_figure([run("backprop", [1])], "train loss"),
+        lambda: plot.training_curves([run("backprop", [1])], "train loss"),
         "metric must be one of train ce, train mse, test ce, test mse, got 'train loss'",
     ),
-    "no epochs": (lambda: plot.training_figure([run("backprop", [])]), "runs must hold at least one epoch"),
-    "labels": (lambda: plot.training_figure([run("m", [1])], labels="ab"), "labels must be one for each"),
+    "no epochs": (lambda: plot.training_curves([run("backprop", [])]), "runs must hold at least one epoch"),
+    "labels": (lambda: plot.training_curves([run("m", [1])], labels="ab"), "labels must be one for each"),
     "no image": (lambda: plot.image_grid(np.zeros((0, 16))), "images must be"),
     "square": (lambda: plot.image_grid(np.zeros((2, 15))), "images must hold rows of 3·3 pixels, got 15"),
     "columns": (lambda: plot.image_grid(ONE, columns=0), "columns must be an integer of at least 1"),

@@ -29,13 +29,13 @@ from locoprop_ref.plot.one_unit import half_dead_unit, saturated_unit
 from locoprop_ref.plot.preconditioning import preconditioned_step
 from locoprop_ref.plot.save import rendered, save
 from locoprop_ref.plot.style import alt_text
-from locoprop_ref.plot.training import training_figure
+from locoprop_ref.plot.training import training_curves
 from locoprop_ref.plot.update_path import update_against_gradient
 
 __all__ = [
     "figures", "alt_text", "rendered", "save",
     "matching_loss_curves", "matching_loss_at", "matching_loss_contours", "matching_loss_surface",
-    "target_objective", "training_figure", "image_grid", "reconstructions",
+    "target_objective", "training_curves", "image_grid", "reconstructions",
     "update_against_gradient", "preconditioned_step", "inner_step_filters", "local_loss_falling",
     "saturated_unit", "half_dead_unit", "library_comparison", "show", "source", "source_of",
 ]  # fmt: skip

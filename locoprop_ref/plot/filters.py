@@ -6,7 +6,8 @@ import numpy as np
 
 from locoprop_ref import check
 from locoprop_ref.plot.style import COLOURS, GREY, describe, label, line_style, panels, spell, styled
-from locoprop_ref.solve import descent_filter, exact_filter, local_rates
+from locoprop_ref.solve import local_rates
+from locoprop_ref.spectrum import descent_filter, exact_filter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

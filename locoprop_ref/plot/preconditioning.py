@@ -68,7 +68,7 @@ def preconditioned_step(
     curvatures = f"{spell(1 + correlation)} and {spell(1 - correlation)}"
     path, exact = descent_path(problem, local_lr, num_local_steps), closed_form(problem)[:, 0]
     figure, (axes,) = panels(
-        width=8, height=6.2, title="inner steps bend towards the minimum; the exact step is already there"
+        width=8, height=6.2, title="inner steps bend along the valley; the exact step goes there at once"
     )
     _draw_valley(axes, problem)
     homing = exact_path(problem)

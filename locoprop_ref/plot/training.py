@@ -74,7 +74,7 @@ def band(runs: Sequence[Run], metric: str) -> dict[str, np.ndarray]:
 
 
 @styled
-def training_figure(
+def training_curves(
     runs: Sequence[Run],
     metric: str = "train ce",
     *,
