@@ -2,11 +2,13 @@
 
     python notebooks/execute.py              all of them
     python notebooks/execute.py 2 3          those whose names begin so
+    python notebooks/execute.py --text       the other way: code cells that a formatter changed, into the text
 
 A failing cell stops it, and leaves the old notebook as it was. What a code host cannot show, the sliders, is
 left out of the stored outputs: a static picture stands beside each.
 """
 
+import ast
 import os
 import sys
 import time
@@ -102,8 +104,36 @@ def execute(path: Path) -> nbformat.NotebookNode:
     return done
 
 
+def take_back(path: Path) -> None:
+    """Copy the code cells of a notebook that a formatter has changed into the .md file beside it.
+
+    Cells that mean something else are left as they are: the text is what people edit.
+    """
+    text, notebook = read_text(path), nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    new = path.read_text(encoding="utf-8")
+    for ours, theirs in zip(text.cells, notebook.cells, strict=False):
+        if ours.source != theirs.source:
+            if {ours.cell_type, theirs.cell_type} != {"code"} or meaning(ours) != meaning(theirs):
+                sys.exit(
+                    f"execute.py: {path.name} is not what its notebook was made from: make notebooks first"
+                )
+            fenced = [f"```{{code-cell}}\n{cell.source}\n```" for cell in (ours, theirs)]
+            new = new.replace(*fenced, 1)
+    if new != path.read_text(encoding="utf-8"):
+        write_atomically(path, lambda file: file.write(new.encode()))
+
+
+def meaning(cell: nbformat.NotebookNode) -> str:
+    """Return what Python makes of a code cell: formatting does not change it."""
+    return ast.dump(ast.parse(cell.source))
+
+
 def main(beginnings: list[str]) -> None:
     """Execute the notebooks whose names begin so, or all."""
+    if beginnings == ["--text"]:
+        for name in NAMES:
+            take_back(FOLDER / f"{name}.md")
+        return
     chosen = [name for name in NAMES if not beginnings or name.startswith(tuple(beginnings))]
     if not chosen:
         sys.exit(f"execute.py: notebook must begin as one of {', '.join(NAMES)}, got {' '.join(beginnings)}")

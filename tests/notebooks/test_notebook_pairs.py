@@ -119,3 +119,19 @@ def test_every_question_has_its_answer(text, kept):
 def test_every_claim_is_asserted(kept):
     code = "\n".join(cell.source for cell in kept.cells if cell.cell_type == "code")
     assert len(re.findall(r"^\s*assert", code, re.MULTILINE)) >= 3
+
+
+def test_formatting_is_taken_back_but_never_an_edit(script, tmp_path):
+    name = EXPECTED[0]
+    for end in (".md", ".ipynb"):
+        (tmp_path / f"{name}{end}").write_bytes((NOTEBOOKS / f"{name}{end}").read_bytes())
+    path = tmp_path / f"{name}.md"
+    original = path.read_text(encoding="utf-8")
+    path.write_text(original.replace("B = len(x)", "B=len( x )"), encoding="utf-8")
+    script.take_back(path)
+    assert_equal(path.read_text(encoding="utf-8"), original)
+    edited = original.replace("B = len(x)", "B = len(x) + 0")
+    path.write_text(edited, encoding="utf-8")
+    with pytest.raises(SystemExit, match="make notebooks first"):
+        script.take_back(path)
+    assert_equal(path.read_text(encoding="utf-8"), edited)
