@@ -21,7 +21,8 @@ def script() -> ModuleType:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "name" in metafunc.fixturenames and "name" not in str(metafunc.definition.own_markers):
+    given = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "name" in metafunc.fixturenames and "name" not in given:
         metafunc.parametrize("name", NAMES)
 
 
