@@ -47,7 +47,7 @@ def local_loss_falling(
         raise ValueError("rules must hold at least one local optimizer, got none")
     minimum = float(problem.value(exact))
     k = np.arange(num_local_steps + 1)
-    figure, (loss, gap) = panels(2, title="the local loss falls towards the exact minimum")
+    figure, (loss, gap) = panels(2, left=1.1, gap=1.0, title="the local loss falls towards the exact minimum")
     words = []
     for i, (name, (rule, s)) in enumerate(rules.items()):
         values = objective_path(problem, rule, local_lr=s, num_local_steps=num_local_steps) - minimum

@@ -60,7 +60,7 @@ def saturated_unit(a_hat: float = 2.5, target_step: float = 5.0) -> "Figure":
         title=f"local objectives, γ = {spell(target_step)}",
         x="pre-activation â",
         y="above its value at â₀",
-        legend="upper left",
+        legend="lower left",
     )
     starts = np.linspace(0.0, 5.0, 101)
     moves = np.array([[start - goal for goal in minimizers(start, target_step)] for start in starts])
@@ -107,7 +107,7 @@ def solutions(problems: dict[str, LocalProblem]) -> dict[str, Any]:
 
 
 @styled
-def half_dead_unit(shift: float = 0.25, target_step: float = 2.0, weight_step: float = 10.0) -> "Figure":
+def half_dead_unit(shift: float = 1.0, target_step: float = 2.0, weight_step: float = 10.0) -> "Figure":
     r"""Draw S and M on a ReLU unit that is off for part of its batch: targets, and the lines they lead to.
 
     S asks the examples that are off to stay exactly where they are; M only that they stay off.
