@@ -20,32 +20,40 @@ os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
 
 import jupytext
 import nbformat
-from jupyter_core.utils import ensure_async
+from jupyter_core.utils import ensure_async, run_sync
 from nbclient import NotebookClient
 
 from locoprop_ref.files import write_atomically
 
 
 class Client(NotebookClient):
-    """nbclient that looks again every second: a lost wake-up of the socket would end a wait too late."""
+    """nbclient that nudges a silent kernel.
+
+    Now and then a kernel does not wake up for a request (its event loop missed the signal of the socket,
+    while the outputs of widgets went to and fro); it sits idle and would until the next request. After two
+    seconds without an answer we send one that does nothing.
+    """
 
     async def async_start_new_kernel_client(self, **kwargs: Any) -> Any:
-        """Return the kernel's client, with a `get_msg` that waits in slices."""
+        """Return the kernel's client, whose `get_msg` waits in slices, with a nudge after each."""
         client = await super().async_start_new_kernel_client(**kwargs)
         wait = client.shell_channel.get_msg
 
-        async def in_slices(timeout: float | None = None) -> Any:
+        async def nudging(timeout: float | None = None) -> Any:
             ends = time.monotonic() + (float("inf") if timeout is None else timeout)
             while True:
                 left = ends - time.monotonic()
                 try:
-                    return await ensure_async(wait(timeout=max(0.0, min(1.0, left))))
+                    return await ensure_async(wait(timeout=max(0.0, min(2.0, left))))
                 except Empty:
                     if left <= 0:
                         raise
+                    client.kernel_info()
 
-        client.shell_channel.get_msg = in_slices
+        client.shell_channel.get_msg = nudging
         return client
+
+    start_new_kernel_client = run_sync(async_start_new_kernel_client)
 
 
 FOLDER = Path(__file__).resolve().parent

@@ -8,6 +8,7 @@ error, and another picture than at the other positions.
 import hashlib
 import json
 import time
+from math import isclose
 from pathlib import Path
 
 import nbformat
@@ -89,7 +90,8 @@ def sweep(session):
         if box["manual"]:  # nothing is shown before the button is pressed
             session.run(f"_boxes[{b}].manual_button.click()\nprint('null')")
         for c, control in enumerate(box["controls"]):
-            now, positions = control["now"], [p for p in control["positions"] if p != control["now"]]
+            now = control["now"]
+            positions = [p for p in control["positions"] if not isclose(p, now)]
             by_index = isinstance(control["positions"][0], int) and session.run(
                 f"print(_json.dumps(hasattr(_boxes[{b}].kwargs_widgets[{c}], 'options')))"
             )
