@@ -38,7 +38,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError):  # the name that the caller knows
+        if isinstance(error, OSError) and error.errno:  # under the name that the caller knows
             raise type(error)(error.errno, error.strerror, str(path)) from None
         raise
     _remove_leftovers(path)
