@@ -118,7 +118,9 @@ class Config:
         None, "step gamma of the targets (default 10, the authors; closed form 100)", float
     )
     weight_step: Any = _option(
-        None, "proximal step eta, or inf (default inf, the authors; closed form and exact 0.1)", float
+        None,
+        "proximal step eta times the rate, or inf (default inf, the authors; closed, exact 0.1)",
+        float,
     )
     local_reduction: Any = _option(
         None, "local gradient: sum over the batch (default, the authors) or mean", choices=REDUCTIONS

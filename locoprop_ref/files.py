@@ -44,6 +44,11 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
     _remove_leftovers(path)
 
 
+def same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Tell whether two paths lead to one existing file."""
+    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
+
+
 def _remove_leftovers(path: Path) -> None:
     for leftover in path.parent.glob(f".{path.name}.*.part"):
         process = leftover.name.removesuffix(".part").rpartition(".")[2]

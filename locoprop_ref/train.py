@@ -32,8 +32,9 @@ from locoprop_ref.config import (
 from locoprop_ref.cost import newton_cost
 from locoprop_ref.data import Dataset, load, scaled
 from locoprop_ref.environment import environment
+from locoprop_ref.files import same_file
 from locoprop_ref.network import Network, forward
-from locoprop_ref.run_file import SCHEMA, problem, same_file, write_run
+from locoprop_ref.run_file import SCHEMA, problem, write_run
 
 # a train loss so many times the untrained network's, or no number at all, counts as divergence
 DIVERGENCE = 100.0
