@@ -155,8 +155,9 @@ def _sech2(a: Any, xp: Any) -> Any:
 
 
 def _sigmoid(a: Any, xp: Any) -> Any:
+    # e ≤ 1, so that the maximum picks 1 for a ≥ 0 and e below, several times faster than xp.where
     e = xp.exp(-xp.abs(a))
-    return xp.where(a >= 0, 1.0, e) / (1 + e)
+    return xp.maximum(xp.astype(a >= 0, a.dtype), e) / (1 + e)
 
 
 def _sigmoid_derivative(a: Any, xp: Any) -> Any:
