@@ -10,7 +10,7 @@ UPGRADE ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format figures notebooks lab requirements setup clean
+.PHONY: help demo test test-all lint format figures notebooks lab bench bench-scaling bench-compare requirements setup clean
 
 help:          ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,16 @@ notebooks: $(VENV)/test.stamp  ## execute notebooks/*.md into notebooks/*.ipynb,
 
 lab: $(VENV)/test.stamp  ## open the notebooks in JupyterLab, everything installed
 	$(VENV)/bin/jupyter lab notebooks
+
+bench: $(VENV)/bench.stamp  ## time a step beside other libraries, over its products; save benchmarks/results/table.*
+	$(PY) -m benchmarks table --tests
+
+bench-scaling: $(VENV)/bench.stamp  ## width, depth, batch, K, and the Gram form of LocoProp-S
+	$(PY) -m benchmarks scaling --rounds 6
+	$(PY) -m benchmarks gram
+
+bench-compare: $(VENV)/bench.stamp  ## compare with benchmarks/results/baseline.json, a saved table
+	$(PY) -m benchmarks compare
 
 COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
           --no-annotate --custom-compile-command "make requirements" --group build $(UPGRADE)
@@ -75,3 +85,9 @@ $(VENV)/test.stamp: requirements/test.txt requirements/core.txt pyproject.toml |
 	$(PIP) install --require-hashes --requirement requirements/test.txt
 	$(INSTALL)
 	@touch $(VENV)/core.stamp $@
+
+# PyTorch first and by itself, so that pip takes the CPU build where it is set up to find one.
+$(VENV)/bench.stamp: requirements/other-libraries.txt $(VENV)/test.stamp
+	$(PIP) install --constraint requirements/other-libraries.txt torch
+	$(PIP) install --constraint requirements/other-libraries.txt jax jaxlib locoprop
+	@touch $@

@@ -8,7 +8,6 @@ limits at the ends of the range written out. Nothing of the package is imported.
 from dataclasses import dataclass
 from typing import Any
 
-
 from mpmath.ctx_mp import MPContext
 
 mp = MPContext()  # a context of our own: the precision of everybody else stays as it is
@@ -70,7 +69,7 @@ def _log1p_exp(a):
 
 
 def _softplus_integral(a):
-    # ∫_{−∞}^a log(1 + e^z) dz = −Li₂(−e^a); inversion formula of the dilogarithm where e^a is beyond the series
+    # ∫_{−∞}^a log(1 + e^z) dz = −Li₂(−e^a); inversion formula where e^a > 1
     if a <= 0:
         return -mp.polylog(2, -mp.exp(a)).real if a > -100 else mp.exp(a) - mp.exp(2 * a) / 4
     return mpf(a) ** 2 / 2 + mp.pi**2 / 6 - _softplus_integral(-mpf(a))

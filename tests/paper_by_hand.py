@@ -4,10 +4,11 @@ The second source of the package's training runs: the deep autoencoder 784-1000-
 (tanh, code layer linear, output sigmoid with cross-entropy) on MNIST, batch 1000, trained by LocoProp-M with
 the authors' settings or by BackProp with RMSProp, both in TensorFlow 1's dialect. Slow and plain on purpose.
 
-    python tests/paper_by_hand.py FOLDER_OF_THE_GZIP_IDX_FILES [epochs] [float32|float64] [locoprop-m|backprop]
+    python tests/paper_by_hand.py FOLDER_OF_GZIP_IDX_FILES [epochs] [float32|float64] [locoprop-m|backprop]
 """
 
 import gzip
+import itertools
 import pathlib
 import sys
 
@@ -40,9 +41,9 @@ def transfer(m, a):
 
 
 def initial_weights(rng, dtype):
-    """[W, b] of every layer: Glorot uniform, a bias as if its fans were (d_out, d_out); float64, then cast."""
+    """[W, b] of every layer: Glorot uniform, a bias with fans (d_out, d_out); float64, then cast."""
     weights = []
-    for d_in, d_out in zip(SIZES[:-1], SIZES[1:], strict=True):
+    for d_in, d_out in itertools.pairwise(SIZES):
         W = rng.uniform(-np.sqrt(6 / (d_in + d_out)), np.sqrt(6 / (d_in + d_out)), (d_in, d_out))
         b = rng.uniform(-np.sqrt(3 / d_out), np.sqrt(3 / d_out), d_out)
         weights.append([W.astype(dtype), b.astype(dtype)])
@@ -106,7 +107,7 @@ def full_losses(weights, x):
         terms = np.maximum(a, 0) - t * a + np.log1p(np.exp(-np.abs(a)))
         ce += terms.sum(dtype=np.float64)
         mse += ((ys[-1] - t) ** 2).sum(dtype=np.float64)
-    return {"ce": ce / len(x), "mse": mse / x.size}
+    return {"ce": float(ce / len(x)), "mse": float(mse / x.size)}
 
 
 def losses(folder, epochs, dtype=np.float32, method="locoprop-m", seed=0, schedule_epochs=100):

@@ -12,8 +12,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from locoprop_ref import Descend, LocalProblem, backprop, initialize, method, optimizer, transfer
 from locoprop_ref.backend import side_by_side
+from locoprop_ref.cost import prefers_gram
+from locoprop_ref.gram import gram_gradient
 from locoprop_ref.network import backward, forward
-from locoprop_ref.solve import gram_gradient, prefers_gram
 
 SIZES = (150, 220, 60, 220, 150)
 

@@ -73,7 +73,7 @@ def on(backend, function, values, dtype):
     return out
 
 
-# the second source itself -------------------------------------------------------------------------------------
+# the second source itself -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("a", [-3.0, -0.75, 0.5, 4.0])
@@ -97,7 +97,7 @@ def test_integrals_start_where_the_formulas_say():
     assert_allclose([starts[n] for n in ELEMENTWISE], [wanted[n] for n in ELEMENTWISE], atol=1e-15)
 
 
-# values ---------------------------------------------------------------------------------------------------------
+# values -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("index", range(len(EXACT)), ids=[f"{n}{p or ''}" for n, p, _ in EXACT])
@@ -118,7 +118,7 @@ def test_values_agree_with_50_digits(backend, index, dtype):
 @every_transfer
 @every_dtype
 def test_inverse_and_conjugate_agree_with_50_digits(backend, name, parameters, exact, dtype):
-    """f⁻¹ by its backward error, exact f(computed f⁻¹(y)) − y; bound C·(abs(y) + abs(a f′(a))): roundings of y and a."""
+    """f⁻¹ by its backward error, exact f of computed f⁻¹(y), less y: roundings C·(abs(y) + abs(a f′(a)))."""
     function, eps = transfer(name, **parameters), np.finfo(dtype).eps
     a = grid(dtype)[np.abs(grid(dtype)) <= 30]
     y = np.unique(backend.numpy(function.f(backend.asarray(a, dtype))))
@@ -196,6 +196,53 @@ def test_limits_at_infinity_and_nan(backend, name, dtype):
     assert np.isnan(on(backend, function.F, [np.nan], dtype)).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_parameters_of_zero_have_the_limits_of_relu(backend, dtype):
+    for function in (transfer("leaky_relu", slope=0.0), transfer("elu", alpha=0.0)):
+        f = on(backend, function.f, [-np.inf, np.inf], dtype)
+        assert_array_equal([*f, *on(backend, function.F, [-np.inf, np.inf], dtype)], [0, np.inf, 0, np.inf])
+
+
+@every_transfer
+@every_dtype
+def test_infinite_targets_are_out_of_every_bounded_range(backend, name, parameters, exact, dtype):
+    """As a diverging run makes them: the tolerance for rounding must not grow with them. F*(±∞) = ∞."""
+    function = transfer(name, **parameters)
+    ends = backend.asarray([-np.inf, np.inf], dtype)
+    bounded = [function.low > -np.inf, function.high < np.inf]
+    assert_array_equal(backend.numpy(function.out_of_range(ends)), bounded)
+    assert_array_equal(backend.numpy(function.out_of_range(ends, 0.0)), bounded)
+    assert_array_equal(on(backend, function.F_star, [-np.inf, np.inf], dtype), np.inf)
+
+
+@every_transfer
+@every_dtype
+def test_nan_goes_through_the_conjugate(backend, name, parameters, exact, dtype):
+    assert np.isnan(on(backend, transfer(name, **parameters).F_star, [np.nan], dtype)).all()
+
+
+def test_infinite_rows_are_off_the_simplex(backend):
+    rows = backend.asarray([[np.inf, 0.0], [-np.inf, 1.0], [0.5, 0.5]], "float64")
+    assert_array_equal(backend.numpy(transfer("softmax").out_of_range(rows)), [True, True, False])
+
+
+@pytest.mark.parametrize("name", ["identity", "relu", "leaky_relu", "tanh", "arctan", "elu"])
+@every_dtype
+def test_integrals_that_vanish_at_zero_keep_their_digits_near_it(backend, name, dtype):
+    """F ≈ a²/2 near 0, relative to itself: small losses are no noise. For elu, eᵃ − 1 − a, relative to a."""
+    eps, a = np.finfo(dtype).eps, np.array([-0.5, -1e-3, -1e-8, 1e-8, 1e-3, 0.5], dtype=dtype)
+    F, wanted = on(backend, transfer(name).F, a, dtype), in_doubles(ELEMENTWISE[name].F, a)
+    size = np.abs(wanted) + (np.abs(a) * (a < 0) if name == "elu" else 0)
+    assert (np.abs(F - wanted) <= C * eps * size).all()
+
+
+def test_series_of_the_dilogarithm_is_long_enough():
+    """Around 0, where it converges slowest; 4 eps, less than its last term but one. Seen: 1.5 eps."""
+    a = np.linspace(-1.5, 1.5, 61)
+    F, wanted = transfer("softplus").F(a), in_doubles(ELEMENTWISE["softplus"].F, a)
+    assert_allclose(F, wanted, rtol=4 * np.finfo(float).eps)
+
+
 @pytest.mark.parametrize("name", LIMITS)
 @every_dtype
 def test_nothing_overflows_before_its_result_does(backend, name, dtype):
@@ -208,7 +255,7 @@ def test_nothing_overflows_before_its_result_does(backend, name, dtype):
         assert np.isfinite(on(backend, function.F, [a], dtype)).all()
 
 
-# identities -----------------------------------------------------------------------------------------------------
+# identities ---------------------------------------------------------------------------------------
 
 pairs = hypothesis.strategies.tuples(finite, finite)
 
@@ -216,7 +263,7 @@ pairs = hypothesis.strategies.tuples(finite, finite)
 @every_transfer
 @given(pair=pairs)
 def test_f_is_monotone_and_F_convex(name, parameters, exact, pair):
-    """a ≤ b: f(a) ≤ f(b); F lies above its tangent: F(b) ≥ F(a) + f(a)(b − a). Slack: the roundings of F and f."""
+    """a ≤ b: f(a) ≤ f(b); F lies above its tangent: F(b) ≥ F(a) + f(a)(b − a). Slack: roundings."""
     function, eps = transfer(name, **parameters), np.finfo(float).eps
     a, b = np.sort(np.array(pair))
     fs, Fs = function.f(np.array([a, b])), function.F(np.array([a, b]))
@@ -233,8 +280,8 @@ def test_fenchel_young_equality(name, parameters, exact, a):
     function = transfer(name, **parameters)
     y = function.f(np.array([a]))
     gap = function.F(np.array([a])) + function.F_star(y) - a * y
-    # y is rounded by eps·abs(y), which F* − a y sees through its slope f⁻¹(y) − a: 0 at y itself, but a step of
-    # one ulp at saturation, where abs(a)·eps bounds it
+    # y is rounded by eps·abs(y), which F* − a y sees through its slope f⁻¹(y) − a: 0 at y itself, and at
+    # saturation, where y steps by one ulp to the end of the range, at most abs(a)·eps
     assert_array_less(np.abs(gap), 1e-12 * (1 + abs(a * y[0])))
 
 
@@ -284,7 +331,7 @@ def test_elementwise_functions_keep_every_shape(name, parameters, exact, shape):
     assert function.elementwise
 
 
-# softmax --------------------------------------------------------------------------------------------------------
+# softmax ------------------------------------------------------------------------------------------
 
 ROWS = [
     [0.0, 0.0, 0.0, 0.0],
@@ -332,7 +379,7 @@ rows_of_three = st.lists(st.floats(-50, 50), min_size=3, max_size=3)
 
 @given(row=rows_of_three, shift=st.floats(-50, 50))
 def test_softmax_identities(row, shift):
-    """Shifts leave f alone and move F along; Fenchel–Young; the gradient of F is f, by convexity on both sides."""
+    """Shifts leave f alone and move F along; Fenchel–Young; F lies above its tangent f."""
     softmax, a = transfer("softmax"), np.array([row])
     eps = np.finfo(float).eps
     p, F = softmax.f(a), softmax.F(a)
@@ -352,7 +399,7 @@ def test_softmax_has_no_elementwise_derivative_and_no_inverse(method):
     assert not transfer("softmax").elementwise
 
 
-# ranges and projection ------------------------------------------------------------------------------------------
+# ranges and projection ----------------------------------------------------------------------------
 
 
 @every_transfer
@@ -419,7 +466,7 @@ def test_projection_onto_the_simplex_on_every_backend(backend):
         assert_allclose(projected, wanted, atol=C * 8 * np.finfo(dtype).eps)
 
 
-# the table's door -----------------------------------------------------------------------------------------------
+# the table's door ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

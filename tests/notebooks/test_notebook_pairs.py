@@ -38,8 +38,8 @@ def outputs(notebook, mime):
 
 
 def test_the_six_are_there():
-    assert_equal(sorted(path.stem for path in NOTEBOOKS.glob("*-*.md")), EXPECTED)
-    assert_equal(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")), EXPECTED)
+    assert_equal(sorted(path.stem for path in NOTEBOOKS.glob("[0-9]-*.md")), EXPECTED)
+    assert_equal(sorted(path.stem for path in NOTEBOOKS.glob("[0-9]-*.ipynb")), EXPECTED)
 
 
 def test_text_and_notebook_never_drift(text, kept, script):

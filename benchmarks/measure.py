@@ -1,0 +1,83 @@
+"""Interleaved rounds, medians, and intervals that say what they are worth.
+
+Machines are shared, and noisy in bursts. Every round gives each peer its turn, in an order drawn anew, so
+that a burst falls on all alike; ratios are taken within a round.
+"""
+
+import random
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scipy.stats import binom
+from tqdm import tqdm
+
+from benchmarks.problem import Problem
+from benchmarks.worker import Worker
+
+PAUSE = 0.03  # seconds in which one peer's spinning threads go to sleep before the next one's turn
+
+
+@dataclass(frozen=True)
+class Median:
+    """A median and its 95 % interval, by order statistics: no assumption about the noise."""
+
+    median: float
+    low: float
+    high: float
+    rounds: int
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the numbers for a JSON file."""
+        return asdict(self)
+
+
+def median(values: Sequence[float]) -> Median:
+    """Return the median with the interval between the order statistics that hold it with probability 0.95.
+
+    The number of values below the true median is binomial(n, ½), whatever their distribution.
+
+    >>> median([5.0, 1.0, 3.0, 2.0, 4.0, 6.0])
+    Median(median=3.5, low=1.0, high=6.0, rounds=6)
+    """
+    ranked, n = sorted(values), len(values)
+    below = max(int(binom.ppf(0.025, n, 0.5)) - 1, 0)
+    return Median(statistics.median(ranked), ranked[below], ranked[n - 1 - below], n)
+
+
+def ratio(over: Sequence[float], under: Sequence[float]) -> Median:
+    """Return the median of the ratios, round by round."""
+    return median([a / b for a, b in zip(over, under, strict=True)])
+
+
+def interleave(
+    runs: Mapping[str, tuple[str, Problem, str]], *, rounds: int, seconds: float, title: str = ""
+) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """Measure runs in turn, each in a process of its own.
+
+    Args:
+        runs: label: (peer, problem, method).
+        rounds: turns of each.
+        seconds: how long a turn takes at least, but for one unmeasured step before it.
+        title: of the progress bar.
+
+    Returns:
+        (label: seconds a step in every round, label: environment of the process).
+    """
+    order = random.Random(0)  # noqa: S311 - an order of turns, no secret
+    times: dict[str, list[float]] = {label: [] for label in runs}
+    with ExitStack() as stack:
+        workers = {label: stack.enter_context(Worker(peer)) for label, (peer, _, _) in runs.items()}
+        found = {
+            label: workers[label].prepare(problem, method) for label, (_, problem, method) in runs.items()
+        }
+        for _ in tqdm(range(rounds), desc=title, unit="round", disable=None, leave=False):
+            turns = list(runs)
+            order.shuffle(turns)
+            for label in turns:
+                time.sleep(PAUSE)
+                times[label].append(workers[label].measure(seconds))
+    return times, found

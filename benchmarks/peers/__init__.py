@@ -1,0 +1,58 @@
+"""Who takes the step. Every module has `prepare(problem, method, **options)`, which returns a `Run`."""
+
+import importlib
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from benchmarks.problem import METHODS, Problem
+
+K_STEPS = ("locoprop-m", "locoprop-s")
+
+
+class Run(Protocol):
+    """A network in training, in whatever library."""
+
+    def step(self) -> None:
+        """Take one step on the batch, and return when it is finished."""
+
+    def weights(self) -> list[np.ndarray]:
+        """Return W_1, b_1, W_2, b_2, ... as they are now, W as (d_in, d_out)."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A way to take the step: the module that knows it, the library it needs, the methods it offers."""
+
+    title: str
+    module: str
+    library: str = "numpy"
+    methods: tuple[str, ...] = METHODS
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def prepare(self, problem: Problem, method: str) -> Run:
+        """Return a run at its first step."""
+        return importlib.import_module(self.module).prepare(problem, method, **self.options)
+
+
+PEERS = {
+    "ours": Peer("locoprop-ref, layers side by side", "benchmarks.peers.ours"),
+    "ours-in-order": Peer(
+        "locoprop-ref, layers in order", "benchmarks.peers.ours", options={"parallel_layers": False}
+    ),
+    "ours-plain": Peer(
+        "locoprop-ref, S without Gram matrix", "benchmarks.peers.ours",
+        methods=("locoprop-s",), options={"gradient_form": "plain"},
+    ),
+    "jax": Peer("the same under jax.jit", "benchmarks.peers.jax_jit", "jax"),
+    "torch": Peer("the same in eager PyTorch", "benchmarks.peers.torch_eager", "torch"),
+    "pypi": Peer(
+        "PyPI package locoprop", "benchmarks.peers.pypi_locoprop", "locoprop", methods=("locoprop-m",)
+    ),
+    "floor-blas": Peer("products alone, threads inside BLAS", "benchmarks.floor"),
+    "floor-layers": Peer(
+        "products alone, layers side by side", "benchmarks.floor", options={"parallel_layers": True}
+    ),
+}  # fmt: skip
+FLOORS = ("floor-blas", "floor-layers")

@@ -1,0 +1,52 @@
+"""This package, on NumPy."""
+
+import numpy as np
+
+from benchmarks.problem import RATES, Problem, images, network
+from locoprop_ref import BackProp, Descend, Method, locoprop_m, locoprop_s, locoprop_s_closed, optimizer
+from locoprop_ref.optimizer import RMSProp
+
+
+def method_of(
+    problem: Problem,
+    method: str,
+    *,
+    parallel_layers: bool = True,
+    gradient_form: str = "auto",
+    dialect: str = "tf1",
+    local_reduction: str = "sum",
+) -> Method:
+    """Return this package's method with the settings of the problem."""
+    if method in RATES:
+        name = method.removeprefix("backprop-")
+        hyper = {"decay": problem.decay, "epsilon": problem.epsilon} if name == "rmsprop" else {}
+        return BackProp(optimizer(name, **hyper), RATES[method], parallel_layers)
+    if method == "locoprop-s-closed":
+        gamma, eta = problem.closed_target_step, problem.closed_weight_step
+        return locoprop_s_closed("auto", gamma, eta, parallel_layers=parallel_layers)
+    rule = RMSProp(dialect, problem.decay, problem.momentum, problem.epsilon)
+    local = Descend(rule, problem.local_lr, problem.num_local_steps, gradient_form=gradient_form)
+    build = {"locoprop-m": locoprop_m, "locoprop-s": locoprop_s}[method]
+    return build(
+        local,
+        target_step=problem.target_step,
+        parallel_layers=parallel_layers,
+        local_reduction=local_reduction,
+    )
+
+
+class Run:
+    def __init__(self, problem: Problem, method: Method) -> None:
+        self.method, self.network, self.x = method, network(problem), images(problem)
+        self.state = self.method.init(self.network)
+
+    def step(self) -> None:
+        self.network, self.state, _ = self.method.step(self.network, self.state, self.x, self.x)
+
+    def weights(self) -> list[np.ndarray]:
+        return [array for layer in self.network.layers for array in (layer.W, layer.b)]
+
+
+def prepare(problem: Problem, method: str, **options) -> Run:
+    """Return a run with the options of `method_of`."""
+    return Run(problem, method_of(problem, method, **options))

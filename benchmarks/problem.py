@@ -1,0 +1,102 @@
+"""The step that everybody takes: one batch of the standard deep autoencoder.
+
+The settings are those of the authors' experiment (Amid, Anil, Warmuth, AISTATS 2022); `scale` changes them.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref import Network, initialize
+from locoprop_ref.cost import prefers_gram
+from locoprop_ref.solve import local_rates
+
+METHODS = ("locoprop-m", "locoprop-s", "locoprop-s-closed", "backprop-rmsprop", "backprop-sgd")
+RATES = {"backprop-rmsprop": 3e-4, "backprop-sgd": 1e-2}  # learning rates
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A step's sizes and settings; the defaults are the standard autoencoder's, 784-1000-...-30-...-784.
+
+    Args:
+        hidden: widths of the hidden layers; tanh, but for the code layer in the middle, which is linear.
+        pixels: inputs and, through a sigmoid with cross-entropy, outputs.
+        batch: B.
+        num_local_steps: K.
+        local_lr: s, decayed as s·max(1 − k/K, ¼).
+        target_step: γ of the K steps (the closed form has its own).
+        closed_target_step, closed_weight_step: γ and η of the closed form.
+        decay, momentum, epsilon: the local RMSProp, TensorFlow 1's. BackProp's has momentum 0.
+        dtype: "float32"; the agreement test takes "float64".
+    """
+
+    hidden: tuple[int, ...] = (1000, 500, 250, 30, 250, 500, 1000)
+    pixels: int = 784
+    batch: int = 1000
+    num_local_steps: int = 10
+    local_lr: float = 1e-5
+    target_step: float = 10.0
+    closed_target_step: float = 100.0
+    closed_weight_step: float = 0.1
+    decay: float = 0.9
+    momentum: float = 0.999
+    epsilon: float = 1e-5
+    dtype: str = "float32"
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Return d_0, ..., d_M."""
+        return (self.pixels, *self.hidden, self.pixels)
+
+    @property
+    def transfers(self) -> tuple[str, ...]:
+        """Return the transfer function of every layer, by name."""
+        code = len(self.hidden) // 2
+        return (*("identity" if m == code else "tanh" for m in range(len(self.hidden))), "sigmoid")
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Return s_k of the K inner steps."""
+        return local_rates(self.local_lr, self.num_local_steps)
+
+
+def scale(problem: Problem, *, width: int = 1, depth: int = 1, **settings: Any) -> Problem:
+    """Return the problem with wider hidden layers, with the 500-unit layers repeated, or with other settings.
+
+    >>> scale(Problem(), depth=2).hidden
+    (1000, 500, 500, 250, 30, 250, 500, 500, 1000)
+    """
+    half = problem.hidden[: len(problem.hidden) // 2]
+    half = (half[0], *half[1:2] * depth, *half[2:])
+    hidden = (*half, problem.hidden[len(problem.hidden) // 2], *reversed(half))
+    return replace(problem, hidden=tuple(width * d for d in hidden), **settings)
+
+
+def through_gram(problem: Problem, method: str, m: int) -> bool:
+    """Tell whether layer m (from 0) takes its K steps through the Gram matrix: S, and M where f is linear."""
+    squared = method == "locoprop-s" or (method == "locoprop-m" and problem.transfers[m] == "identity")
+    d_in, d_out = problem.layer_sizes[m : m + 2]
+    return squared and prefers_gram(problem.batch, d_in + 1, d_out, problem.num_local_steps)
+
+
+def network(problem: Problem) -> Network:
+    """Return the network before the step, from seed 0."""
+    sizes, loss = problem.layer_sizes, "sigmoid_cross_entropy"
+    return initialize(sizes, transfers=problem.transfers, output_loss=loss, seed=0, dtype=problem.dtype)
+
+
+def images(problem: Problem) -> np.ndarray:
+    """Return the batch, (B, pixels) in [0, 1): random, since no time depends on what a picture shows."""
+    return np.random.default_rng(1).random((problem.batch, problem.pixels), dtype=problem.dtype)
+
+
+def to_dict(problem: Problem) -> dict[str, Any]:
+    """Return the problem for a JSON file or a pipe; `from_dict` reads it back."""
+    return asdict(problem)
+
+
+def from_dict(fields: dict[str, Any]) -> Problem:
+    """Return the problem that `to_dict` wrote."""
+    return Problem(**{**fields, "hidden": tuple(fields["hidden"])})

@@ -1,0 +1,97 @@
+"""One peer in a process of its own, so that no library's idle threads or memory disturb another's.
+
+The process reads one JSON object a line and answers each with one: {"prepare": problem, "method": name}
+builds a run and warms it up; {"measure": seconds} takes one step unmeasured, then as many as fit, at least
+one, and gives the seconds of one. The BLAS variables of the caller's environment are left behind: every
+library picks its own kernels and threads.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers import PEERS, Run
+from benchmarks.problem import Problem, from_dict, to_dict
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+BLAS_PREFIXES = ("OPENBLAS_", "GOTO_", "OMP_", "MKL_", "BLIS_", "VECLIB_", "KMP_")
+
+
+def without_blas_variables() -> dict[str, str]:
+    """Return the environment without what would choose BLAS kernels or threads."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(BLAS_PREFIXES)}
+
+
+class Worker(contextlib.AbstractContextManager):
+    """A peer's process, seen from outside."""
+
+    def __init__(self, peer: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", peer],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            cwd=REPOSITORY, env=without_blas_variables(),
+        )  # fmt: skip
+
+    def __exit__(self, *_: object) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+    def prepare(self, problem: Problem, method: str) -> dict[str, Any]:
+        """Build a run, and warm it up; return the environment of the process."""
+        return self._ask({"prepare": to_dict(problem), "method": method})
+
+    def measure(self, seconds: float) -> float:
+        """Return the seconds of one step, the mean of as many as fit into `seconds`."""
+        return self._ask({"measure": seconds})["seconds"]
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{' '.join(self._process.args[1:])} ended; its message stands above")
+        return json.loads(answer)
+
+
+def _measure(run: Run, seconds: float) -> float:
+    run.step()
+    steps, start = 0, time.perf_counter()
+    while True:
+        run.step()
+        steps, spent = steps + 1, time.perf_counter() - start
+        if spent * (steps + 1) / steps > seconds:
+            return spent / steps
+
+
+def _environment(library: str) -> dict[str, Any]:
+    import numpy
+
+    from locoprop_ref.environment import environment, version
+
+    found = environment("numpy", numpy)
+    found["versions"][library] = version(library)
+    return found
+
+
+def _serve(peer: str) -> None:
+    run: Run
+    for line in sys.stdin:
+        question = json.loads(line)
+        if "prepare" in question:
+            run = PEERS[peer].prepare(from_dict(question["prepare"]), question["method"])
+            for _ in range(2):
+                run.step()
+            answer = _environment(PEERS[peer].library)
+        else:
+            answer = {"seconds": _measure(run, question["measure"])}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])

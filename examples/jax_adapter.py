@@ -1,0 +1,190 @@
+"""LocoProp in JAX, checked by the oracle: local gradients by jax.grad, optimizers from optax.
+
+    locoprop-ref oracle check --target examples.jax_adapter:target
+
+A LocoProp of its own, sharing nothing with the package. optax's RMSProp speaks every dialect: with
+`initial_scale=1` TensorFlow 1's, with `eps_in_sqrt=False` and the rate after the buffer PyTorch's.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import optax
+
+jax.config.update("jax_enable_x64", True)
+
+
+def transfer(name, inputs):
+    """f by name; jax.nn.leaky_relu has derivative 1 at 0, so it is spelt out with the slope there."""
+    return {
+        "identity": lambda a: a,
+        "relu": jax.nn.relu,
+        "leaky_relu": lambda a: jnp.where(a > 0, a, inputs["slope"] * a),
+        "tanh": jnp.tanh,
+        "sigmoid": jax.nn.sigmoid,
+        "softplus": jax.nn.softplus,
+        "elu": lambda a: jax.nn.elu(a, inputs["alpha"]),
+        "arctan": jnp.arctan,
+        "softmax": jax.nn.softmax,
+    }[name]
+
+
+def integral(name, inputs):
+    """F with ∇F = f, which makes the matching loss F(â) − y*·â."""
+    alpha, slope = inputs.get("alpha"), inputs.get("slope")
+    return {
+        "identity": lambda a: a**2 / 2,
+        "relu": lambda a: jax.nn.relu(a) ** 2 / 2,
+        "leaky_relu": lambda a: jnp.where(a > 0, a, slope * a) * a / 2,
+        "tanh": lambda a: jnp.logaddexp(a, -a) - jnp.log(2.0),
+        "sigmoid": jax.nn.softplus,
+        "elu": lambda a: jnp.where(a > 0, a**2 / 2, alpha * (jnp.expm1(jnp.minimum(a, 0)) - a)),
+        "arctan": lambda a: a * jnp.arctan(a) - jnp.log1p(a**2) / 2,
+        "softmax": lambda a: jax.nn.logsumexp(a, axis=-1),
+    }[name]
+
+
+def network_loss(a_hat, y_hat, t, name):
+    """Sum over outputs, mean over the batch."""
+    if name == "squared_error":
+        return jnp.sum((y_hat - t) ** 2) / 2 / len(t)
+    entropy = {"sigmoid_cross_entropy": optax.sigmoid_binary_cross_entropy}.get(name)
+    return jnp.sum(entropy(a_hat, t) if entropy else optax.softmax_cross_entropy(a_hat, t)) / len(t)
+
+
+def linear(x, weights):
+    """x W + b, for weights {"W", "b"} or {"W"}."""
+    return x @ weights["W"] + weights.get("b", 0)
+
+
+def forward_backward(network, inputs, x, t):
+    """Input, pre-activation and g of every layer: g is the gradient by a zero added to â."""
+    sizes = [(len(x), weights["W"].shape[1]) for weights in network]
+
+    def loss(zeros):
+        y, xs, a_hats = x, [], []
+        for weights, name, zero in zip(network, inputs["transfers"], zeros, strict=True):
+            xs.append(y)
+            a_hats.append(linear(y, weights) + zero)
+            y = transfer(name, inputs)(a_hats[-1])
+        return network_loss(a_hats[-1], y, t, inputs["output_loss"]), (xs, a_hats)
+
+    g, (xs, a_hats) = jax.grad(loss, has_aux=True)([jnp.zeros(size, x.dtype) for size in sizes])
+    return xs, a_hats, g
+
+
+def local_problem(weights, x, a_hat, g, name, inputs, conventions):
+    """Return the local loss, a function of the weights."""
+    local = "identity" if inputs["method"].startswith("locoprop-s") else name
+    y_target = transfer(local, inputs)(a_hat) - inputs["target_step"] * g
+    scale = len(x) if conventions.get("local_reduction") == "mean" else 1
+
+    def loss(moved):
+        a = linear(x, moved)
+        fit = (jnp.sum(integral(local, inputs)(a)) - jnp.sum(y_target * a)) / scale
+        eta = inputs.get("weight_step", math.inf)
+        return (
+            fit
+            if eta == math.inf
+            else fit + sum(jnp.sum((moved[n] - weights[n]) ** 2) for n in weights) / (2 * eta)
+        )
+
+    return y_target, loss
+
+
+def make_optimizer(inputs, conventions):
+    """Return what scales gradients, the momentum, and whether the rate multiplies what enters the buffer."""
+    if inputs["optimizer"] != "rmsprop":
+        return optax.identity(), inputs.get("momentum", 0.0), False
+    start = 1.0 if conventions["mean_square_start"] == "ones" else 0.0
+    inside = conventions["epsilon_place"] == "inside"
+    scaling = optax.scale_by_rms(inputs["decay"], inputs["epsilon"], start, eps_in_sqrt=inside)
+    return scaling, inputs["momentum"], conventions["rate_place"] == "in buffer"
+
+
+def local_steps(weights, loss, state, inputs, conventions, rate=1.0):
+    """K steps; the state is that of the scaling and the momentum buffer."""
+    scaling, momentum, in_buffer = make_optimizer(inputs, conventions)
+    buffer = optax.trace(momentum)
+    scale, velocity = state or (scaling.init(weights), buffer.init(weights))
+    K, times = inputs["num_local_steps"], lambda s, tree: jax.tree.map(lambda u: s * u, tree)
+    for k in range(K):
+        decay = max(1 - k / K, 0.25) if conventions["local_decay"] == "authors" else 1.0
+        step = inputs["local_lr"] * rate * decay
+        change, scale = scaling.update(jax.grad(loss)(weights), scale)
+        change, velocity = buffer.update(times(step, change) if in_buffer else change, velocity)
+        weights = optax.apply_updates(weights, times(-1.0 if in_buffer else -step, change))
+    return weights, (scale, velocity)
+
+
+def closed_form(weights, x, y_target, inputs, conventions):
+    """Solve the normal equations, or take the pseudo-inverse without a proximal term."""
+    X = jnp.hstack([x, jnp.ones((len(x), 1), x.dtype)]) if "b" in weights else x
+    residual = linear(x, weights) - y_target
+    scale = len(x) if conventions["local_reduction"] == "mean" else 1
+    if inputs["weight_step"] == math.inf:
+        change = jnp.linalg.pinv(X) @ residual
+    else:
+        gram = X.T @ X / scale + jnp.eye(X.shape[1], dtype=x.dtype) / inputs["weight_step"]
+        change = jnp.linalg.solve(gram, X.T @ residual / scale)
+    rows = weights["W"].shape[0]
+    return {"W": weights["W"] - change[:rows]} | ({"b": weights["b"] - change[-1]} if "b" in weights else {})
+
+
+def train(network, inputs, conventions):
+    """One step per batch."""
+    states = [None] * len(network)
+    for x, t, rate in zip(inputs["x"], inputs["t"], inputs["rates"].tolist(), strict=True):
+        xs, a_hats, g = forward_backward(network, inputs, x, t)
+        for m, name in enumerate(inputs["transfers"]):
+            y_target, loss = local_problem(network[m], xs[m], a_hats[m], g[m], name, inputs, conventions)
+            if inputs["method"] == "locoprop-s-closed":
+                network[m] = closed_form(network[m], xs[m], y_target, inputs, conventions)
+                continue
+            if conventions["local_state"] == "reset":
+                states[m] = None
+            network[m], states[m] = local_steps(network[m], loss, states[m], inputs, conventions, rate)
+    return network
+
+
+def first_step(network, inputs, conventions):
+    """The first local gradient of every layer."""
+    gradients = []
+    for m, parts in enumerate(zip(*forward_backward(network, inputs, inputs["x"], inputs["t"]), strict=True)):
+        _, loss = local_problem(network[m], *parts, inputs["transfers"][m], inputs, conventions)
+        gradients.append(jax.grad(loss)(network[m]))
+    return gradients
+
+
+def covered(topic, conventions, inputs):
+    """What this implementation offers."""
+    if topic not in ("target", "first_step", "closed_form", "local_steps", "training"):
+        return False
+    if conventions.get("project_targets") == "range" or conventions.get("target_order") == "gauss-seidel":
+        return False
+    if inputs["method"] in ("locoprop-m-exact", "backprop"):
+        return False
+    # softplus needs a dilogarithm for its integral
+    return "softplus" not in (inputs.get("transfer"), *inputs.get("transfers", ()))
+
+
+def target(topic, conventions, inputs):
+    """The entry point of the oracle: topic, conventions and inputs to a dict of arrays."""
+    if not covered(topic, conventions, inputs):
+        return NotImplemented
+    inputs = {k: jnp.asarray(v) if hasattr(v, "dtype") else v for k, v in inputs.items()}
+    if topic in ("first_step", "training"):
+        suffixes = [f"_{m}" for m in range(1, len(inputs["transfers"]) + 1)]
+        network = [{n: inputs[n + s] for n in "Wb" if n + s in inputs} for s in suffixes]
+        values, prefix = (train, "") if topic == "training" else (first_step, "d")
+        layers = zip(suffixes, values(network, inputs, conventions), strict=True)
+        return {prefix + n + s: v for s, layer in layers for n, v in layer.items()}
+    weights = {n: inputs[n] for n in "Wb" if n in inputs}
+    a_hat, name = linear(inputs["x"], weights), inputs["transfer"]
+    y_target, loss = local_problem(weights, inputs["x"], a_hat, inputs["g"], name, inputs, conventions)
+    if topic == "target":
+        return {"y_target": y_target}
+    if topic == "closed_form":
+        return closed_form(weights, inputs["x"], y_target, inputs, conventions)
+    return local_steps(weights, loss, None, inputs, conventions)[0]

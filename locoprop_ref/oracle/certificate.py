@@ -1,0 +1,52 @@
+"""The certificate: how far an implementation is off, case by case, in ulp and relatively."""
+
+from statistics import median
+
+import numpy as np
+
+from locoprop_ref.oracle.report import Report, Result
+
+
+def certificate(report: Report) -> str:
+    """Return a table of the cases that were compared, with a summary at its end.
+
+    `ulp` counts units in the last place of the largest expected number of the array, `relative` is the worst
+    element's error over its own size (large where an element is small by cancellation), `share` is the part
+    of the tolerance used up.
+    """
+    lines = [
+        f"{report.implementation}, {report.dtype}",
+        "ulp: worst error in units of the last place of the array's largest number; relative: of the element",
+        "",
+        f"{'case':44} {'ulp':>9} {'relative':>9} {'share':>7}",
+    ]
+    compared = [result for result in report.results if result.comparisons]
+    for result in compared:
+        ulp, relative, share = figures(result, report.dtype)
+        lines.append(f"{result.case.id:44} {ulp:9.2f} {relative:9.1e} {share:7.2f}")
+    return "\n".join([*lines, "", *_summary(compared, report.dtype)])
+
+
+def figures(result: Result, dtype: str) -> tuple[float, float, float]:
+    """Return the worst ulp, the worst relative error and the share of the tolerance used of a case."""
+    comparisons = [c for c in result.comparisons if not np.isnan(c.error)]
+    if not comparisons:
+        return np.nan, np.nan, np.nan
+    worst = max(c.error for c in comparisons) / result.case.tolerance[dtype]
+    return max(c.ulp for c in comparisons), max(c.relative for c in comparisons), worst
+
+
+def _summary(compared: list[Result], dtype: str) -> list[str]:
+    if not compared:
+        return ["nothing was compared"]
+    rows = {result.case.id: figures(result, dtype) for result in compared}
+    worst = sorted(rows, key=lambda id_: -rows[id_][0])[:3]
+    ulps = [row[0] for row in rows.values()]
+    within = sum(ulp <= 4 for ulp in ulps)
+    named = ", ".join(f"{id_} {rows[id_][0]:.0f}" for id_ in worst)
+    passed = sum(result.status == "pass" for result in compared)
+    return [
+        f"{passed} of {len(compared)} cases pass; median {median(ulps):.2f} ulp; {within} within 4 ulp",
+        f"furthest off, in ulp: {named}",
+        f"largest share of a tolerance used: {max(row[2] for row in rows.values()):.2f}",
+    ]

@@ -1,0 +1,164 @@
+"""Checking an implementation against the vectors.
+
+A target is a callable `target(topic, conventions, inputs) -> dict of arrays`; it returns NotImplemented (or
+raises NotImplementedError) for what it does not cover. An implementation in another language reads the
+vectors and writes a results file instead (`results.py`). Whatever a target does, the report comes out
+whole: one case that raises, returns the wrong thing or never returns costs that case only.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from locoprop_ref import check as arguments
+from locoprop_ref.oracle.compare import as_arrays, compare
+from locoprop_ref.oracle.diagnose import diagnose as _diagnose
+from locoprop_ref.oracle.report import ERROR, FAIL, NOT_COVERED, NOT_RUN, PASS, Report, Result
+from locoprop_ref.oracle.topics import TOPICS
+from locoprop_ref.oracle.vectors import DTYPES, Case, cases
+
+Target = Callable[[str, dict[str, str], dict[str, Any]], Any]
+
+
+def check(
+    target: Target,
+    which: Iterable[Case] | None = None,
+    *,
+    dtype: str = "float64",
+    implementation: str | None = None,
+    require: Iterable[str] = (),
+    time_limit: float = 20.0,
+    diagnose: bool = True,
+    strict: bool = False,
+) -> Report:
+    r"""Run a target on the vectors, compare, and diagnose what is wrong.
+
+    Args:
+        target: `target(topic, conventions, inputs) -> {name: array}`, of any array library; arrays among
+            the inputs are NumPy's, in `dtype`, and the target's own to change.
+        which: cases to run, default all (`cases()`).
+        dtype: "float64" (default) or "float32".
+        implementation: name for the report, default that of the callable.
+        require: topics that must be covered.
+        time_limit: seconds for one case, default 20; after the first case of a topic that takes longer, the
+            rest of the topic is not run.
+        diagnose: whether to look for the deviation behind failing cases (needs mpmath).
+        strict: whether acceptable variants count as failures.
+
+    Returns:
+        the report; `report.ok` says whether all is well, `report.assert_ok()` is for tests.
+
+    Raises:
+        TypeError, ValueError: target is not callable, or an unknown dtype or topic.
+
+    >>> from locoprop_ref.oracle import cases, check
+    >>> def target(topic, conventions, inputs):
+    ...     if topic != "transfer" or inputs["transfer"] != "identity":
+    ...         return NotImplemented
+    ...     return {"f": inputs["a"], "derivative": inputs["a"] ** 0}
+    >>> check(target, cases("transfer")).ok
+    True
+    """
+    if not callable(target):
+        raise TypeError(f"target must be callable, got {type(target).__name__}")
+    arguments.one_of("dtype", dtype, DTYPES)
+    start = time.perf_counter()
+    results: list[Result] = []
+    stuck: dict[str, str] = {}
+    selected = list(cases() if which is None else which)
+    for case in tqdm(selected, desc="checking", unit="case", disable=None, leave=False):
+        if case.topic in stuck:
+            message = f"not run, because {stuck[case.topic]} did not return in time"
+            results.append(Result(case, NOT_RUN, message=message))
+        else:
+            results.append(_run(target, case, dtype, time_limit))
+            if results[-1].status == NOT_RUN:
+                stuck[case.topic] = case.id
+    name = implementation or str(getattr(target, "__qualname__", type(target).__name__))
+    elapsed = time.perf_counter() - start
+    return finished(name, dtype, results, require, elapsed=elapsed, diagnose=diagnose, strict=strict)
+
+
+def finished(
+    implementation: str,
+    dtype: str,
+    results: Sequence[Result],
+    require: Iterable[str],
+    *,
+    problems: Sequence[str] = (),
+    elapsed: float = 0.0,
+    diagnose: bool = True,
+    strict: bool = False,
+) -> Report:
+    """Assemble the report of results: required topics, diagnosis."""
+    problems = [*problems, *_uncovered(results, require)]
+    report = Report(implementation, dtype, results, (), problems, (elapsed, 0.0), strict)
+    if diagnose and any(result.status == FAIL for result in results):
+        start = time.perf_counter()
+        try:
+            findings = _diagnose(results, dtype)
+        except ImportError:
+            return replace(
+                report, problems=[*problems, "the diagnosis needs mpmath: install locoprop-ref[oracle]"]
+            )
+        report = report.with_findings(findings, time.perf_counter() - start)
+    return report
+
+
+def _uncovered(results: Sequence[Result], require: Iterable[str]) -> list[str]:
+    sentences = []
+    for topic in require:
+        arguments.one_of("require", topic, TOPICS)
+        statuses = [r.status for r in results if r.case.topic == topic]
+        missing = statuses.count(NOT_COVERED)
+        if missing or not statuses:
+            sentences.append(
+                f"topic {topic} is required, and {missing} of its {len(statuses)} cases are not covered"
+            )
+    return sentences
+
+
+def judge(case: Case, values: Mapping[str, Any], dtype: str) -> Result:
+    """Return the result of a case from what an implementation gave for it."""
+    try:
+        got = as_arrays(case, values)
+    except TypeError as error:
+        return Result(case, ERROR, message=str(error))
+    comparisons = compare(case, got, dtype)
+    failed = any(comparison.problem for comparison in comparisons)
+    message = _lower_dtype(got, dtype) if failed else ""
+    return Result(case, FAIL if failed else PASS, comparisons, got, message)
+
+
+def _lower_dtype(got: Mapping[str, np.ndarray], dtype: str) -> str:
+    narrow = sorted(name for name, value in got.items() if value.dtype == np.float32 and dtype == "float64")
+    return f"{', '.join(narrow)} returned in float32" if narrow else ""
+
+
+def _run(target: Target, case: Case, dtype: str, time_limit: float) -> Result:
+    """Call the target on one case in a thread of its own, and give up on it after the time limit."""
+    outcome: list[Any] = []
+
+    def call() -> None:
+        try:
+            outcome.append(("value", target(case.topic, dict(case.conventions), case.cast_inputs(dtype))))
+        except NotImplementedError:
+            outcome.append(("value", NotImplemented))
+        except BaseException as error:
+            outcome.append(("error", error))
+
+    thread = threading.Thread(target=call, name=f"oracle {case.id}", daemon=True)
+    thread.start()
+    thread.join(time_limit)
+    if not outcome:
+        return Result(case, NOT_RUN, message=f"did not return within {time_limit:g} s")
+    kind, value = outcome[0]
+    if kind == "error":
+        text = " ".join(str(value).split())[:300]
+        return Result(case, ERROR, message=f"raised {type(value).__name__}: {text}")
+    return Result(case, NOT_COVERED) if value is NotImplemented else judge(case, value, dtype)

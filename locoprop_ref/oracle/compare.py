@@ -1,0 +1,123 @@
+"""Comparing what an implementation returned with what was expected, and saying what is wrong in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref.backend import to_numpy
+from locoprop_ref.oracle.vectors import Case
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One compared array of a case.
+
+    Attributes:
+        name: the name in `expected`.
+        problem: "" when right, else what is wrong, in words.
+        elements: how many numbers were compared.
+        error: worst abs(got − expected)/(1 + abs(expected)), nan when nothing could be compared.
+        ulp: worst abs(got − expected), in units of the last place of the array's largest expected number.
+        relative: worst abs(got − expected)/abs(expected) over the elements that are not 0.
+    """
+
+    name: str
+    problem: str
+    elements: int
+    error: float
+    ulp: float
+    relative: float
+
+
+def as_array(name: str, value: Any) -> np.ndarray:
+    """Return what a target gave for a name as a NumPy array of float32 or float64.
+
+    Raises:
+        TypeError: it is no array of real numbers.
+    """
+    try:
+        array = to_numpy(value) if not isinstance(value, list | tuple | float | int) else np.asarray(value)
+    except Exception as error:
+        raise TypeError(f"{name} must be an array of numbers, got {_brief(value)} ({error})") from error
+    if array.dtype.kind not in "fiu":
+        raise TypeError(
+            f"{name} must be an array of real numbers, got {_brief(value)} of dtype {array.dtype}"
+        )
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+
+
+def as_arrays(case: Case, values: Any) -> dict[str, np.ndarray]:
+    """Return what a target gave for a case as NumPy arrays under the names that are expected.
+
+    Raises:
+        TypeError: it is no mapping of names to arrays of real numbers.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"the result must be a dict of {', '.join(case.expected)}, got {_brief(values)}")
+    return {name: as_array(name, values[name]) for name in case.expected if name in values}
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
+def compare(case: Case, got: Mapping[str, np.ndarray], dtype: str) -> list[Comparison]:
+    """Compare every expected array of a case with what was got."""
+    return [_compare(name, case, got, dtype) for name in case.expected]
+
+
+def _compare(name: str, case: Case, got: Mapping[str, np.ndarray], dtype: str) -> Comparison:
+    with np.errstate(over="ignore"):
+        expected = case.expected[name].astype(dtype).astype(np.float64)
+    if name not in got:
+        names = ", ".join(sorted(got)) or "no known name"
+        return Comparison(name, f"missing (got {names})", 0, np.nan, np.nan, np.nan)
+    value = got[name].astype(np.float64)
+    if value.shape != expected.shape:
+        problem = f"wrong shape {value.shape}, expected {expected.shape}"
+        return Comparison(name, problem, 0, np.nan, np.nan, np.nan)
+    if not expected.size:
+        return Comparison(name, "", 0, 0.0, 0.0, 0.0)
+    errors = deviations(value, expected)
+    wrong = ~(errors <= case.tolerance[dtype])
+    ulp, relative = _digits(value, expected, dtype)
+    problem = _words(value, expected, errors, wrong, case.tolerance[dtype]) if wrong.any() else ""
+    return Comparison(name, problem, expected.size, float(np.max(errors)), ulp, relative)
+
+
+def deviations(value: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Return abs(value − expected)/(1 + abs(expected)); at infinities 0 where both are the same, else inf."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        errors = np.abs(value - expected) / (1 + np.abs(expected))
+    errors = np.where(np.isfinite(expected), errors, np.inf)
+    return np.where(value == expected, 0.0, np.where(np.isnan(value), np.inf, errors))
+
+
+def _digits(value: np.ndarray, expected: np.ndarray, dtype: str) -> tuple[float, float]:
+    finite = np.isfinite(expected) & np.isfinite(value)
+    if not finite.any():
+        return 0.0, 0.0
+    off, size = np.abs(value[finite] - expected[finite]), np.abs(expected[finite])
+    last_place = float(np.spacing(np.max(size).astype(dtype)))
+    relative = np.divide(off, size, out=np.zeros_like(off), where=size > 0)
+    with np.errstate(over="ignore"):
+        return float(np.max(off) / np.float64(last_place)), float(np.max(relative))
+
+
+def _words(
+    value: np.ndarray, expected: np.ndarray, errors: np.ndarray, wrong: np.ndarray, tolerance: float
+) -> str:
+    nan = np.isnan(value)
+    flat = int(np.argmax(nan)) if nan.any() else int(np.argmax(errors))
+    index = [int(i) for i in np.unravel_index(flat, expected.shape)]
+    got, want = float(value.reshape(-1)[flat]), float(expected.reshape(-1)[flat])
+    count = f"{int(nan.sum())} NaN" if nan.any() else f"{int(wrong.sum())} wrong"
+    where = f"worst {index}" if index else "got a wrong number"
+    off = f", off by {abs(got - want):.2g}" if np.isfinite(got - want) else ""
+    return (
+        f"{count} of {expected.size}, {where}: expected {want!r}, got {got!r}{off} "
+        f"(tolerance {tolerance * (1 + abs(want)):.1g})"
+    )

@@ -1,0 +1,225 @@
+"""Writing the vectors: certified expected values, tolerances with a reason, and the flags each case reveals.
+
+`locoprop-ref oracle generate` is the only writer of `vectors/*.json`. The same recipes give the same bytes;
+an expected value that changes is refused unless the version below is raised (and CHANGELOG.md says why).
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from locoprop_ref.files import write_atomically
+from locoprop_ref.oracle.conventions import CONVENTIONS, choices
+from locoprop_ref.oracle.flags import FLAGS, notes
+from locoprop_ref.oracle.layout import text
+from locoprop_ref.oracle.recipes import Recipe, all_recipes
+from locoprop_ref.oracle.second_source import DIGITS, Inapplicable, context, evaluate
+from locoprop_ref.oracle.topics import TOPICS
+from locoprop_ref.oracle.vectors import DTYPES, FOLDER, SCHEMA, encode
+
+VERSION = 1
+BITS = {"float64": 53, "float32": 24}
+MARGIN = 32
+EPS_FLOOR = 16
+# Iterative solvers stop at a tolerance of their own: half the digits of the format, a little more in float64.
+EXACT_FLOOR = {"float64": 1e-9, "float32": 1e-4}
+# A flag is listed when it moves a value at least so many tolerances away (float64).
+VISIBLE = 16
+
+
+class ChangedValues(ValueError):
+    """Expected values differ from those on disk although the version is the same."""
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    """Return every topic's document, computed afresh."""
+    recipes = list(all_recipes())
+    return {topic: document(topic, [r for r in recipes if r.topic == topic]) for topic in TOPICS}
+
+
+def document(topic: str, recipes: list[Recipe]) -> dict[str, Any]:
+    """Return the document of one topic; consecutive recipes with the same conventions share a group."""
+    groups: list[dict[str, Any]] = []
+    used: set[str] = set()
+    for recipe in tqdm(recipes, desc=topic, unit="case", disable=None, leave=False):
+        stated = stated_conventions(recipe)
+        if not groups or groups[-1]["conventions"] != stated:
+            groups.append({"conventions": stated, "cases": []})
+        case = certified(recipe, stated)
+        used |= set(case["flags"])
+        groups[-1]["cases"].append(case)
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "topic": topic,
+        "title": TOPICS[topic],
+        "certified": {"by": "a second implementation in mpmath", "digits": DIGITS},
+        "numberOfCases": len(recipes),
+        "notes": notes(used),
+        "groups": groups,
+    }
+
+
+def stated_conventions(recipe: Recipe) -> dict[str, str]:
+    """Return what a group says of its topic's conventions, less those of optimizers it does not use."""
+    name = recipe.inputs.get("optimizer")
+    dialects = {
+        "rmsprop": ("mean_square_start", "epsilon_place", "rate_place"),
+        "adagrad": ("accumulator_start", "epsilon_place"),
+        "adam": ("adam_epsilon", "bias_correction"),
+    }
+    silent = {key for keys in dialects.values() for key in keys} - set(dialects.get(name or "", ()))
+    full = choices(recipe.conventions)
+    stated = {
+        row.name: full[row.name]
+        for row in CONVENTIONS
+        if recipe.topic in row.topics and row.name not in silent
+    }
+    dialect = recipe.conventions.get("dialect")
+    return ({"dialect": dialect} if dialect else {}) | stated
+
+
+def certified(recipe: Recipe, stated: dict[str, str]) -> dict[str, Any]:
+    """Return a case with its expected values, its tolerances and its flags."""
+    full = choices(stated)
+    truth = evaluate(recipe.topic, full, recipe.inputs)
+    tolerance = {dtype: _tolerance(recipe, full, truth, dtype) for dtype in DTYPES}
+    flags = [*recipe.properties, *visible_flags(recipe, stated, truth, tolerance["float64"])]
+    return {
+        "id": recipe.id,
+        "comment": recipe.comment,
+        "flags": flags,
+        "inputs": {name: encode(value) for name, value in recipe.inputs.items()},
+        "expected": {name: encode(_rounded(value)) for name, value in truth.items()},
+        "tolerance": {**tolerance, "reason": _reason(recipe.topic)},
+    }
+
+
+def _tolerance(recipe: Recipe, full: dict[str, str], truth: dict[str, Any], dtype: str) -> float:
+    rough = evaluate(recipe.topic, full, recipe.inputs, ctx=context(bits=BITS[dtype]))
+    measured = max(distance(rough[name], truth[name]) for name in truth)
+    floor = EPS_FLOOR * 2.0 ** (1 - BITS[dtype])
+    if recipe.topic == "exact" or recipe.inputs.get("method") == "locoprop-m-exact":
+        floor = EXACT_FLOOR[dtype]
+    return _one_digit_up(max(MARGIN * measured, floor))
+
+
+def _reason(topic: str) -> str:
+    text = f"{MARGIN} times the error of the same formulas evaluated with 53 or 24 bits"
+    text += f", at least {EPS_FLOOR} eps"
+    return text + ("; iterative solvers stop at a tolerance of their own" if topic == "exact" else "")
+
+
+def _one_digit_up(value: float) -> float:
+    """Round up to one significant digit."""
+    exponent = math.floor(math.log10(value))
+    digit = math.ceil(value / 10.0**exponent - 1e-9)
+    return float(f"{digit}e{exponent}")
+
+
+def flat(value: Any) -> list[Any]:
+    """Return the numbers of a nested list, row after row."""
+    return [number for part in value for number in flat(part)] if isinstance(value, list) else [value]
+
+
+def distance(got: Any, expected: Any) -> float:
+    """Return the largest abs(got − expected)/(1 + abs(expected)); infinite where only one is infinite."""
+    return max((_distance(g, e) for g, e in zip(flat(got), flat(expected), strict=True)), default=0.0)
+
+
+def _distance(got: Any, expected: Any) -> float:
+    if got == expected:
+        return 0.0
+    if not (math.isfinite(got) and math.isfinite(expected)):
+        return math.inf
+    ctx = context(digits=DIGITS)
+    return float(abs(ctx.mpf(got) - ctx.mpf(expected)) / (1 + abs(ctx.mpf(expected))))
+
+
+def visible_flags(
+    recipe: Recipe, stated: dict[str, str], truth: dict[str, Any], tolerance: float
+) -> list[str]:
+    """Return the flags under which the case would come out clearly different."""
+    names = []
+    for flag in FLAGS:
+        if not flag.concerns(recipe.topic, stated):
+            continue
+        try:
+            other = evaluate(recipe.topic, choices(stated) | flag.change, recipe.inputs, ctx=context(bits=80))
+        except Inapplicable:
+            continue
+        if any(_differs(other[name], truth[name], VISIBLE * tolerance) for name in truth):
+            names.append(flag.name)
+    return names
+
+
+def _differs(other: Any, truth: Any, bound: float) -> bool:
+    shapes_differ = isinstance(truth, list) and isinstance(truth[0], list) and len(other) != len(truth)
+    return shapes_differ or distance(other, truth) > bound
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return float(value) + 0.0  # no negative zeros
+
+
+# Writing ----------------------------------------------------------------------------------------------------
+
+
+def write(folder: Path = FOLDER) -> list[Path]:
+    """Compute and write all vectors; nothing is written unless everything may be.
+
+    Raises:
+        ChangedValues: an expected value on disk, of the same version, would change.
+    """
+    fresh = documents()
+    for topic, document in fresh.items():
+        validate(document)
+        refuse_changes(folder / f"{topic}.json", document)
+    for topic, document in fresh.items():
+        _write(folder / f"{topic}.json", text(document) + "\n")
+    return [folder / f"{topic}.json" for topic in fresh]
+
+
+def _write(path: Path, content: str) -> None:
+    write_atomically(path, lambda file: file.write(content.encode()))
+
+
+def validate(document: dict[str, Any], schema: str = "schema.json") -> None:
+    """Check a document against a schema of this folder.
+
+    Raises:
+        ValueError: the first violation, in one sentence.
+    """
+    import jsonschema
+
+    rules = json.loads((FOLDER.parent / schema).read_text(encoding="utf-8"))
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(rules).iter_errors(document))
+    if error is not None:
+        raise ValueError(f"{error.json_path}: {error.message[:200]}")
+
+
+def refuse_changes(path: Path, fresh: dict[str, Any]) -> None:
+    """Refuse to change an expected value without a new version."""
+    if not path.exists():
+        return
+    old = json.loads(path.read_text(encoding="utf-8"))
+    if old["version"] != fresh["version"]:
+        return
+    values = {
+        case["id"]: (case["inputs"], case["expected"]) for group in old["groups"] for case in group["cases"]
+    }
+    for group in fresh["groups"]:
+        for case in group["cases"]:
+            if values.get(case["id"], (case["inputs"], case["expected"])) != (
+                case["inputs"],
+                case["expected"],
+            ):
+                raise ChangedValues(
+                    f"{case['id']} would change under version {VERSION} of the vectors: raise VERSION in "
+                    "generate.py and say why in CHANGELOG.md, or give the case a new id"
+                )

@@ -1,0 +1,33 @@
+"""JSON for readers: whatever fits on a line stands on one line."""
+
+import json
+import textwrap
+from typing import Any
+
+WIDTH = 108
+
+
+def text(value: Any, indent: int = 0, lead: int = 0) -> str:
+    """Return JSON in which whatever fits on a line stands on one line, and ends without a newline.
+
+    Args:
+        value: a JSON value.
+        indent: how deep it stands.
+        lead: length of what stands before it on its first line.
+    """
+    flat_text = json.dumps(value, ensure_ascii=False)
+    if indent + lead + len(flat_text) <= WIDTH or not isinstance(value, dict | list):
+        return flat_text
+    pad = "\n" + " " * (indent + 1)
+    if isinstance(value, dict):
+        keys = [f"{json.dumps(key)}: " for key in value]
+        parts = [
+            key + text(item, indent + 1, len(key)) for key, item in zip(keys, value.values(), strict=True)
+        ]
+    elif all(isinstance(item, str) for item in value):
+        lines = textwrap.wrap(flat_text[1:-1], WIDTH - indent, break_long_words=False, break_on_hyphens=False)
+        return "[" + pad + pad.join(lines) + "\n" + " " * indent + "]"
+    else:
+        parts = [text(item, indent + 1) for item in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return opening + pad + ("," + pad).join(parts) + "\n" + " " * indent + closing

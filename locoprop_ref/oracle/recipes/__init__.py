@@ -1,0 +1,14 @@
+"""The inputs of all vectors, by topic."""
+
+from collections.abc import Iterator
+
+from locoprop_ref.oracle.recipes import elementary, layer, network, optimizer
+from locoprop_ref.oracle.recipes.draw import Recipe
+
+__all__ = ["Recipe", "all_recipes"]
+
+
+def all_recipes() -> Iterator[Recipe]:
+    """Yield every recipe; a topic's recipes keep their order."""
+    for family in (elementary, layer, network, optimizer):
+        yield from family.recipes()

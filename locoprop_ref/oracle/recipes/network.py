@@ -1,0 +1,169 @@
+"""Recipes for whole networks: forward and backward pass, first local step, training over several batches."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from locoprop_ref.oracle.recipes.draw import Draw, Recipe
+from locoprop_ref.oracle.recipes.elementary import PARAMETERS
+from locoprop_ref.oracle.recipes.layer import OPTAX, RMSPROP, TF1, TORCH
+
+LABELS = {"squared_error": "real", "sigmoid_cross_entropy": "0/1", "softmax_cross_entropy": "one hot"}
+# name, sizes, transfers, network loss, bias
+NETWORKS: tuple[tuple[str, Any, Any, str, bool], ...] = (
+    ("tanh-sigmoid", (2, 3, 2), ("tanh", "sigmoid"), "sigmoid_cross_entropy", True),
+    ("tanh-softmax", (2, 3, 3), ("tanh", "softmax"), "softmax_cross_entropy", True),
+    ("relu-squared", (3, 4, 2), ("relu", "identity"), "squared_error", True),
+    ("three-layers", (2, 4, 3, 2), ("tanh", "relu", "sigmoid"), "sigmoid_cross_entropy", True),
+    ("nobias", (3, 2, 2), ("tanh", "tanh"), "squared_error", False),
+    ("square", (3, 3, 3), ("tanh", "sigmoid"), "sigmoid_cross_entropy", True),
+    ("softmax-hidden", (2, 3, 2), ("softmax", "identity"), "squared_error", True),
+    ("rare", (2, 3, 3, 2), ("softplus", "elu", "arctan"), "squared_error", True),
+    ("leaky", (2, 3, 2), ("leaky_relu", "softmax"), "squared_error", True),
+)
+
+
+def network(
+    seed: str, sizes: tuple[int, ...], transfers: tuple[str, ...], loss: str, bias: bool, *, B: int = 4
+) -> dict[str, Any]:
+    """Return the inputs of a network and one batch."""
+    draw = Draw(seed)
+    inputs: dict[str, Any] = {"transfers": list(transfers), "output_loss": loss}
+    for name in transfers:
+        inputs |= PARAMETERS.get(name, {})
+    for m, (d_in, d_out) in enumerate(pairwise(sizes), start=1):
+        inputs[f"W_{m}"] = draw.matrix(d_in, d_out)
+        if bias:
+            inputs[f"b_{m}"] = draw.vector(d_out, 0.5)
+    labels = "one hot" if transfers[-1] == "softmax" else LABELS[loss]
+    return inputs | {"x": draw.matrix(B, sizes[0], 2.0), "t": draw.labels(B, sizes[-1], labels)}
+
+
+def passes() -> Iterator[Recipe]:
+    """Forward and backward passes."""
+    for name, *parts in NETWORKS:
+        properties = ("Square",) if name == "square" else ()
+        yield Recipe(
+            "network",
+            name,
+            f"layers {', '.join(parts[1])}; {parts[2]}",
+            network(name, *parts),
+            {},
+            properties,
+        )
+
+
+def first_steps() -> Iterator[Recipe]:
+    """First local gradients of S and M."""
+    for name, *parts in NETWORKS:
+        for method in ("locoprop-s", "locoprop-m"):
+            if method == "locoprop-s" and name in ("rare", "leaky", "relu-squared"):
+                continue
+            inputs = {"method": method, **network(name, *parts), "target_step": 2.0}
+            properties = ("Square",) if name == "square" else ()
+            yield Recipe(
+                "first_step",
+                f"{method[-1]}-{name}",
+                f"{method}, layers {', '.join(parts[1])}",
+                inputs,
+                {},
+                properties,
+            )
+
+
+def training(
+    seed: str, method: str, sizes: tuple[int, ...], transfers: tuple[str, ...], loss: str,
+    *, bias: bool = True, batches: int = 3, **other: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the inputs of a training run: a network and several batches, by default at rate 1."""
+    inputs = {"method": method, **network(seed, sizes, transfers, loss, bias)}
+    draw = Draw(seed + " batches")
+    inputs["x"] = [draw.matrix(4, sizes[0], 2.0) for _ in range(batches)]
+    inputs["t"] = [draw.labels(4, sizes[-1], LABELS[loss]) for _ in range(batches)]
+    return inputs | {"rates": [1.0] * batches} | other
+
+
+THREE = ((2, 4, 3, 2), ("tanh", "relu", "sigmoid"), "sigmoid_cross_entropy")
+SQUARE = ((3, 3, 3, 3), ("tanh", "tanh", "sigmoid"), "sigmoid_cross_entropy")
+STEPS: dict[str, Any] = {"target_step": 2.0, "num_local_steps": 3}
+LOCAL_RMSPROP: dict[str, Any] = {**RMSPROP, **STEPS, "local_lr": 0.015625}
+
+
+SGD: dict[str, Any] = {"optimizer": "sgd", "local_lr": 0.0625, **STEPS}
+RESET = {"local_state": "reset"}
+
+
+def local_runs() -> Iterator[Recipe]:
+    """S and M by K steps: optimizers, state kept and reset, decays, schedules."""
+    for method in ("locoprop-s", "locoprop-m"):
+        letter = method[-1]
+
+        def recipe(
+            name: str, comment: str, run: Any, conventions: Any = None, letter: str = letter
+        ) -> Recipe:
+            properties = ("Square",) if name == "square" else ()
+            return Recipe("training", f"{letter}-{name}", comment, run, conventions or {}, properties)
+
+        one = training(f"one {letter}", method, *THREE, batches=1, **SGD)
+        yield recipe("one-batch", "one batch, gradient descent", one)
+        yield recipe(
+            "sgd", "three batches, gradient descent", training(f"sgd {letter}", method, *THREE, **SGD)
+        )
+        square = training(f"square {letter}", method, *SQUARE, batches=2, **SGD)
+        yield recipe("square", "square layers", square)
+        run = training(f"rmsprop {letter}", method, *THREE, **LOCAL_RMSPROP)
+        yield recipe("rmsprop", "the authors' optimizer, state kept", run, TF1)
+        yield recipe("rmsprop-reset", "the same, state reset at every batch", run, TF1 | RESET)
+        yield recipe("rmsprop-torch", "the same in PyTorch's dialect", run, TORCH)
+        yield recipe("rmsprop-torch-reset", "and with its state reset", run, TORCH | RESET)
+        yield recipe("rmsprop-constant", "a constant local rate", run, TF1 | {"local_decay": "constant"})
+        scheduled = {**run, "rates": [0.0, 0.5, 1.0]}
+        comment = "a schedule that starts at 0: nothing moves, mean squares warm up"
+        yield recipe("schedule", comment, scheduled, TF1)
+        proximal = training(f"nobias {letter}", method, *THREE, bias=False, batches=2, **SGD, weight_step=2.0)
+        yield recipe("nobias-proximal", "no bias, with a proximal term", proximal)
+
+
+def matching_runs() -> Iterator[Recipe]:
+    """M under other conventions, and on other networks."""
+    run = training("mean", "locoprop-m", *THREE, **SGD | {"local_lr": 0.25})
+    yield Recipe("training", "m-mean", "the mean over the batch", run, {"local_reduction": "mean"})
+    run = training("gs", "locoprop-m", *THREE, batches=2, **SGD)
+    order = {"target_order": "gauss-seidel"}
+    yield Recipe("training", "m-gauss-seidel", "each layer sees the moved layers below", run, order)
+    run = training("optax", "locoprop-m", *THREE, batches=2, **LOCAL_RMSPROP)
+    yield Recipe("training", "m-rmsprop-optax", "rmsprop in optax's dialect", run, OPTAX)
+    run, far = (
+        training("project", "locoprop-m", *THREE, batches=2, **SGD | {"target_step": 16.0}),
+        ("OutOfRange",),
+    )
+    yield Recipe("training", "m-out", "targets out of range stay there", run, {}, far)
+    projected = {"project_targets": "range"}
+    yield Recipe("training", "m-projected", "targets out of range are projected", run, projected, far)
+    softmax = ((2, 3, 3), ("tanh", "softmax"), "softmax_cross_entropy")
+    run = training("softmax", "locoprop-m", *softmax, batches=2, **SGD | {"target_step": 4.0})
+    comment = "softmax output; target_step = B makes its target the label"
+    yield Recipe("training", "m-softmax", comment, run)
+    squared = ((2, 3, 2), ("relu", "identity"), "squared_error")
+    run = training("squared", "locoprop-m", *squared, batches=2, **SGD)
+    yield Recipe("training", "m-relu-squared", "relu and a linear output with squared error", run)
+
+
+def other_runs() -> Iterator[Recipe]:
+    """S in closed form, M exactly, BackProp."""
+    narrow = ((2, 2, 2), ("tanh", "sigmoid"), "sigmoid_cross_entropy")
+    run = training("closed", "locoprop-s-closed", *narrow, target_step=2.0, weight_step=0.5)
+    yield Recipe("training", "s-closed", "S in closed form", run)
+    smooth = ((2, 3, 2), ("tanh", "sigmoid"), "sigmoid_cross_entropy")
+    run = training("exact", "locoprop-m-exact", *smooth, batches=2, target_step=2.0, weight_step=0.5)
+    yield Recipe("training", "m-exact", "M solved exactly", run)
+    run = training("backprop", "backprop", *THREE, **RMSPROP, learning_rate=0.03125)
+    yield Recipe("training", "backprop-rmsprop", "BackProp with rmsprop, TensorFlow 1", run, TF1)
+    run = training("backprop sgd", "backprop", *THREE, optimizer="sgd", learning_rate=0.25)
+    yield Recipe("training", "backprop-sgd", "BackProp with gradient descent", run)
+
+
+def recipes() -> Iterator[Recipe]:
+    """All recipes of this file."""
+    for family in (passes, first_steps, local_runs, matching_runs, other_runs):
+        yield from family()

@@ -1,0 +1,167 @@
+"""The outcome of a check: cases with their status, and the diagnosis, as text, JSON or JUnit XML."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from xml.etree import ElementTree
+
+import numpy as np
+
+from locoprop_ref.oracle.compare import Comparison
+from locoprop_ref.oracle.diagnose import Finding
+from locoprop_ref.oracle.topics import TOPICS
+from locoprop_ref.oracle.vectors import Case, encode
+
+PASS, FAIL, ACCEPTABLE = "pass", "fail", "acceptable"
+ERROR, NOT_COVERED, NOT_RUN = "error", "not covered", "not run"
+STATUSES = (PASS, ACCEPTABLE, FAIL, ERROR, NOT_COVERED, NOT_RUN)
+BAD = (FAIL, ERROR, NOT_RUN)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One case: its status, what was compared, what was returned, and a sentence where something is wrong."""
+
+    case: Case
+    status: str
+    comparisons: Sequence[Comparison] = ()
+    got: dict[str, np.ndarray] | None = None
+    message: str = ""
+
+    @property
+    def words(self) -> str:
+        """Everything that is wrong, in one line."""
+        problems = [f"{c.name}: {c.problem}" for c in self.comparisons if c.problem]
+        return "; ".join(([self.message] if self.message else []) + problems)
+
+    @property
+    def error(self) -> float:
+        """Worst deviation in units of the tolerance's scale; nan if nothing was compared."""
+        errors = [c.error for c in self.comparisons if not np.isnan(c.error)]
+        return max(errors, default=float("nan"))
+
+
+@dataclass(frozen=True)
+class Report:
+    """All results of one check.
+
+    Attributes:
+        implementation: whose results these are.
+        dtype: "float64" or "float32".
+        results: one a case, in the order of the vectors.
+        findings: what the diagnosis says, the most telling first.
+        problems: sentences about the input as a whole (unknown ids, an uncovered topic that was required).
+        seconds: wall-clock time of the target, and of the diagnosis.
+    """
+
+    implementation: str
+    dtype: str
+    results: Sequence[Result]
+    findings: Sequence[Finding] = ()
+    problems: Sequence[str] = ()
+    seconds: tuple[float, float] = (0.0, 0.0)
+    strict: bool = field(default=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong; with `strict` no acceptable variant either."""
+        bad = (*BAD, ACCEPTABLE) if self.strict else BAD
+        return not self.problems and not any(result.status in bad for result in self.results)
+
+    def assert_ok(self) -> None:
+        """Raise an AssertionError that holds the report unless everything is right."""
+        if not self.ok:
+            raise AssertionError(self.text())
+
+    def with_findings(self, findings: Sequence[Finding], seconds: float) -> "Report":
+        """Return the report with a diagnosis; cases explained by variants alone become acceptable."""
+        variants = {id_: finding for finding in findings if finding.acceptable for id_ in finding.ids}
+        results = [
+            replace(result, status=ACCEPTABLE, message=f"variant {variants[result.case.id].names}")
+            if result.status == FAIL and result.case.id in variants
+            else result
+            for result in self.results
+        ]
+        return replace(self, results=results, findings=findings, seconds=(self.seconds[0], seconds))
+
+    def text(self, *, verbose: bool = False) -> str:
+        """Return the report for people: diagnosis first, then topics, then the cases that are wrong."""
+        counts = self._counts(Counter(result.status for result in self.results))
+        lines = [f"{self.implementation}, {self.dtype}: {counts}"]
+        lines += [f"  {problem}" for problem in self.problems]
+        if self.findings:
+            lines += ["", "Diagnosis", *(f"  {finding.text}" for finding in self.findings)]
+        lines += ["", "Topics", *self._topic_lines()]
+        shown = [r for r in self.results if verbose or r.status in (*BAD, ACCEPTABLE)]
+        lines += ["", "Cases", *(_case_line(r, self.dtype) for r in shown)] if shown else []
+        run, diagnosis = self.seconds
+        times = f"{run:.1f} s" + (f", diagnosis {diagnosis:.1f} s" if diagnosis else "")
+        return "\n".join([*lines, "", f"{'passed' if self.ok else 'FAILED'} in {times}"])
+
+    @staticmethod
+    def _counts(counter: Counter) -> str:
+        return ", ".join(f"{counter[status]} {status}" for status in STATUSES if counter[status])
+
+    def _topic_lines(self) -> list[str]:
+        lines = []
+        for topic in TOPICS:
+            results = [r for r in self.results if r.case.topic == topic]
+            if results:
+                errors = [r.error for r in results if r.status == PASS]
+                worst = f"; worst error {max(errors):.1e}" if errors else ""
+                lines.append(f"  {topic:14} {self._counts(Counter(r.status for r in results))}{worst}")
+        return lines
+
+    def json(self) -> str:
+        """Return the report for programs."""
+        rows = [
+            {
+                "id": r.case.id,
+                "status": r.status,
+                "message": r.message,
+                "compared": [{key: encode(value) for key, value in vars(c).items()} for c in r.comparisons],
+            }
+            for r in self.results
+        ]
+        findings = [{"flags": list(f.flags), "ids": list(f.ids), "text": f.text} for f in self.findings]
+        document = {
+            "schema": 1, "implementation": self.implementation, "dtype": self.dtype, "ok": self.ok,
+            "problems": list(self.problems), "findings": findings, "cases": rows,
+        }  # fmt: skip
+        return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+    def junit(self) -> str:
+        """Return the report as JUnit XML, one test case a vector."""
+        counts = Counter(r.status for r in self.results)
+        suite = ElementTree.Element(
+            "testsuite", name=f"locoprop-ref oracle: {_printable(self.implementation)}",
+            tests=str(len(self.results) + len(self.problems)), errors=str(counts[ERROR] + counts[NOT_RUN]),
+            failures=str(counts[FAIL] + len(self.problems)), skipped=str(counts[NOT_COVERED]),
+        )  # fmt: skip
+        for problem in self.problems:
+            element = ElementTree.SubElement(suite, "testcase", classname="oracle", name="input")
+            ElementTree.SubElement(element, "failure", message=_printable(problem))
+        kinds = {FAIL: "failure", ERROR: "error", NOT_RUN: "error", NOT_COVERED: "skipped"}
+        for r in self.results:
+            element = ElementTree.SubElement(suite, "testcase", classname=r.case.topic, name=r.case.id)
+            if r.status in kinds:
+                ElementTree.SubElement(element, kinds[r.status], message=_printable(r.words or r.status))
+            elif r.words:
+                ElementTree.SubElement(element, "system-out").text = _printable(r.words)
+        for finding in self.findings:
+            ElementTree.SubElement(suite, "system-out").text = _printable(finding.text)
+        return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _case_line(result: Result, dtype: str) -> str:
+    compared = ", ".join(f"{c.name} ({c.elements})" for c in result.comparisons)
+    if result.status == PASS:
+        bound = f"worst error {result.error:.1e}, tolerance {result.case.tolerance[dtype]:.0e}"
+        return f"  {result.status:11} {result.case.id}: {compared}; {bound}"
+    return f"  {result.status:11} {result.case.id}: {result.words or 'returned NotImplemented'}"
+
+
+def _printable(text: str) -> str:
+    """Replace what XML 1.0 cannot hold."""
+    return "".join(ch if ch >= " " or ch in "\t\n" else "?" for ch in text if not 0xD800 <= ord(ch) <= 0xDFFF)

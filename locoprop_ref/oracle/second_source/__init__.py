@@ -1,0 +1,32 @@
+"""The second source: the mathematics of the vectors once more, in mpmath, sharing no code with the package.
+
+Written from the definitions, with loops over lists of numbers of any precision. With the documented
+conventions at 60 digits it certifies the expected values; at 53 or 24 bits it tells how much rounding is
+to be expected; with one convention changed it imitates a port that made that choice.
+"""
+
+from typing import Any
+
+from locoprop_ref.oracle.second_source.numbers import Inapplicable, context
+from locoprop_ref.oracle.second_source.topics import TOPICS
+
+__all__ = ["evaluate", "Inapplicable", "context", "TOPICS"]
+
+DIGITS = 60
+
+
+def evaluate(
+    topic: str, choices: dict[str, str], inputs: dict[str, Any], *, ctx: Any = None
+) -> dict[str, Any]:
+    """Return the expected values of a case, as (nested lists of) numbers of the context.
+
+    Args:
+        topic: one of `TOPICS`.
+        choices: a value for every convention (`conventions.choices`).
+        inputs: the inputs of the case, as in the vectors.
+        ctx: an arithmetic of `context`; default 60 digits.
+
+    Raises:
+        Inapplicable: a choice has no meaning for these inputs.
+    """
+    return TOPICS[topic](ctx or context(digits=DIGITS), inputs, choices)

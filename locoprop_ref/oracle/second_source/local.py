@@ -1,0 +1,208 @@
+r"""The local problem of one layer, from its definition:
+
+    min_W̃  Σ_rows F(X̃W̃) − y*·X̃W̃  +  (1/2η)‖W̃ − W̃₀‖²
+
+and its three solvers: the closed form for S (normal equations), K steps of an optimizer, and the exact
+minimum for M (damped Newton, one output unit after the other, to the precision of the context).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from locoprop_ref.oracle.second_source import optimizer as optimizers
+from locoprop_ref.oracle.second_source.network import Layer
+from locoprop_ref.oracle.second_source.numbers import (
+    Inapplicable,
+    Matrix,
+    combine,
+    dot,
+    number,
+    product,
+    scaled,
+    solve,
+    transpose,
+)
+from locoprop_ref.oracle.second_source.transfer import Transfer
+
+
+@dataclass
+class Problem:
+    """X̃, y*, the local transfer (identity for S), the anchor W̃₀ and what the regularizer needs."""
+
+    ctx: Any
+    x: Matrix
+    y_target: Matrix
+    transfer: Transfer
+    W0: Matrix
+    bias: bool
+    weight_step: Any
+    choices: dict[str, str]
+
+
+def target(
+    ctx: Any, member: Layer, a_hat: Matrix, g: Matrix, inputs: dict[str, Any], choices: dict[str, str]
+) -> Matrix:
+    """Return y* of a layer: â − γg of the pre-activation for S, f(â) − γg of the post-activation for M."""
+    squared = inputs["method"].startswith("locoprop-s")
+    step = number(ctx, inputs["target_step"])
+    if choices["target_sign"] == "plus":
+        step = -step
+    rows = []
+    for a, g_row in zip(a_hat, g, strict=True):
+        pushed = not squared and choices["matching_target"] == "through f"
+        from_a_hat = pushed or (squared and choices["squared_target_base"] == "a_hat")
+        base = a if from_a_hat else member.transfer.f(a)
+        row = [v - step * u for v, u in zip(base, g_row, strict=True)]
+        if pushed:
+            row = member.transfer.f(row)
+        project = choices["project_targets"] == "range" and not squared
+        rows.append(member.transfer.project(row) if project else row)
+    return rows
+
+
+def problem(
+    ctx: Any, member: Layer, x: Matrix, y_target: Matrix, inputs: dict[str, Any], choices: dict[str, str]
+) -> Problem:
+    """Assemble the local problem of a layer from its input with the 1 and its target."""
+    squared = inputs["method"].startswith("locoprop-s")
+    local = Transfer(ctx, "identity", choices) if squared else member.transfer
+    eta = number(ctx, inputs.get("weight_step", "inf"))
+    match choices["proximal"]:
+        case "ignored":
+            eta = ctx.inf
+        case "twice":
+            eta = eta / 2
+        case "one where none" if eta == ctx.inf:
+            eta = ctx.mpf(1)
+    return Problem(ctx, x, y_target, local, member.W, member.bias, eta, choices)
+
+
+def _batch_factor(p: Problem) -> Any:
+    return p.ctx.mpf(1) / len(p.x) if p.choices["local_reduction"] == "mean" else p.ctx.mpf(1)
+
+
+def gradient(p: Problem, W: Matrix) -> Matrix:
+    """Return X̃ᵀ(f(X̃W̃) − y*) + (W̃ − W̃₀)/η."""
+    residuals = []
+    for a, y in zip(product(p.x, W), p.y_target, strict=True):
+        row = [u - v for u, v in zip(p.transfer.f(a), y, strict=True)]
+        residuals.append(p.transfer.vjp(a, row) if p.choices["local_derivative"] == "applied" else row)
+    G = scaled(product(transpose(p.x), residuals), _batch_factor(p))
+    if p.weight_step != p.ctx.inf:
+        pull = scaled(combine(W, p.W0, -1), 1 / p.weight_step)
+        if p.bias and p.choices["proximal"] == "without bias":
+            pull[-1] = [0 * u for u in pull[-1]]
+        G = combine(G, pull, 1)
+    if p.bias and p.choices["bias"] != "included":
+        G[-1] = [0 * u for u in G[-1]]
+    return G
+
+
+def descend(p: Problem, state: Any, inputs: dict[str, Any], rate: Any) -> Matrix:
+    """Return W̃ after K steps of the local optimizer, whose state moves on."""
+    W, K = p.W0, int(inputs["num_local_steps"])
+    s = number(p.ctx, inputs["local_lr"]) * rate
+    for k in range(K):
+        W = optimizers.updated(W, gradient(p, W), state, s * _decay(p.ctx, p.choices["local_decay"], k, K))
+    return W
+
+
+def _decay(ctx: Any, name: str, k: int, K: int) -> Any:
+    match name:
+        case "authors":  # max(1 − k/K, 0.25), k = 0..K−1
+            return max(1 - ctx.mpf(k) / K, ctx.mpf(1) / 4)
+        case "authors without floor":
+            return 1 - ctx.mpf(k) / K
+        case "authors from one":
+            return max(1 - ctx.mpf(k + 1) / K, ctx.mpf(1) / 4)
+    return ctx.mpf(1)
+
+
+def closed_form(p: Problem) -> Matrix:
+    """Return the minimum for S: W̃₀ − (X̃ᵀX̃ + I/η)⁻¹ X̃ᵀ(X̃W̃₀ − y*), at η = ∞ by the least change."""
+    residual = combine(product(p.x, p.W0), p.y_target, -1)
+    frozen = p.bias and p.choices["bias"] == "left out"
+    x = [row[:-1] for row in p.x] if frozen else p.x
+    weight = _batch_factor(p)
+    if p.weight_step == p.ctx.inf and len(x) < len(x[0]):
+        change = product(transpose(x), solve(p.ctx, product(x, transpose(x)), residual))
+    else:
+        H = scaled(product(transpose(x), x), weight)
+        H = _plus_proximal(p, H, p.bias and not frozen)
+        change = solve(p.ctx, H, scaled(product(transpose(x), residual), weight))
+    if frozen:
+        change = [*change, [0 * u for u in p.W0[-1]]]
+    if p.bias and p.choices["bias"] == "not applied":
+        change[-1] = [0 * u for u in change[-1]]
+    return combine(p.W0, change, -1)
+
+
+def _plus_proximal(p: Problem, H: Matrix, bias: bool) -> Matrix:
+    if p.weight_step == p.ctx.inf:
+        return H
+    skip = len(H) - 1 if bias and p.choices["proximal"] == "without bias" else None
+    return [
+        [h + (1 / p.weight_step if i == j and i != skip else 0) for j, h in enumerate(row)]
+        for i, row in enumerate(H)
+    ]
+
+
+def exact(p: Problem) -> Matrix:
+    """Return the minimum for M, one output unit (column of W̃) after the other."""
+    if p.transfer.name == "softmax":
+        raise Inapplicable("softmax does not split into output units")
+    if p.weight_step == p.ctx.inf:
+        raise Inapplicable("without a proximal term the minimum need not exist")
+    if p.choices["proximal"] == "without bias" or p.choices["local_derivative"] == "applied":
+        raise Inapplicable("not a strongly convex problem")
+    columns = [_newton(p, list(w0), [row[j] for row in p.y_target]) for j, w0 in enumerate(transpose(p.W0))]
+    return transpose(columns)
+
+
+def _newton(p: Problem, w0: list[Any], y: list[Any]) -> list[Any]:
+    ctx, weight = p.ctx, _batch_factor(p)
+    free = len(w0) - (1 if p.bias and p.choices["bias"] != "included" else 0)
+
+    def value(w: list[Any]) -> Any:
+        a = [dot(x, w) for x in p.x]
+        fit = sum((F - a_i * y_i for F, a_i, y_i in zip(p.transfer.F(a), a, y, strict=True)), ctx.mpf(0))
+        return weight * fit + sum(((u - v) ** 2 for u, v in zip(w, w0, strict=True)), ctx.mpf(0)) / (
+            2 * p.weight_step
+        )
+
+    w = list(w0)
+    for _ in range(200):
+        a = [dot(x, w) for x in p.x]
+        residual = [u - v for u, v in zip(p.transfer.f(a), y, strict=True)]
+        G = [
+            weight * dot(residual, [x[i] for x in p.x]) + (w[i] - w0[i]) / p.weight_step for i in range(free)
+        ]
+        slope = [p.transfer.derivative(a_i) for a_i in a]
+        H = [
+            [
+                weight * sum((x[i] * d * x[j] for x, d in zip(p.x, slope, strict=True)), ctx.mpf(0))
+                + (1 / p.weight_step if i == j else 0)
+                for j in range(free)
+            ]
+            for i in range(free)
+        ]
+        step = [row[0] for row in solve(ctx, H, [[u] for u in G])]
+        moved, length = _line_search(w, step, G, value, ctx)
+        size = max(abs(u) for u in step) * length
+        w = moved
+        if size <= 64 * ctx.eps * (1 + max(abs(u) for u in w)):
+            break
+    return w
+
+
+def _line_search(w: list[Any], step: list[Any], G: list[Any], value: Any, ctx: Any) -> tuple[list[Any], Any]:
+    """Halve the Newton step until the value falls by a tenth of what the slope promises."""
+    here, promise = value(w), dot(G, step)
+    length = ctx.mpf(1)
+    noise = 64 * ctx.eps * (1 + abs(here))
+    for _ in range(60):
+        moved = [u - length * v for u, v in zip(w, step, strict=False)] + w[len(step) :]
+        if value(moved) <= here - length * promise / 10 + noise:
+            return moved, length
+        length = length / 2
+    return w, ctx.mpf(0)

@@ -1,0 +1,171 @@
+"""One function a topic: from the inputs of a case to the values that are expected of an implementation.
+
+The names returned here are the names of `expected` in the vectors; FORMAT.md describes them in words.
+"""
+
+from typing import Any
+
+from locoprop_ref.oracle.second_source import local, training
+from locoprop_ref.oracle.second_source import network as networks
+from locoprop_ref.oracle.second_source import optimizer as optimizers
+from locoprop_ref.oracle.second_source.numbers import matrix, number, product, transpose, vector
+
+Values = dict[str, Any]
+
+
+def _rows(ctx: Any, inputs: Values, name: str) -> Any:
+    """Read an input as rows: softmax is given rows, elementwise transfers one list of numbers."""
+    values = inputs[name]
+    return matrix(ctx, values) if inputs["transfer"] == "softmax" else [vector(ctx, values)]
+
+
+def transfer(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
+    """f, with f′ (elementwise) or uᵀf′ (softmax)."""
+    tr, rows = networks.transfer(ctx, inputs, choices, inputs["transfer"]), _rows(ctx, inputs, "a")
+    if inputs["transfer"] == "softmax":
+        u = matrix(ctx, inputs["u"])
+        return {
+            "f": [tr.f(row) for row in rows],
+            "vjp": [tr.vjp(row, u_row) for row, u_row in zip(rows, u, strict=True)],
+        }
+    return {"f": tr.f(rows[0]), "derivative": [tr.derivative(a) for a in rows[0]]}
+
+
+def integral(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
+    """F, elementwise or one number a row."""
+    tr, rows = networks.transfer(ctx, inputs, choices, inputs["transfer"]), _rows(ctx, inputs, "a")
+    return {"F": [value for row in rows for value in tr.F(row)]}
+
+
+def inverse(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
+    """f⁻¹ of a strictly increasing transfer."""
+    tr = networks.transfer(ctx, inputs, choices, inputs["transfer"])
+    return {"inverse": [tr.inverse(y) for y in vector(ctx, inputs["y"])]}
+
+
+def conjugate(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
+    """F*, elementwise or one number a row; ∞ outside the range of f."""
+    tr, rows = networks.transfer(ctx, inputs, choices, inputs["transfer"]), _rows(ctx, inputs, "y")
+    return {"F_star": [value for row in rows for value in tr.F_star(row)]}
+
+
+def matching_loss(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
+    """D_F(â, a*) of every example, summed over its outputs."""
+    tr = networks.transfer(ctx, inputs, choices, inputs["transfer"])
+    first, second = ("a_hat", "a") if choices["matching_arguments"] == "(a_hat, a)" else ("a", "a_hat")
+    losses = []
+    for u, v in zip(matrix(ctx, inputs[first]), matrix(ctx, inputs[second]), strict=True):
+        slope = sum(f * (p - q) for f, p, q in zip(tr.f(v), u, v, strict=True))
+        losses.append(sum(tr.F(u)) - sum(tr.F(v)) - slope)
+    return {"D": losses}
+
+
+def output_loss(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
+    """L and g = ∂L/∂â at the last layer."""
+    tr = networks.transfer(ctx, inputs, choices, inputs["transfer"])
+    a_hat, t = matrix(ctx, inputs["a_hat"]), matrix(ctx, inputs["t"])
+    loss, g = networks.loss_and_g(ctx, inputs["output_loss"], tr, a_hat, t, choices)
+    return {"loss": loss, "g": g}
+
+
+def network(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
+    """The post-activation and g of every layer, and the loss."""
+    seen = networks.full_pass(ctx, networks.layers(ctx, inputs, choices), inputs, choices)
+    values = {"loss": seen.loss}
+    for m, (y_hat, g) in enumerate(zip(seen.y_hat, seen.g, strict=True), start=1):
+        values |= {f"y_hat_{m}": y_hat, f"g_{m}": g}
+    return values
+
+
+def target(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
+    """y* of one layer."""
+    member, a_hat = _layer(ctx, inputs, choices)[::2]
+    return {"y_target": local.target(ctx, member, a_hat, matrix(ctx, inputs["g"]), inputs, choices)}
+
+
+def first_step(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
+    """The first inner gradient of every layer of a network, equal to γ·∂L/∂W."""
+    values: Values = {}
+    net = networks.layers(ctx, inputs, choices)
+    seen = networks.full_pass(ctx, net, inputs, choices)
+    for m, member in enumerate(net, start=1):
+        y_target = local.target(ctx, member, seen.a_hat[m - 1], seen.g[m - 1], inputs, choices)
+        p = local.problem(ctx, member, seen.x[m - 1], y_target, inputs, choices)
+        values |= _split(local.gradient(p, member.W), member.bias, f"dW_{m}", f"db_{m}", choices)
+    return values
+
+
+def closed_form(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
+    """W and b that minimize the local problem of S."""
+    p = _problem(ctx, inputs, choices)
+    return _split(local.closed_form(p), p.bias, "W", "b", choices)
+
+
+def local_steps(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
+    """W and b after K steps of a local optimizer."""
+    p = _problem(ctx, inputs, choices)
+    state = optimizers.for_matrix(ctx, len(p.W0), len(p.W0[0]), inputs, choices)
+    return _split(local.descend(p, state, inputs, ctx.mpf(1)), p.bias, "W", "b", choices)
+
+
+def exact(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
+    """W and b that minimize the local problem of M."""
+    p = _problem(ctx, inputs, choices)
+    return _split(local.exact(p), p.bias, "W", "b", choices)
+
+
+def optimizer(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
+    """The weights after every step of an optimizer on given gradients."""
+    W, path = matrix(ctx, inputs["W"]), []
+    state = optimizers.for_matrix(ctx, len(W), len(W[0]), inputs, choices)
+    for gradient, rate in zip(inputs["gradients"], inputs["rates"], strict=True):
+        W = optimizers.updated(W, matrix(ctx, gradient), state, number(ctx, rate))
+        path.append(W)
+    return {"W_path": path}
+
+
+def train(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
+    """W and b of every layer after one step per batch."""
+    values: Values = {}
+    for m, member in enumerate(training.train(ctx, inputs, choices), start=1):
+        values |= _split(member.W, member.bias, f"W_{m}", f"b_{m}", choices)
+    return values
+
+
+TOPICS = {
+    "transfer": transfer,
+    "integral": integral,
+    "inverse": inverse,
+    "conjugate": conjugate,
+    "matching_loss": matching_loss,
+    "output_loss": output_loss,
+    "network": network,
+    "target": target,
+    "first_step": first_step,
+    "closed_form": closed_form,
+    "local_steps": local_steps,
+    "exact": exact,
+    "optimizer": optimizer,
+    "training": train,
+}
+
+
+def _layer(ctx: Any, inputs: Values, choices: dict[str, str]) -> tuple[Any, Any, Any]:
+    member = networks.layer(ctx, inputs, choices)
+    x = networks.with_ones(ctx, matrix(ctx, inputs["x"]), member.bias)
+    return member, x, product(x, member.W)
+
+
+def _problem(ctx: Any, inputs: Values, choices: dict[str, str]) -> local.Problem:
+    member, x, a_hat = _layer(ctx, inputs, choices)
+    y_target = local.target(ctx, member, a_hat, matrix(ctx, inputs["g"]), inputs, choices)
+    return local.problem(ctx, member, x, y_target, inputs, choices)
+
+
+def _split(W: Any, bias: bool, W_name: str, b_name: str, choices: dict[str, str]) -> Values:
+    """Split W̃ into W and b under their names, in the layout that the choices ask for."""
+    weights = W[:-1] if bias else W
+    # a transposed W that was used as given comes back the way it went in
+    turned = (choices["weights_used"] == "transposed") != (choices["weights_returned"] == "transposed")
+    values = {W_name: transpose(weights) if turned else weights}
+    return values | ({b_name: W[-1]} if bias else {})

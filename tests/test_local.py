@@ -1,0 +1,384 @@
+"""Local problems: matching loss, target, value and gradient, against quadrature, loops and 50 digits."""
+
+import high_precision
+import hypothesis
+import naive
+import numpy as np
+import pytest
+from bridge import CASES, ELEMENTWISE, assert_close, draw, lists, naive_layers, naive_transfer
+from high_precision import mp
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from locoprop_ref.local import LocalProblem, matching_loss, target
+from locoprop_ref.network import backward, forward, layer_input, stacked
+from locoprop_ref.transfer import TRANSFERS, transfer
+
+every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+every_transfer = pytest.mark.parametrize("name", TRANSFERS)
+number = st.floats(-30, 30)
+
+
+def random_rows(seed, shape=(4, 3), size=3.0):
+    return np.random.default_rng(seed).normal(0, size, shape)
+
+
+# the matching loss --------------------------------------------------------------------------------
+
+
+@every_transfer
+@every_dtype
+def test_matching_loss_agrees_with_its_definition_in_50_digits(backend, name, dtype):
+    """I5. Bound: 16 roundings of 1 + abs(F(â)) + abs(F(a)) + abs(f(a)(â − a)), whose difference it is."""
+    f = transfer(name)
+    a_hat, a = backend.asarray(random_rows(1), dtype), backend.asarray(random_rows(2), dtype)
+    got = backend.numpy(matching_loss(f, a_hat, a))
+    rows = [[[mp.mpf(v) for v in row] for row in lists(backend, z)] for z in (a_hat, a)]
+    if f.elementwise:
+        exact = high_precision.ELEMENTWISE[name]
+        wanted = [[exact.divergence(*z) for z in zip(*row, strict=True)] for row in zip(*rows, strict=True)]
+        size = [
+            [
+                1 + abs(exact.F(u)) + abs(exact.F(v)) + abs(exact.f(v) * (u - v))
+                for u, v in zip(*row, strict=True)
+            ]
+            for row in zip(*rows, strict=True)
+        ]
+    else:
+        F, soft = high_precision.log_sum_exp, high_precision.softmax
+        linear = [
+            sum(p * (u - v) for p, u, v in zip(soft(r), q, r, strict=True))
+            for q, r in zip(*rows, strict=True)
+        ]
+        wanted = [F(q) - F(r) - line for q, r, line in zip(*rows, linear, strict=True)]
+        size = [1 + abs(F(q)) + abs(F(r)) + abs(line) for q, r, line in zip(*rows, linear, strict=True)]
+    assert got.dtype == np.dtype(dtype)
+    error = np.abs(got - np.array(wanted, dtype=float))
+    assert (error <= 16 * np.finfo(dtype).eps * np.array(size, dtype=float)).all()
+
+
+@every_transfer
+def test_matching_loss_agrees_with_quadrature(name):
+    """F by composite Gauss–Legendre from 0, which shares no error with a formula; never across the kink."""
+    f = transfer(name)
+    a_hat, a = random_rows(3, (3, 2), 2.0), random_rows(4, (3, 2), 2.0)
+    got = matching_loss(f, a_hat, a)
+    got = got.sum(axis=-1) if f.elementwise else got
+    wanted = [naive.divergence(naive_transfer(f), *z) for z in zip(a_hat.tolist(), a.tolist(), strict=True)]
+    assert_allclose(got, wanted, rtol=0, atol=1e-12 * 20)  # F and f·a up to 20 here
+
+
+@every_transfer
+@given(a_hat=st.lists(number, min_size=2, max_size=2), a=st.lists(number, min_size=2, max_size=2))
+def test_matching_loss_is_a_divergence(name, a_hat, a):
+    """Never negative, zero at a, to the rounding of its terms; relu: exactly zero for two negatives."""
+    f, p, q = transfer(name), np.array([a_hat]), np.array([a])
+    terms = 1 + np.abs(f.F(p)).max() + np.abs(f.F(q)).max() + np.abs(f.f(q) * (p - q)).sum()
+    assert matching_loss(f, p, q).min() >= -1e-14 * terms
+    assert_allclose(matching_loss(f, q, q), 0, rtol=0, atol=0 if f.elementwise else 1e-14 * terms)
+    if name == "relu":
+        assert_array_equal(matching_loss(f, -np.abs(p), -np.abs(q)), 0)
+
+
+@given(a_hat=number, a=number)
+def test_matching_loss_of_the_identity_is_half_the_square(a_hat, a):
+    got = matching_loss(transfer("identity"), np.array([a_hat]), np.array([a]))
+    # a²/2 − b²/2 − b(a − b): four roundings of numbers up to the larger square
+    assert_allclose(got, (a_hat - a) ** 2 / 2, rtol=0, atol=1e-14 * max(a_hat**2, a**2, 1e-300))
+
+
+@every_transfer
+def test_matching_loss_tells_near_from_far(name):
+    """Strictly positive for points that f tells apart: the loss is no constant."""
+    f = transfer(name)
+    a, b = np.array([[0.5, -1.0]]), np.array([[1.5, -1.0]])
+    assert matching_loss(f, a, b).max() > 0.03
+
+
+# the target ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+@every_dtype
+def test_target_of_every_layer_agrees_with_loops(backend, case, dtype):
+    network, x, t = draw(backend, case, dtype=dtype)
+    layers = naive_layers(backend, network)
+    trace, by_loops = forward(network, x), naive.forward(layers, lists(backend, x))
+    gs = naive.backward(layers, by_loops, lists(backend, t), case[2])
+    mine = zip(trace.a_hat, trace.y_hat, backward(network, trace, t), strict=True)
+    theirs = zip(by_loops[1], by_loops[2], gs, strict=True)
+    for (a, y, g), (a_rows, y_rows, g_rows) in zip(mine, theirs, strict=True):
+        # γg is g, known to 1000 roundings (see test_network.py), times 10
+        assert_close(backend, target(y, g, 10.0), naive.target(y_rows, g_rows, 10.0), dtype=dtype, units=1e4)
+        assert_close(backend, target(a, g, 10.0), naive.target(a_rows, g_rows, 10.0), dtype=dtype, units=1e4)
+
+
+# value and gradient -------------------------------------------------------------------------------
+
+
+def draw_problem(
+    backend, name, dtype="float64", *, weight_step=2.0, reduction="sum", batch=5, d=4, units=3, seed=0
+):
+    rng = np.random.default_rng(seed)
+    f = transfer(name)
+    x, W0 = rng.normal(size=(batch, d)), rng.normal(size=(d, units))
+    y = np.asarray(f.f(rng.normal(size=(batch, units))))
+    arrays = [backend.asarray(v, dtype) for v in (x, y, W0)]
+    return LocalProblem(arrays[0], arrays[1], f, arrays[2], weight_step, reduction), backend.asarray(
+        rng.normal(size=(d, units)), dtype
+    )
+
+
+@every_transfer
+@pytest.mark.parametrize("weight_step", [0.5, np.inf])
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@every_dtype
+def test_gradient_agrees_with_loops(backend, name, weight_step, reduction, dtype):
+    problem, W = draw_problem(backend, name, dtype, weight_step=weight_step, reduction=reduction)
+    parts = [lists(backend, v) for v in (problem.x, problem.y_target)]
+    V0 = lists(backend, problem.W0)
+    for weights in (W, problem.W0):
+        wanted = naive.local_gradient(
+            *parts,
+            naive_transfer(problem.transfer),
+            lists(backend, weights),
+            V0,
+            weight_step,
+            reduction == "mean",
+        )
+        assert_close(backend, problem.gradient(weights), wanted, dtype=dtype, scale=1)
+
+
+def exact_value(problem, W):
+    """The objective in 50 digits: Σ F(â) − y*·â, times 1/B for the mean, + ‖W̃ − W̃₀‖²/2η."""
+    total = mp.mpf(0)
+    for x_row, y_row in zip(problem.x.tolist(), problem.y_target.tolist(), strict=True):
+        a = [
+            mp.fsum([mp.mpf(p) * w for p, w in zip(x_row, column, strict=True)])
+            for column in zip(*W, strict=True)
+        ]
+        if problem.transfer.elementwise:
+            total += mp.fsum([high_precision.ELEMENTWISE[problem.transfer.name].F(v) for v in a])
+        else:
+            total += high_precision.log_sum_exp(a)
+        total -= mp.fsum([mp.mpf(y) * v for y, v in zip(y_row, a, strict=True)])
+    total = total / len(problem.x) if problem.reduction == "mean" else total
+    gap = [
+        (w - mp.mpf(w0)) ** 2
+        for row, row0 in zip(W, problem.W0.tolist(), strict=True)
+        for w, w0 in zip(row, row0, strict=True)
+    ]
+    return total + (0 if problem.weight_step == np.inf else mp.fsum(gap) / (2 * mp.mpf(problem.weight_step)))
+
+
+@pytest.fixture
+def numpy_backend():
+    from backends import OPEN
+
+    return OPEN["numpy-readonly"]()
+
+
+@every_transfer
+@pytest.mark.parametrize("weight_step", [0.5, np.inf])
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_value_is_the_objective_and_gradient_its_derivative_in_50_digits(
+    numpy_backend, name, weight_step, reduction
+):
+    """Value to 1e-13 of its terms (about 50 numbers of size 1); gradient by differences of step 1e-20."""
+    problem, W = draw_problem(
+        numpy_backend, name, weight_step=weight_step, reduction=reduction, batch=3, d=2, units=2
+    )
+    V = [[mp.mpf(w) for w in row] for row in W.tolist()]
+    assert_allclose(float(problem.value(W)), float(exact_value(problem, V)), rtol=1e-13, atol=1e-13)
+    at_start = [[mp.mpf(w) for w in row] for row in problem.W0.tolist()]
+    assert_allclose(
+        float(problem.value(problem.W0)), float(exact_value(problem, at_start)), rtol=1e-13, atol=1e-13
+    )
+    h, gradient = mp.mpf(10) ** -20, problem.gradient(W)
+    for i in range(2):
+        for j in range(2):
+            ends = []
+            for step in (h, -h):
+                moved = [list(row) for row in V]
+                moved[i][j] += step
+                ends.append(exact_value(problem, moved))
+            assert_allclose(gradient[i, j], float((ends[0] - ends[1]) / (2 * h)), rtol=1e-12, atol=1e-13)
+
+
+@every_transfer
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_objective_is_convex(name, seed):
+    """value(V) ≥ value(W) + ∇(W)·(V − W) + ‖V − W‖²/2η, slack for the rounding of values of size 100."""
+    from backends import OPEN
+
+    problem, W = draw_problem(OPEN["numpy"](), name, seed=seed)
+    V = np.random.default_rng([seed, 1]).normal(0, 2, W.shape)
+    above = problem.value(V) - problem.value(W) - np.sum(problem.gradient(W) * (V - W))
+    assert above >= np.sum((V - W) ** 2) / (2 * problem.weight_step) - 1e-12
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+@pytest.mark.parametrize("squared", [True, False], ids=["S", "M"])
+@every_dtype
+def test_first_gradient_is_target_step_times_that_of_the_network(backend, case, squared, dtype):
+    """I1. ∂L/∂W̃ by loops; bound: rounding of the terms abs(X̃)ᵀ(abs(f(â₀)) + γ abs(g)), 1e-14 in float64."""
+    network, x, t = draw(backend, case, dtype=dtype)
+    trace, gamma = forward(network, x), 10.0
+    wanted = naive.gradients(naive_layers(backend, network), lists(backend, x), lists(backend, t), case[2])
+    everything = zip(
+        network.layers, trace.x, trace.a_hat, trace.y_hat, backward(network, trace, t), wanted, strict=True
+    )
+    for layer, x_m, a_hat, y_hat, g, dW in everything:
+        wide, W0 = layer_input(layer, x_m), stacked(layer)
+        y, f = (a_hat, transfer("identity")) if squared else (y_hat, layer.transfer)
+        problem = LocalProblem(wide, target(y, g, gamma), f, W0, a_hat0=a_hat)
+        terms = np.abs(backend.numpy(wide)).T @ (np.abs(backend.numpy(y)) + gamma * np.abs(backend.numpy(g)))
+        bound = 1e-14 if dtype == "float64" else 64 * np.finfo(dtype).eps
+        # and what the loops themselves lose: 1e-13 of g, see test_network.py
+        slack = gamma * 1000 * np.finfo(dtype).eps * np.abs(dW).max()
+        assert (
+            np.abs(backend.numpy(problem.gradient(W0)) - gamma * np.array(dW)) <= bound * terms + slack
+        ).all()
+
+
+def test_a_known_pre_activation_saves_a_product_and_changes_nothing(backend):
+    for name in TRANSFERS:
+        problem, W = draw_problem(backend, name)
+        known = LocalProblem(
+            problem.x, problem.y_target, problem.transfer, problem.W0, 2.0, "sum", problem.x @ problem.W0
+        )
+        for weights in (problem.W0, W):
+            for method in ("value", "gradient", "residual"):
+                with_it, without = getattr(known, method)(weights), getattr(problem, method)(weights)
+                assert_array_equal(backend.numpy(with_it), backend.numpy(without))
+
+
+def test_nothing_is_written_into(backend):
+    for name in TRANSFERS:
+        problem, W = draw_problem(backend, name, reduction="mean")
+        arrays = (problem.x, problem.y_target, problem.W0, W)
+        before = [lists(backend, a) for a in arrays]
+        for weights in (W, problem.W0):
+            problem.value(weights)
+            problem.gradient(weights)
+        assert [lists(backend, a) for a in arrays] == before
+
+
+@hypothesis.given(
+    batch=st.integers(1, 4), d=st.integers(1, 4), units=st.integers(1, 4), name=st.sampled_from(TRANSFERS)
+)
+def test_any_shape_agrees_with_loops(batch, d, units, name):
+    from backends import OPEN
+
+    backend = OPEN["numpy-readonly"]()
+    problem, W = draw_problem(backend, name, batch=batch, d=d, units=units)
+    wanted = naive.local_gradient(
+        problem.x.tolist(),
+        problem.y_target.tolist(),
+        naive_transfer(problem.transfer),
+        W.tolist(),
+        problem.W0.tolist(),
+        2.0,
+    )
+    assert_close(backend, problem.gradient(W), wanted, dtype="float64", scale=1)
+    assert problem.value(W).shape == ()
+
+
+# bad inputs ---------------------------------------------------------------------------------------
+
+f = transfer("tanh")
+X, Y, V = np.zeros((4, 3)), np.zeros((4, 2)), np.zeros((3, 2))
+single = X.astype("float32")
+
+
+def problem(**changes):
+    return LocalProblem(**{"x": X, "y_target": Y, "transfer": f, "W0": V} | changes)
+
+
+BAD = {
+    "x list": (lambda: problem(x=X.tolist()), TypeError, "x must be an array"),
+    "x vector": (lambda: problem(x=X[0]), ValueError, "x must have 2 dimensions"),
+    "x empty": (lambda: problem(x=X[:0], y_target=Y[:0]), ValueError, "x must hold at least one example"),
+    "x integers": (lambda: problem(x=X.astype(int)), TypeError, "x must have dtype float32 or float64"),
+    "y batch": (
+        lambda: problem(y_target=Y[:3]),
+        ValueError,
+        r"y_target must have shape \(4, any\), got \(3, 2\)",
+    ),
+    "y vector": (
+        lambda: problem(y_target=Y[:, 0]),
+        ValueError,
+        r"y_target must have shape \(4, any\), got \(4,\)",
+    ),
+    "y none": (lambda: problem(y_target=None), TypeError, "y_target must be an array"),
+    "y dtype": (
+        lambda: problem(y_target=Y.astype("float32")),
+        TypeError,
+        "y_target must have the dtype of x",
+    ),
+    "W0 shape": (lambda: problem(W0=V.T), ValueError, r"W0 must have shape \(3, 2\), got \(2, 3\)"),
+    "W0 dtype": (lambda: problem(W0=V.astype("float32")), TypeError, "W0 must have the dtype of x"),
+    "transfer": (lambda: problem(transfer="tanh"), TypeError, "transfer must be a Transfer"),
+    "a_hat0": (lambda: problem(a_hat0=X), ValueError, r"a_hat0 must have shape \(4, 2\)"),
+    "a_hat0 dtype": (
+        lambda: problem(a_hat0=Y.astype("float32")),
+        TypeError,
+        "a_hat0 must have the dtype of x",
+    ),
+    "η 0": (
+        lambda: problem(weight_step=0),
+        ValueError,
+        "weight_step must be a positive number or inf, got 0",
+    ),
+    "η negative": (
+        lambda: problem(weight_step=-1.0),
+        ValueError,
+        "weight_step must be a positive number or inf",
+    ),
+    "η nan": (lambda: problem(weight_step=np.nan), ValueError, "weight_step must be a number, got nan"),
+    "η string": (lambda: problem(weight_step="inf"), TypeError, "weight_step must be a number, got 'inf'"),
+    "reduction": (
+        lambda: problem(reduction="avg"),
+        ValueError,
+        "reduction must be one of sum, mean, got 'avg'",
+    ),
+    "value shape": (lambda: problem().value(V.T), ValueError, r"W must have shape \(3, 2\), got \(2, 3\)"),
+    "gradient shape": (
+        lambda: problem().gradient(V[:2]),
+        ValueError,
+        r"W must have shape \(3, 2\), got \(2, 2\)",
+    ),
+    "gradient list": (lambda: problem().gradient(V.tolist()), TypeError, "W must be an array"),
+    "gradient dtype": (lambda: problem().gradient(V.astype("float32")), TypeError, "W must have the dtype"),
+    "value dtype": (lambda: problem().value(V.astype("float32")), TypeError, "W must have the dtype"),
+    "γ 0": (lambda: target(Y, Y, 0.0), ValueError, "target_step must be a positive number, got 0.0"),
+    "γ negative": (lambda: target(Y, Y, -10), ValueError, "target_step must be a positive number, got -10"),
+    "γ inf": (lambda: target(Y, Y, np.inf), ValueError, "target_step must be a positive number, got inf"),
+    "γ nan": (lambda: target(Y, Y, np.nan), ValueError, "target_step must be a number, got nan"),
+    "γ none": (lambda: target(Y, Y, None), TypeError, "target_step must be a number, got None"),
+    "γ array": (lambda: target(Y, Y, np.ones(2)), TypeError, "target_step must be a number"),
+    "g shape": (lambda: target(Y, X, 1.0), ValueError, r"g must have shape \(4, 2\), got \(4, 3\)"),
+    "g dtype": (lambda: target(Y, Y.astype("float32"), 1.0), TypeError, "g must have the dtype of y_hat"),
+    "y_hat list": (lambda: target(Y.tolist(), Y, 1.0), TypeError, "y_hat must be an array"),
+    "a shape": (lambda: matching_loss(f, Y, X), ValueError, r"a must have shape \(4, 2\), got \(4, 3\)"),
+    "a dtype": (lambda: matching_loss(f, X, single), TypeError, "a must have the dtype of a_hat"),
+    "a_hat list": (lambda: matching_loss(f, X.tolist(), X), TypeError, "a_hat must be an array"),
+    "a_hat integers": (
+        lambda: matching_loss(f, X.astype(int), X),
+        TypeError,
+        "a_hat must have dtype float32 or float64",
+    ),
+    "loss transfer": (lambda: matching_loss("tanh", X, X), TypeError, "transfer must be a Transfer"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_told_in_one_sentence(case):
+    call, error, sentence = BAD[case]
+    with pytest.raises(error, match="^" + sentence):
+        call()
+
+
+def test_elementwise_names_are_all_but_softmax():
+    assert [name for name in TRANSFERS if transfer(name).elementwise] == ELEMENTWISE
