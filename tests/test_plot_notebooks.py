@@ -150,6 +150,12 @@ def test_saturated_unit(a_hat, gamma):
     left, right = figure.axes
     marked = [line.get_xdata()[0] for line in left.lines if len(line.get_xdata()) == 1]
     assert_allclose(marked, [value for value in (s, m) if np.isfinite(value)] + [a_hat], atol=1e-12)
+    # both objectives, above their value at â₀: written out; terms of size 100
+    z = left.lines[0].get_xdata()
+    assert_allclose(left.lines[0].get_ydata(), (z - a_hat) * (z + a_hat - 2 * s) / 2, atol=1e-12)
+    matching = np.log(np.cosh(z) / np.cosh(a_hat)) - y * (z - a_hat)
+    m_curve = [line for line in left.lines if len(line.get_xdata()) > 1][1]
+    assert_allclose(m_curve.get_ydata(), matching, atol=1e-12)
     starts, moves = right.lines[0].get_data()
     assert_allclose(moves, gamma * 0.2 / np.cosh(starts) ** 2, atol=1e-14)
 

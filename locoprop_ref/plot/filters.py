@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from locoprop_ref import check
-from locoprop_ref.plot.style import COLOURS, GREY, describe, label, line_style, panels, spell, styled
+from locoprop_ref.plot.style import (
+    COLOURS,
+    GREY,
+    describe,
+    label,
+    label_powers_of_ten,
+    line_style,
+    panels,
+    spell,
+    styled,
+)
 from locoprop_ref.solve import local_rates
 from locoprop_ref.spectrum import descent_filter, exact_filter
 
@@ -37,8 +47,6 @@ def inner_step_filters(
     Raises:
         ValueError, TypeError: no positive eigenvalue, a negative one, an argument out of its range.
     """
-    from matplotlib.ticker import NullFormatter
-
     values = np.sort(np.asarray(eigenvalues, dtype=float).ravel())
     top = float(values[-1]) if values.size else 0.0
     # rounding leaves the zero ones at a few eps of the largest
@@ -73,8 +81,7 @@ def inner_step_filters(
     least = float(min(np.min(curve(grid)) for curve in curves.values()))
     gain.set_ylim(0.5 * least, 3 * sum(rates))
     way.set(xscale="log", ylim=(-0.05, 2.0))
-    for axis in (gain.xaxis, gain.yaxis, way.xaxis):
-        axis.set_minor_formatter(NullFormatter())
+    label_powers_of_ten(gain.xaxis, gain.yaxis, way.xaxis)
     label(gain, title="filter on the gradient", x="eigenvalue λ of X̃ᵀX̃", y="filter (step size)", legend=None)
     label(
         way,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from locoprop_ref import check
-from locoprop_ref.plot.style import COLOURS, describe, label, panels, spell, styled
+from locoprop_ref.plot.style import COLOURS, describe, label, label_powers_of_ten, panels, spell, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,6 +43,7 @@ def library_comparison(
     right.barh(place, np.maximum(errors, 2 * floor), color=COLOURS[1], hatch="//", edgecolor="white")
     right.axvline(check.positive("bound", bound), color="black", linestyle="--", label=f"bound {bound:.0e}")
     right.set(xscale="log", xlim=(floor, 100 * bound))
+    label_powers_of_ten(right.xaxis)
     left.set_yticks(place, names)
     left.invert_yaxis()
     for y, time, error in zip(place, times, errors, strict=True):

@@ -7,7 +7,17 @@ import numpy as np
 
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.optimizer import Optimizer
-from locoprop_ref.plot.style import GREY, MARKERS, describe, label, line_style, panels, spell, styled
+from locoprop_ref.plot.style import (
+    GREY,
+    MARKERS,
+    describe,
+    label,
+    label_powers_of_ten,
+    line_style,
+    panels,
+    spell,
+    styled,
+)
 from locoprop_ref.solve import local_rates, local_steps
 
 if TYPE_CHECKING:
@@ -58,6 +68,7 @@ def local_loss_falling(
         words.append(f"{name} leaves {spell(values[-1])} of {spell(values[0])}")
     loss.axhline(minimum, color=GREY, linestyle=":", label="exact minimum")
     gap.set_yscale("log")
+    label_powers_of_ten(gap.yaxis)
     label(loss, title="local objective", x="inner step k", y="objective")
     label(gap, title="above the exact minimum", x="inner step k", y="objective − minimum", legend=None)
     return describe(
