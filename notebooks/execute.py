@@ -125,7 +125,7 @@ def take_back(path: Path) -> None:
                 sys.exit(
                     f"execute.py: {path.name} is not what its notebook was made from: make notebooks first"
                 )
-            fenced = [f"```{{code-cell}}\n{cell.source}\n```" for cell in (ours, theirs)]
+            fenced = [f"```{{code-cell}} ipython3\n{cell.source}\n```" for cell in (ours, theirs)]
             new = new.replace(*fenced, 1)
     if new != path.read_text(encoding="utf-8"):
         write_atomically(path, lambda file: file.write(new.encode()))

@@ -135,3 +135,14 @@ def test_formatting_is_taken_back_but_never_an_edit(script, tmp_path):
     with pytest.raises(SystemExit, match="make notebooks first"):
         script.take_back(path)
     assert_equal(path.read_text(encoding="utf-8"), edited)
+
+
+def test_saving_in_jupyterlab_leaves_the_text_as_it_is(script, tmp_path):
+    # what JupyterLab's pairing does on saving: the notebook becomes the text, by jupytext.toml
+    for path in [*NOTEBOOKS.glob("[0-9]-*.*"), NOTEBOOKS / "jupytext.toml"]:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    config = jupytext.config.load_jupytext_config(str(tmp_path / f"{EXPECTED[0]}.md"))
+    for name in EXPECTED:
+        notebook = jupytext.read(tmp_path / f"{name}.ipynb", config=config)
+        text = jupytext.writes(notebook, "md:myst", config=config)
+        assert_equal(text, (NOTEBOOKS / f"{name}.md").read_text(encoding="utf-8"))
