@@ -10,7 +10,7 @@ UPGRADE ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format figures bench bench-scaling bench-compare requirements setup clean
+.PHONY: help demo test test-all lint format figures notebooks lab bench bench-scaling bench-compare requirements setup clean
 
 help:          ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -32,9 +32,16 @@ lint: $(VENV)/test.stamp  ## check format, lint and types, changing nothing
 format: $(VENV)/test.stamp  ## format the code, and mend the lint that mends itself
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
+	$(PY) notebooks/execute.py --text
 
 figures: $(VENV)/core.stamp  ## draw the figures of the README again
 	$(VENV)/bin/locoprop-ref figures --out figures
+
+notebooks: $(VENV)/test.stamp  ## execute notebooks/*.md into notebooks/*.ipynb, outputs stored
+	MPLBACKEND=Agg $(PY) notebooks/execute.py
+
+lab: $(VENV)/test.stamp  ## open the notebooks in JupyterLab, everything installed
+	$(VENV)/bin/jupyter lab notebooks
 
 bench: $(VENV)/bench.stamp  ## time a step beside other libraries, over its products; save benchmarks/results/table.*
 	$(PY) -m benchmarks table --tests

@@ -9,9 +9,8 @@ from locoprop_ref import check
 from locoprop_ref.backend import dtype_name, namespace, to_backend, to_numpy
 from locoprop_ref.checkpoint import load_network
 from locoprop_ref.data import load, scaled
-from locoprop_ref.files import write_atomically
+from locoprop_ref.files import same_file, write_atomically
 from locoprop_ref.network import Network, predict
-from locoprop_ref.run_file import same_file
 
 
 def outputs(network: Network, x: np.ndarray, *, backend: str = "numpy", rows: int = 5000) -> np.ndarray:

@@ -5,7 +5,9 @@ interrupted one 130. Modules are imported by the commands that need them, so tha
 """
 
 import argparse
+import difflib
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -20,7 +22,21 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, f"{self.prog}: {message}{self._hint(message)}\n")
+
+    def _hint(self, message: str) -> str:
+        """Return the nearest option or command to the one that was not known."""
+        pattern = r"unrecognized arguments: (--[\w-]+)|invalid choice: '(\S+)' \(choose from"
+        unknown = re.search(pattern, message)
+        if not unknown:
+            return ""
+        known = set(self._option_string_actions)
+        for group in self._subparsers._group_actions if self._subparsers else []:
+            commands: Any = group.choices or {}
+            for name, command in commands.items():
+                known |= {name, *command._option_string_actions}
+        nearest = difflib.get_close_matches(unknown.group(1) or unknown.group(2), sorted(known), n=1)
+        return f" (did you mean {nearest[0]}?)" if nearest else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

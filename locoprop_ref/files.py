@@ -38,10 +38,15 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError):  # the name that the caller knows
+        if isinstance(error, OSError) and error.errno:  # under the name that the caller knows
             raise type(error)(error.errno, error.strerror, str(path)) from None
         raise
     _remove_leftovers(path)
+
+
+def same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Tell whether two paths lead to one existing file."""
+    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -63,11 +63,6 @@ def read_run(path: str | os.PathLike[str], *, max_bytes: int = 1 << 26) -> dict[
     return run
 
 
-def same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
-    """Tell whether two paths lead to one existing file."""
-    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
-
-
 def problem(run: Any) -> str | None:
     """Return what is wrong with a run file's form, or None."""
     if not isinstance(run, dict):

@@ -174,7 +174,7 @@ def exact_value(problem, W):
 
 @pytest.fixture
 def numpy_backend():
-    from conftest import OPEN
+    from backends import OPEN
 
     return OPEN["numpy-readonly"]()
 
@@ -210,7 +210,7 @@ def test_value_is_the_objective_and_gradient_its_derivative_in_50_digits(
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_objective_is_convex(name, seed):
     """value(V) ≥ value(W) + ∇(W)·(V − W) + ‖V − W‖²/2η, slack for the rounding of values of size 100."""
-    from conftest import OPEN
+    from backends import OPEN
 
     problem, W = draw_problem(OPEN["numpy"](), name, seed=seed)
     V = np.random.default_rng([seed, 1]).normal(0, 2, W.shape)
@@ -269,7 +269,7 @@ def test_nothing_is_written_into(backend):
     batch=st.integers(1, 4), d=st.integers(1, 4), units=st.integers(1, 4), name=st.sampled_from(TRANSFERS)
 )
 def test_any_shape_agrees_with_loops(batch, d, units, name):
-    from conftest import OPEN
+    from backends import OPEN
 
     backend = OPEN["numpy-readonly"]()
     problem, W = draw_problem(backend, name, batch=batch, d=d, units=units)

@@ -37,7 +37,7 @@ BATCHES = (0, 1)  # two steps, so that the state of the first is seen in the sec
 
 @pytest.fixture
 def numpy_backend():
-    from conftest import OPEN
+    from backends import OPEN
 
     return OPEN["numpy-readonly"]()
 

@@ -70,7 +70,7 @@ def test_loss_and_prediction_agree_with_loops(backend, case, bias, dtype):
 
 @pytest.fixture
 def numpy_backend():
-    from conftest import OPEN
+    from backends import OPEN
 
     return OPEN["numpy"]()
 
@@ -131,7 +131,7 @@ sizes = st.lists(st.integers(1, 4), min_size=2, max_size=4)
 
 @hypothesis.given(sizes=sizes, batch=st.integers(1, 4), bias=st.booleans(), data=st.data())
 def test_any_shape_agrees_with_loops(sizes, batch, bias, data):
-    from conftest import OPEN
+    from backends import OPEN
 
     backend, case = OPEN["numpy-readonly"](), data.draw(st.sampled_from(CASES))
     network, x, t = draw(backend, case, sizes=tuple(sizes), batch=batch, bias=bias)

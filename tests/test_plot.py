@@ -101,6 +101,8 @@ def test_one_loss_is_an_area_with_a_slope(name, a, a_hat):
     # a few roundings of numbers below 10
     slope = np.diff(tangent.get_ydata()[[0, -1]]) / np.diff(tangent.get_xdata()[[0, -1]])
     assert_allclose(slope, f(a_hat) - f(a), rtol=0, atol=1e-13)
+    touching = np.interp(a_hat, *tangent.get_data())
+    assert_allclose(touching, D, rtol=0, atol=1e-11)
     assert_allclose(point.get_xydata()[0], (a_hat, D), rtol=0, atol=1e-11)
 
 

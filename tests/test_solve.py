@@ -34,7 +34,7 @@ SHAPES = [(7, 3), (4, 4), (3, 6), (1, 4), (5, 1)]  # (B, d̃): above, at and bel
 
 @pytest.fixture
 def numpy_backend():
-    from conftest import OPEN
+    from backends import OPEN
 
     return OPEN["numpy-readonly"]()
 
@@ -90,7 +90,7 @@ def test_every_closed_form_agrees_with_elimination_in_50_digits(backend, shape, 
 )  # fmt: skip
 def test_closed_form_makes_the_gradient_vanish_and_the_forms_agree(rows, d, units, exponent, seed):
     """Gradient by loops, relative to its terms; the explicit inverse may lose the condition once more."""
-    from conftest import OPEN
+    from backends import OPEN
 
     backend = OPEN["numpy-readonly"]()
     problem = draw_problem(backend, "identity", (rows, d), eta=10.0**exponent, seed=seed, units=units)
@@ -155,7 +155,7 @@ def test_one_example_is_normalised_least_mean_squares(backend):
 
 def test_huge_steps_approach_the_change_of_minimum_norm():
     """η → ∞ is continuous: at η = 10⁸, 1/(ηλ_min) away."""
-    from conftest import OPEN
+    from backends import OPEN
 
     problem = draw_problem(OPEN["numpy"](), "identity", (3, 6), eta=1e8)
     smallest = np.linalg.svd(problem.x, compute_uv=False)[-1] ** 2
@@ -283,7 +283,7 @@ def test_descent_filter_is_the_polynomial(backend, decay, K):
 
 def test_descent_filter_is_what_descent_does():
     """K steps on S, seen in the eigenvectors of X̃ᵀX̃."""
-    from conftest import OPEN
+    from backends import OPEN
 
     problem = draw_problem(OPEN["numpy"](), "identity", (6, 3), eta=np.inf)
     eigenvalues, Q = np.linalg.eigh(problem.x.T @ problem.x)
@@ -351,7 +351,7 @@ def test_newton_makes_the_gradient_vanish(backend, name, shape, eta, reduction):
 )  # fmt: skip
 def test_newton_converges_from_anywhere_to_any_target(name, rows, d, exponent, size, seed):
     """Weights and targets ten times too large: targets out of range, saturated and dead units included."""
-    from conftest import OPEN
+    from backends import OPEN
 
     problem = draw_problem(
         OPEN["numpy-readonly"](), name, (rows, d), eta=10.0**exponent, seed=seed, size=size

@@ -388,8 +388,9 @@ def test_resume_finds_data_that_has_moved(tiny, tmp_path):
 
 def test_a_changed_environment_is_said(tiny, tmp_path, monkeypatch):
     run(tiny, out=tmp_path / "r.json", epochs=1)
-    right = train_module.environment
-    monkeypatch.setattr(train_module, "environment", lambda *a: {**right(*a), "cores": 1000})
+    start = importlib.import_module("locoprop_ref.train.start")
+    right = start.environment
+    monkeypatch.setattr(start, "environment", lambda *a: {**right(*a), "cores": 1000})
     said = []
     run(tiny, out=tmp_path / "r.json", resume=True, say=said.append)
     assert (

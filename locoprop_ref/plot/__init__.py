@@ -4,6 +4,13 @@
     loss_surfaces     matching losses over (prediction, target)
     training          runs against epochs and seconds
     images            data and reconstructions
+    update_path       angle and length of the update over the inner steps
+    preconditioning   gradient, K steps and exact step in a problem with two weights
+    filters           what inner steps make of the gradient along each eigenvector
+    local_losses      a local loss falling
+    one_unit          S and M on a saturated and on a half-dead unit
+    libraries         time and difference of several array libraries
+    notebook          figures and the package's source as a notebook shows them
 
 `save` writes one, `alt_text` retells one in words. Matplotlib is imported when the first figure is drawn.
 """
@@ -11,17 +18,26 @@
 import os
 from pathlib import Path
 
+from locoprop_ref.plot.filters import inner_step_filters
 from locoprop_ref.plot.images import image_grid, reconstructions
+from locoprop_ref.plot.libraries import library_comparison
+from locoprop_ref.plot.local_losses import local_loss_falling
 from locoprop_ref.plot.loss_curves import matching_loss_at, matching_loss_curves, target_objective
 from locoprop_ref.plot.loss_surfaces import matching_loss_contours, matching_loss_surface
+from locoprop_ref.plot.notebook import show, source, source_of
+from locoprop_ref.plot.one_unit import half_dead_unit, saturated_unit
+from locoprop_ref.plot.preconditioning import preconditioned_step
 from locoprop_ref.plot.save import rendered, save
 from locoprop_ref.plot.style import alt_text
 from locoprop_ref.plot.training import training_curves
+from locoprop_ref.plot.update_path import update_against_gradient
 
 __all__ = [
     "figures", "alt_text", "rendered", "save",
     "matching_loss_curves", "matching_loss_at", "matching_loss_contours", "matching_loss_surface",
     "target_objective", "training_curves", "image_grid", "reconstructions",
+    "update_against_gradient", "preconditioned_step", "inner_step_filters", "local_loss_falling",
+    "saturated_unit", "half_dead_unit", "library_comparison", "show", "source", "source_of",
 ]  # fmt: skip
 
 

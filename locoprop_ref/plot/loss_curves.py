@@ -133,6 +133,8 @@ def _draw_area(panel: Any, f: Transfer, a: float, at: float, z: np.ndarray, area
     for x, letter in ((a, "a*"), (at, "â")):
         panel.plot([x], f.f(np.array([x])), "ko", markersize=7)
         panel.annotate(letter, (x, float(f.f(np.array(x)))), xytext=(-16, 8), textcoords="offset points")
+    low, high = panel.get_ylim()
+    panel.set_ylim(low, high + 0.45 * (high - low))  # room for the legend
     label(
         panel,
         title="the transfer function, and the area",

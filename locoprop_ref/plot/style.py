@@ -6,6 +6,7 @@ the user's own settings of matplotlib are: nothing global is read or left behind
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -131,6 +132,35 @@ def label(axes: "Axes", *, title: str = "", x: str, y: str, legend: Any = "best"
         axes.set_title(title)
     if legend:
         axes.legend(loc=legend)
+
+
+def power_of_ten(value: float) -> str:
+    """Return 10ⁿ in plain letters, the empty string between the powers.
+
+    Matplotlib sets 10ⁿ as mathematics, which takes longer than the rest of a figure.
+
+    >>> power_of_ten(0.001), power_of_ten(1.0), power_of_ten(2.0)
+    ('10⁻³', '1', '')
+    """
+    exponent = round(math.log10(value)) if value > 0 else 0
+    if not math.isclose(value, 10.0**exponent):
+        return ""
+    small = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return {0: "1", 1: "10"}.get(exponent, f"10{small}")
+
+
+def label_powers_of_ten(*axes: Any) -> None:
+    """Label logarithmic axes (`panel.xaxis`, `panel.yaxis`) at the powers of ten alone, see `power_of_ten`.
+
+    An axis of less than two decades keeps matplotlib's ticks: it may hold no power of ten.
+    """
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    for axis in axes:
+        low, high = axis.get_view_interval()
+        if high >= 100 * low:
+            axis.set_major_formatter(FuncFormatter(lambda value, position: power_of_ten(value)))
+            axis.set_minor_locator(NullLocator())  # a hundred small ticks cost more than all curves
 
 
 def describe(figure: "Figure", text: str) -> "Figure":

@@ -1,0 +1,107 @@
+r"""What inner steps make of the gradient along each eigenvector of the inputs' covariance, seen."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from locoprop_ref import check
+from locoprop_ref.plot.style import (
+    COLOURS,
+    GREY,
+    describe,
+    label,
+    label_powers_of_ten,
+    line_style,
+    panels,
+    spell,
+    styled,
+)
+from locoprop_ref.solve import local_rates
+from locoprop_ref.spectrum import descent_filter, exact_filter
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@styled
+def inner_step_filters(
+    eigenvalues: Any,
+    *,
+    local_lr: float,
+    num_local_steps: int,
+    weight_step: float,
+    local_decay: str = "constant",
+) -> "Figure":
+    r"""Draw the filters of K inner steps, of the exact solve and of a frozen gradient over real eigenvalues.
+
+    Left, the filter that multiplies the gradient: (1 − Π(1 − s_kλ))/λ, 1/(λ + 1/η), Σs_k. Right, λ times it:
+    the share of the way to the unregularized minimum that is gone along that eigenvector.
+
+    Args:
+        eigenvalues: λ of X̃ᵀX̃; those that are zero, up to rounding, stand at the left end.
+        local_lr: s.
+        num_local_steps: K.
+        weight_step: η of the exact solve.
+        local_decay: "constant" (default here) or "authors".
+
+    Raises:
+        ValueError, TypeError: no positive eigenvalue, a negative one, an argument out of its range.
+    """
+    values = np.sort(np.asarray(eigenvalues, dtype=float).ravel())
+    top = float(values[-1]) if values.size else 0.0
+    # rounding leaves the zero ones at a few eps of the largest
+    if not top > 0 or values[0] < -1e-10 * top:
+        raise ValueError("eigenvalues must be at least 0, one of them positive, got others")
+    rates = local_rates(local_lr, num_local_steps, local_decay)
+    check.positive("weight_step", weight_step)
+    low = 1e-6 * top
+    values, grid = np.maximum(values, low), np.logspace(np.log10(low), np.log10(top), 200)
+    curves = {
+        f"K = {num_local_steps} inner steps": lambda lam: descent_filter(lam, rates),
+        f"exact, η = {spell(weight_step)}": lambda lam: exact_filter(lam, weight_step),
+        "K steps along the frozen gradient": lambda lam: np.full_like(lam, sum(rates)),
+    }
+    figure, (gain, way) = panels(
+        2,
+        width=11,
+        height=4.7,
+        below=1.2,
+        title="inner steps are a preconditioner: large eigenvalues are damped, small ones are not",
+    )
+    for i, (name, curve) in enumerate(curves.items()):
+        gain.plot(grid, curve(grid), **line_style(i), label=name)
+        way.plot(grid, grid * curve(grid), **line_style(i))
+        if i < 2:
+            gain.plot(values, curve(values), linestyle="", marker="os"[i], markersize=4, color=COLOURS[i])
+            way.plot(
+                values, values * curve(values), linestyle="", marker="os"[i], markersize=4, color=COLOURS[i]
+            )
+    way.axhline(1.0, color=GREY, linewidth=1)
+    gain.set(xscale="log", yscale="log")
+    least = float(min(np.min(curve(grid)) for curve in curves.values()))
+    gain.set_ylim(0.5 * least, 3 * sum(rates))
+    way.set(xscale="log", ylim=(-0.05, 2.0))
+    label_powers_of_ten(gain.xaxis, gain.yaxis, way.xaxis)
+    label(gain, title="filter on the gradient", x="eigenvalue λ of X̃ᵀX̃", y="filter (step size)", legend=None)
+    label(
+        way,
+        title="λ · filter: share of the way to the minimum",
+        x="eigenvalue λ of X̃ᵀX̃",
+        y="share",
+        legend=None,
+    )
+    figure.legend(loc="lower center", ncols=3)
+    ends = {
+        name: (float(curve(values[:1])[0]), float(curve(values[-1:])[0])) for name, curve in curves.items()
+    }
+    told = "; ".join(
+        f"{name}: {spell(a)} at the least, {spell(b)} at the largest" for name, (a, b) in ends.items()
+    )
+    return describe(
+        figure,
+        f"Left, the factor on the gradient along each of {values.size} eigenvectors, against the eigenvalue "
+        f"from "
+        f"{spell(values[0])} to {spell(values[-1])}. {told}. Right, that factor times the eigenvalue: both "
+        f"curves "
+        "rise from 0 to near 1, while the frozen gradient overshoots without bound.",
+    )

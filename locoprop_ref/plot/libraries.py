@@ -1,0 +1,58 @@
+"""The same computation on several array libraries, seen: time of a step, and distance from NumPy."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from locoprop_ref import check
+from locoprop_ref.plot.style import COLOURS, describe, label, label_powers_of_ten, panels, spell, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@styled
+def library_comparison(
+    seconds: Mapping[str, float], difference: Mapping[str, float], *, bound: float
+) -> "Figure":
+    """Draw the time of a step and the largest difference from NumPy's result, a bar for each library.
+
+    Args:
+        seconds: of a step, by library.
+        difference: largest relative difference from NumPy, for the same libraries; 0 is drawn leftmost.
+        bound: what the difference must stay below.
+
+    Raises:
+        ValueError, TypeError: no library, other libraries in one than in the other, numbers below 0.
+    """
+    if not seconds or set(seconds) != set(difference):
+        raise ValueError(
+            f"difference must be of the libraries {', '.join(seconds) or '(none)'}, got "
+            f"{', '.join(difference)}"
+        )
+    names = list(seconds)
+    times = [1e3 * check.positive("seconds", seconds[name]) for name in names]
+    errors = [check.not_negative("difference", difference[name]) for name in names]
+    floor = 1e-17
+    figure, (left, right) = panels(
+        2, left=1.9, gap=0.5, sharey=True, title="one source, several array libraries: the same numbers"
+    )
+    place = np.arange(len(names))
+    left.barh(place, times, color=COLOURS[0])
+    right.barh(place, np.maximum(errors, 2 * floor), color=COLOURS[1], hatch="//", edgecolor="white")
+    right.axvline(check.positive("bound", bound), color="black", linestyle="--", label=f"bound {bound:.0e}")
+    right.set(xscale="log", xlim=(floor, 100 * bound))
+    label_powers_of_ten(right.xaxis)
+    left.set_yticks(place, names)
+    left.invert_yaxis()
+    for y, time, error in zip(place, times, errors, strict=True):
+        left.annotate(f" {spell(time)}", (time, y), va="center")
+        right.annotate(f" {error:.0e}" if error else " equal", (max(error, 2 * floor), y), va="center")
+    left.set_xlim(0, 1.25 * max(times))
+    label(left, title="time of a step", x="milliseconds", y="", legend=None)
+    label(right, title="largest difference from NumPy", x="relative difference", y="", legend="lower right")
+    told = "; ".join(
+        f"{n}: {spell(t)} ms, difference {e:.0e}" for n, t, e in zip(names, times, errors, strict=True)
+    )
+    return describe(figure, f"Bars for each array library, time of a step and difference from NumPy. {told}.")

@@ -1,0 +1,78 @@
+r"""A local loss falling: K steps of several first-order rules against the exact minimum."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from locoprop_ref.local import LocalProblem
+from locoprop_ref.optimizer import Optimizer
+from locoprop_ref.plot.style import (
+    GREY,
+    MARKERS,
+    describe,
+    label,
+    label_powers_of_ten,
+    line_style,
+    panels,
+    spell,
+    styled,
+)
+from locoprop_ref.solve import local_rates, local_steps
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def objective_path(
+    problem: LocalProblem,
+    optimizer: Optimizer,
+    *,
+    local_lr: float,
+    num_local_steps: int,
+    local_decay: str = "constant",
+) -> np.ndarray:
+    """Return the local objective at W̃₀ and after each of K inner steps, (K + 1,)."""
+    rates = local_rates(local_lr, num_local_steps, local_decay)
+    steps = local_steps(problem, optimizer, optimizer.init(problem.W0), rates)
+    return np.array([float(problem.value(W)) for W in (problem.W0, *(W for W, _ in steps))])
+
+
+@styled
+def local_loss_falling(
+    problem: LocalProblem, exact: Any, rules: Mapping[str, tuple[Optimizer, float]], *, num_local_steps: int
+) -> "Figure":
+    r"""Draw the local objective over the inner steps beside its minimum, and the gap between them.
+
+    Args:
+        problem: a local problem.
+        exact: the weights that minimize it, from `newton` or `closed_form`.
+        rules: name: (local optimizer, s); each takes K steps of constant size.
+        num_local_steps: K.
+
+    Raises:
+        ValueError, TypeError: no rule, an argument out of its range.
+    """
+    if not rules:
+        raise ValueError("rules must hold at least one local optimizer, got none")
+    minimum = float(problem.value(exact))
+    k = np.arange(num_local_steps + 1)
+    figure, (loss, gap) = panels(2, left=1.1, gap=1.0, title="the local loss falls towards the exact minimum")
+    words = []
+    for i, (name, (rule, s)) in enumerate(rules.items()):
+        values = objective_path(problem, rule, local_lr=s, num_local_steps=num_local_steps) - minimum
+        look = {**line_style(i), "marker": MARKERS[i], "markevery": max(1, len(k) // 10), "label": name}
+        loss.plot(k, values + minimum, **look)
+        # below the rounding of the objective there is nothing left to see
+        gap.plot(k, np.maximum(values, 1e-16 * max(1.0, abs(minimum))), **look)
+        words.append(f"{name} leaves {spell(values[-1])} of {spell(values[0])}")
+    loss.axhline(minimum, color=GREY, linestyle=":", label="exact minimum")
+    gap.set_yscale("log")
+    label_powers_of_ten(gap.yaxis)
+    label(loss, title="local objective", x="inner step k", y="objective")
+    label(gap, title="above the exact minimum", x="inner step k", y="objective − minimum", legend=None)
+    return describe(
+        figure,
+        f"Left, the local objective over {num_local_steps} inner steps, falling towards its exact minimum "
+        f"{spell(minimum)}; right, the distance from it on a logarithmic axis. {'; '.join(words)}.",
+    )

@@ -1,0 +1,161 @@
+r"""One unit under S and under M: saturated tanh, and a ReLU that is off for part of the batch."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from locoprop_ref import check
+from locoprop_ref.local import LocalProblem, target
+from locoprop_ref.plot.style import COLOURS, GREY, describe, label, line_style, panels, spell, styled
+from locoprop_ref.solve import closed_form, newton
+from locoprop_ref.transfer import transfer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LOSS_SLOPE = 0.2  # ∂L/∂ŷ of the saturated unit: its output should be smaller
+X = np.linspace(-2.0, 2.0, 9)  # inputs of the ReLU unit; its output should be larger: ∂L/∂ŷ = −1 on each
+
+
+def minimizers(a_hat: float, target_step: float) -> tuple[float, float]:
+    r"""Return where S and M have their minimum in the pre-activation of a tanh unit at â, ∂L/∂ŷ = 0.2.
+
+    S: â − γg with g = ∂L/∂ŷ·f′(â). M: f⁻¹(f(â) − γg), infinite where the target is out of range; for small γ
+    it is â − γ·∂L/∂ŷ, free of the factor f′(â), and for a saturated unit â − ½log(1 + 2γ·∂L/∂ŷ).
+    """
+    f, a = transfer("tanh"), np.array([[check.number("a_hat", a_hat)]])
+    g = f.vjp(a, np.full_like(a, LOSS_SLOPE))
+    y_target = target(f.f(a), g, target_step)
+    with np.errstate(divide="ignore"):
+        m = f.inverse(f.project(y_target))
+    return float(target(a, g, target_step)[0, 0]), float(m[0, 0])
+
+
+@styled
+def saturated_unit(a_hat: float = 2.5, target_step: float = 5.0) -> "Figure":
+    r"""Draw S and M on a tanh unit that is more or less saturated: objectives, and how far each moves.
+
+    Args:
+        a_hat: pre-activation â₀ of the unit, 0 (linear) to 5 (saturated).
+        target_step: γ.
+
+    Raises:
+        ValueError, TypeError: numbers that are not finite, γ ≤ 0.
+    """
+    a = check.not_negative("a_hat", a_hat)
+    s, m = minimizers(a, target_step)
+    f, z = transfer("tanh"), np.linspace(-3.0, 6.0, 361)
+    y_target = float(f.f(np.array(a))) - target_step * LOSS_SLOPE * float(f.derivative(np.array(a)))
+    objectives = {"S": (z - s) ** 2 / 2 - (a - s) ** 2 / 2, "M": f.F(z) - y_target * z}
+    objectives["M"] = objectives["M"] - (float(f.F(np.array(a))) - y_target * a)
+    figure, (left, right) = panels(2, title="a saturated tanh unit: S hardly moves, M moves as before")
+    for i, ((name, values), goal) in enumerate(zip(objectives.items(), (s, m), strict=True)):
+        left.plot(z, values, **line_style(i), label=f"{name}: moves to {spell(goal)}")
+        if np.isfinite(goal):
+            left.plot([goal], [np.interp(goal, z, values)], marker="osv"[i], color=COLOURS[i], markersize=9)
+    left.plot([a], [0], "k*", markersize=14, label=f"now: â₀ = {spell(a)}")
+    left.set_ylim(-1.6, 2.5)
+    label(
+        left,
+        title=f"local objectives, γ = {spell(target_step)}",
+        x="pre-activation â",
+        y="above its value at â₀",
+        legend="lower left",
+    )
+    starts = np.linspace(0.0, 5.0, 101)
+    moves = np.array([[start - goal for goal in minimizers(start, target_step)] for start in starts])
+    for i, name in enumerate(objectives):
+        right.plot(starts, moves[:, i], **line_style(i), label=name)
+    right.axhline(target_step * LOSS_SLOPE, color=GREY, linestyle=":", label="γ·∂L/∂ŷ")
+    right.axvline(a, color="black", linewidth=1)
+    right.set_ylim(0.0, 4.0 * target_step * LOSS_SLOPE)
+    label(
+        right,
+        title="how far the minimum is from â₀",
+        x="saturation â₀",
+        y="â₀ − minimizer",
+        legend="upper right",
+    )
+    return describe(
+        figure,
+        f"A tanh unit at pre-activation {spell(a)} whose output should fall. Left, the objectives of S, with "
+        f"its "
+        f"minimum at {spell(s)}, and of M, with its minimum at {spell(m)}. Right, the distance to the "
+        f"minimum "
+        "against the saturation: for S it fades with the slope of tanh, for M it does not.",
+    )
+
+
+def half_dead_problems(shift: float, target_step: float, weight_step: float) -> dict[str, LocalProblem]:
+    r"""Return S and M for a ReLU unit ŷ = relu(x − shift) on nine inputs, every output to be raised.
+
+    ∂L/∂ŷ = −1 on each example, so that g = −1 where the unit is on and 0 where it is off.
+    """
+    f, x = transfer("relu"), np.stack([X, np.ones_like(X)], axis=1)
+    W0 = np.array([[1.0], [-check.number("shift", shift)]])
+    a_hat = x @ W0
+    g = f.vjp(a_hat, -np.ones_like(a_hat))
+    return {
+        "S": LocalProblem(x, target(a_hat, g, target_step), transfer("identity"), W0, weight_step),
+        "M": LocalProblem(x, target(f.f(a_hat), g, target_step), f, W0, weight_step),
+    }
+
+
+def solutions(problems: dict[str, LocalProblem]) -> dict[str, Any]:
+    """Return the exact weights of S (closed form) and of M (Newton)."""
+    return {"S": closed_form(problems["S"]), "M": newton(problems["M"])[0]}
+
+
+@styled
+def half_dead_unit(shift: float = 1.0, target_step: float = 2.0, weight_step: float = 10.0) -> "Figure":
+    r"""Draw S and M on a ReLU unit that is off for part of its batch: targets, and the lines they lead to.
+
+    S asks the examples that are off to stay exactly where they are; M only that they stay off.
+
+    Args:
+        shift: the unit is on for x > shift; above 2 it is dead, and neither S nor M moves it.
+        target_step: γ.
+        weight_step: η.
+
+    Raises:
+        ValueError, TypeError: an argument out of its range.
+    """
+    problems = half_dead_problems(shift, target_step, weight_step)
+    solved = solutions(problems)
+    x, W0 = problems["S"].x, problems["S"].W0
+    off = (x @ W0)[:, 0] <= 0
+    figure, axes = panels(
+        2, gap=0.4, sharey=True, title="a ReLU that is partly off: S holds on to what is off, M lets it go"
+    )
+    for i, (panel, (name, problem)) in enumerate(zip(axes, problems.items(), strict=True)):
+        panel.plot(X, x @ W0, color=GREY, label="pre-activation now")
+        panel.plot(X, x @ solved[name], **line_style(i), label=f"after {name}, exact")
+        goals = problem.y_target[:, 0]
+        panel.plot(X[~off], goals[~off], "k^", markersize=9, label="target, on")
+        if name == "S":
+            panel.plot(
+                X[off], goals[off], "ks", markerfacecolor="none", markersize=9, label="target, off: stay"
+            )
+        elif np.any(off):
+            panel.fill_between(
+                X[off], -4.5, 0, color=COLOURS[5], alpha=0.25, label="target, off: anywhere below 0"
+            )
+        panel.axhline(0, color="black", linewidth=1)
+        label(
+            panel,
+            title=f"LocoProp-{name}",
+            x="input x",
+            y="pre-activation â" if i == 0 else "",
+            legend="upper left",
+        )
+    axes[0].set_ylim(-4.5, 9.0)
+    change = {name: float(np.linalg.norm(W - W0)) for name, W in solved.items()}
+    return describe(
+        figure,
+        f"A ReLU unit on nine inputs, off for {int(np.sum(off))} of them, whose output should grow. Left, S: "
+        f"targets of "
+        f"the inactive inputs are where they are, and its line turns little; the weights move by "
+        f"{spell(change['S'])}. "
+        f"Right, M: the inactive inputs may go anywhere below zero; the weights move by "
+        f"{spell(change['M'])}.",
+    )

@@ -1,0 +1,114 @@
+r"""A problem with two weights, seen: gradient step, K inner steps and exact step in the same valley."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from locoprop_ref import check
+from locoprop_ref.local import LocalProblem
+from locoprop_ref.optimizer import SGD
+from locoprop_ref.plot.style import COLOURS, GREY, describe, label, panels, spell, styled
+from locoprop_ref.solve import closed_form, local_rates, local_steps
+from locoprop_ref.transfer import transfer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+START, MINIMUM = (-1.5, 1.0), (1.0, 0.5)  # W̃₀, and where the squared loss vanishes
+
+
+def two_weights(correlation: float, weight_step: float) -> LocalProblem:
+    r"""Return the squared problem with X̃ᵀX̃ = [[1, ρ], [ρ, 1]]: eigenvalues 1 + ρ and 1 − ρ.
+
+    Args:
+        correlation: ρ of the two inputs, −1 < ρ < 1.
+        weight_step: η.
+
+    Raises:
+        ValueError, TypeError: ρ or η out of range.
+    """
+    if not -1 < check.number("correlation", correlation) < 1:
+        raise ValueError(f"correlation must be above -1 and below 1, got {correlation!r}")
+    x = np.linalg.cholesky(np.array([[1.0, correlation], [correlation, 1.0]])).T
+    W0, minimum = np.array(START)[:, None], np.array(MINIMUM)[:, None]
+    return LocalProblem(x, x @ minimum, transfer("identity"), W0, weight_step)
+
+
+def descent_path(problem: LocalProblem, local_lr: float, num_local_steps: int) -> np.ndarray:
+    """Return W̃₀ and the weights after each of K constant steps on the squared loss alone, (K + 1, 2)."""
+    alone = replace(problem, weight_step=np.inf)
+    rates = local_rates(local_lr, num_local_steps, "constant")
+    steps = [W for W, _ in local_steps(alone, SGD(), {}, rates)]
+    return np.array([problem.W0, *steps])[:, :, 0]
+
+
+def exact_path(problem: LocalProblem) -> np.ndarray:
+    """Return the exact solutions for η from 0.01 to 1000, (61, 2): from near W̃₀ to the minimum."""
+    steps = np.logspace(-2, 3, 61)
+    return np.array([closed_form(replace(problem, weight_step=float(eta)))[:, 0] for eta in steps])
+
+
+@styled
+def preconditioned_step(
+    weight_step: float = 5.0, local_lr: float = 0.5, num_local_steps: int = 10, correlation: float = 0.9
+) -> "Figure":
+    r"""Draw, over the contours of the squared local loss, a gradient step, K of them, and the exact step.
+
+    Args:
+        weight_step: η of the exact step.
+        local_lr: s of the gradient steps.
+        num_local_steps: K.
+        correlation: ρ of the two inputs; the valley has eigenvalues 1 + ρ and 1 − ρ.
+
+    Raises:
+        ValueError, TypeError: an argument out of its range.
+    """
+    problem = two_weights(correlation, weight_step)
+    curvatures = f"{spell(1 + correlation)} and {spell(1 - correlation)}"
+    path, exact = descent_path(problem, local_lr, num_local_steps), closed_form(problem)[:, 0]
+    figure, (axes,) = panels(
+        width=8, height=6.2, title="inner steps bend along the valley; the exact step goes there at once"
+    )
+    _draw_valley(axes, problem)
+    homing = exact_path(problem)
+    axes.plot(*homing.T, color=GREY, linestyle=":", label="exact steps for every η")
+    axes.plot(
+        *path.T,
+        color=COLOURS[0],
+        marker="o",
+        markersize=4,
+        label=f"K = {num_local_steps} steps, s = {spell(local_lr)}",
+    )
+    arrow: dict[str, Any] = {"width": 0.006, "angles": "xy", "scale_units": "xy", "scale": 1, "zorder": 4}
+    along = num_local_steps * (path[1] - path[0])
+    axes.quiver(*path[0], *along, color=COLOURS[2], **arrow, label="K steps along the gradient at W₀")
+    axes.quiver(
+        *path[0], *(exact - path[0]), color=COLOURS[1], **arrow, label=f"exact step, η = {spell(weight_step)}"
+    )
+    axes.plot(*path[0], "ko", markersize=8)
+    axes.plot(*MINIMUM, "k*", markersize=14)
+    axes.annotate("W₀", path[0], xytext=(-26, -4), textcoords="offset points")
+    axes.set(xlim=(-2.4, 2.4), ylim=(-1.6, 2.2), aspect="equal")
+    label(axes, title=f"inputs of correlation {spell(correlation)}: curvatures {curvatures}",
+          x="weight of input 1", y="weight of input 2", legend="lower left")  # fmt: skip
+    left = [float(np.linalg.norm(point - np.array(MINIMUM))) for point in (path[-1], exact)]
+    return describe(
+        figure,
+        f"Contours of a squared loss of two weights, a valley with curvatures {curvatures}. "
+        f"From the start at the upper left, {num_local_steps} inner steps of size "
+        f"{spell(local_lr)} bend towards the minimum and end {spell(left[0])} from it; the exact step with η "
+        f"= "
+        f"{spell(weight_step)} ends {spell(left[1])} from it; the same steps along the first gradient go "
+        f"straight.",
+    )
+
+
+def _draw_valley(axes: Any, problem: LocalProblem) -> None:
+    """Draw contours of ½‖X̃W̃ − y*‖² on even steps of its square root."""
+    first, second = np.meshgrid(np.linspace(-2.4, 2.4, 97), np.linspace(-1.6, 2.2, 77))
+    W = np.stack([first.ravel(), second.ravel()])
+    loss = np.sum((problem.x @ W - problem.y_target) ** 2, axis=0).reshape(first.shape) / 2
+    levels = np.linspace(0, np.sqrt(np.max(loss)), 14)[1:] ** 2
+    axes.contour(first, second, loss, levels=levels, colors="#999999", linewidths=0.9)
+    axes.grid(False)

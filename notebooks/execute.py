@@ -1,0 +1,159 @@
+"""Make the notebooks from their text: NAME.md → NAME.ipynb, run from top to bottom, outputs stored.
+
+    python notebooks/execute.py              all of them
+    python notebooks/execute.py 2 3          those whose names begin so
+    python notebooks/execute.py --text       the other way: code cells that a formatter changed, into the text
+
+A failing cell stops it, and leaves the old notebook as it was. What a code host cannot show, the sliders, is
+left out of the stored outputs: a static picture stands beside each.
+"""
+
+import ast
+import os
+import sys
+import time
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
+
+import jupytext
+import nbformat
+from jupyter_core.utils import ensure_async, run_sync
+from nbclient import NotebookClient
+
+from locoprop_ref.files import write_atomically
+
+
+class Client(NotebookClient):
+    """nbclient that nudges a silent kernel.
+
+    Now and then a kernel does not wake up for a request (its event loop missed the signal of the socket,
+    while the outputs of widgets went to and fro); it sits idle and would until the next request. After two
+    seconds without an answer we send one that does nothing.
+    """
+
+    async def async_start_new_kernel_client(self, **kwargs: Any) -> Any:
+        """Return the kernel's client, whose `get_msg` waits in slices, with a nudge after each."""
+        client = await super().async_start_new_kernel_client(**kwargs)
+        wait = client.shell_channel.get_msg
+
+        async def nudging(timeout: float | None = None) -> Any:
+            ends = time.monotonic() + (float("inf") if timeout is None else timeout)
+            while True:
+                left = ends - time.monotonic()
+                try:
+                    return await ensure_async(wait(timeout=max(0.0, min(2.0, left))))
+                except Empty:
+                    if left <= 0:
+                        raise
+                    client.kernel_info()
+
+        client.shell_channel.get_msg = nudging
+        return client
+
+    start_new_kernel_client = run_sync(async_start_new_kernel_client)
+
+
+FOLDER = Path(__file__).resolve().parent
+WIDGET = "application/vnd.jupyter.widget-view+json"
+NAMES = sorted(path.stem for path in FOLDER.glob("[0-9]-*.md"))
+
+
+def read_text(path: Path) -> nbformat.NotebookNode:
+    """Return the notebook that a .md file describes, with cell ids that depend on nothing but their place."""
+    notebook = jupytext.read(path)
+    notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"]}
+    notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for place, cell in enumerate(notebook.cells):
+        cell.metadata = {}
+        cell.id = f"cell-{place:02d}"
+    return nbformat.from_dict(notebook)
+
+
+def stored(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return an executed notebook as it is kept: no widgets, no times of execution."""
+    for cell in notebook.cells:
+        cell.metadata = {}
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):  # one copy of a picture is enough
+                    output.data.pop("text/html", None)
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
+    return notebook
+
+
+def widget_errors(notebook: nbformat.NotebookNode) -> list[str]:
+    """Return the errors that callbacks of widgets raised: they stand in the widgets' own outputs alone."""
+    widgets = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
+    outputs = [
+        out for widget in widgets.get("state", {}).values() for out in widget["state"].get("outputs", [])
+    ]
+    return [f"{out['ename']}: {out['evalue']}" for out in outputs if out["output_type"] == "error"]
+
+
+def execute(path: Path) -> nbformat.NotebookNode:
+    """Run the notebook that a .md file describes.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell failed.
+        RuntimeError: the callback of a widget failed.
+    """
+    notebook = read_text(path)
+    where = {"metadata": {"path": str(path.parent)}}
+    done = Client(notebook, resources=where, timeout=300, kernel_name="python3").execute()
+    errors = widget_errors(done)
+    if errors:
+        raise RuntimeError(f"{path.name}: a widget's callback failed: {'; '.join(errors)}")
+    return done
+
+
+def take_back(path: Path) -> None:
+    """Copy the code cells of a notebook that a formatter has changed into the .md file beside it.
+
+    Cells that mean something else are left as they are: the text is what people edit.
+    """
+    text, notebook = read_text(path), nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    new = path.read_text(encoding="utf-8")
+    for ours, theirs in zip(text.cells, notebook.cells, strict=False):
+        if ours.source != theirs.source:
+            if {ours.cell_type, theirs.cell_type} != {"code"} or meaning(ours) != meaning(theirs):
+                sys.exit(
+                    f"execute.py: {path.name} is not what its notebook was made from: make notebooks first"
+                )
+            fenced = [f"```{{code-cell}} ipython3\n{cell.source}\n```" for cell in (ours, theirs)]
+            new = new.replace(*fenced, 1)
+    if new != path.read_text(encoding="utf-8"):
+        write_atomically(path, lambda file: file.write(new.encode()))
+
+
+def meaning(cell: nbformat.NotebookNode) -> str:
+    """Return what Python makes of a code cell: formatting does not change it."""
+    return ast.dump(ast.parse(cell.source))
+
+
+def main(beginnings: list[str]) -> None:
+    """Execute the notebooks whose names begin so, or all."""
+    if beginnings == ["--text"]:
+        for name in NAMES:
+            take_back(FOLDER / f"{name}.md")
+        return
+    chosen = [name for name in NAMES if not beginnings or name.startswith(tuple(beginnings))]
+    if not chosen:
+        sys.exit(f"execute.py: notebook must begin as one of {', '.join(NAMES)}, got {' '.join(beginnings)}")
+    for name in chosen:
+        started = time.perf_counter()
+        text = nbformat.writes(stored(execute(FOLDER / f"{name}.md"))) + "\n"
+        path = FOLDER / f"{name}.ipynb"
+        write_atomically(path, lambda file, text=text: file.write(text.encode()))
+        print(
+            f"{name}: {time.perf_counter() - started:.1f} s, {path.stat().st_size / 1000:.0f} kB", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
