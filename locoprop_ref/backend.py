@@ -71,7 +71,15 @@ def _has_gpu(cupy: Any) -> bool:
 def to_backend(values: Any, *, xp: Any, dtype: str | None = None, device: Any = None) -> Any:
     """Copy numbers (a NumPy array, a list) into an array of the library `xp`, in the dtype of that name."""
     host = np.array(values, dtype=dtype)
+    if "jax" in xp.__name__ and host.dtype.itemsize == 8 and not _jax_has_64_bits():
+        raise ValueError(
+            f"dtype must be float32 while JAX is without 64 bits, got {host.dtype} (JAX_ENABLE_X64=1)"
+        )
     return xp.asarray(host, dtype=getattr(xp, host.dtype.name), device=device)
+
+
+def _jax_has_64_bits() -> bool:
+    return bool(importlib.import_module("jax").config.jax_enable_x64)
 
 
 def to_numpy(array: Any) -> np.ndarray:

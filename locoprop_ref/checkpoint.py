@@ -44,6 +44,10 @@ class Checkpoint:
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     """Write a checkpoint atomically.
 
+    Args:
+        path: the file, replaced where it is there.
+        checkpoint: what to write.
+
     Raises:
         OSError: it cannot be written; an earlier checkpoint of that name is intact.
     """
@@ -97,12 +101,29 @@ def load_checkpoint(path: str | os.PathLike[str], *, xp: Any, max_bytes: int = 1
 
 
 def load_network(path: str | os.PathLike[str], *, xp: Any = np) -> Network:
-    """Read the trained network of a checkpoint; errors as for `load_checkpoint`."""
+    """Read the trained network of a checkpoint.
+
+    Args:
+        path: the file.
+        xp: array namespace, default NumPy's; see `backend.namespace`.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no checkpoint; one sentence.
+    """
     return load_checkpoint(path, xp=xp).network
 
 
 def save_network(path: str | os.PathLike[str], network: Network) -> None:
-    """Write a network as a checkpoint without a run; errors as for `save_checkpoint`."""
+    """Write a network, atomically, as a checkpoint without a run.
+
+    Args:
+        path: the file, replaced where it is there.
+        network: what to write, from any array library.
+
+    Raises:
+        OSError: it cannot be written; an earlier file of that name is intact.
+    """
     save_checkpoint(path, Checkpoint(network, {}, None, {}))
 
 

@@ -158,7 +158,7 @@ def _add_train(commands: Any) -> None:
     command.add_argument("--preset", help=f"a named experiment to start from: {', '.join(PRESETS)}")
     for option in fields(Config):
         flag, kind = "--" + option.name.replace("_", "-"), option.metadata["kind"]
-        extra: dict[str, Any] = {"help": option.metadata["help"], "default": None}
+        extra: dict[str, Any] = {"help": _help(option.metadata), "default": None}
         if kind is bool:
             extra["action"] = argparse.BooleanOptionalAction
         else:
@@ -172,6 +172,11 @@ def _add_train(commands: Any) -> None:
         "--resume", action="store_true", help="go on from the checkpoint beside the run file"
     )
     command.add_argument("--overwrite", action="store_true", help="replace an existing run file")
+
+
+def _help(metadata: Any) -> str:
+    choices = metadata["choices"] or ()
+    return metadata["help"] + (f": {', '.join(choices)}" if len(choices) > 4 else "")
 
 
 def _metavar(metadata: Any) -> str:

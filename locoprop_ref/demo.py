@@ -104,17 +104,21 @@ def _verdict(what: str, labels: list[str], values: list[float]) -> str:
     ranked = sorted(zip(values, labels, strict=True))
     (best, winner), *others = ranked
     behind = ", ".join(f"{label} {100 * (value / best - 1):.0f} % more" for value, label in others)
-    return f"{what}: least with {winner}; {behind}."
+    return f"{what}: least with {winner}" + (f"; {behind}." if others else ".")
 
 
 def _by_the_clock(runs: list[dict[str, Any]], labels: list[str], budget: float) -> str:
     """Compare the losses that stood when the quickest run had finished."""
-    reached = []
-    for run in runs:
-        spent, loss = 0.0, run["epochs"][0]["train"]["ce"]
+    reached, late = [], []
+    for run, label in zip(runs, labels, strict=True):
+        spent, loss = 0.0, None
         for row in run["epochs"]:
             spent += row["step_seconds"]
-            if spent <= budget * (1 + 1e-9):
+            if row["epoch"] and spent <= budget * (1 + 1e-9):
                 loss = row["train"]["ce"]
-        reached.append(loss)
-    return _verdict(f"Train loss after {budget:.1f} s of training", labels, reached)
+        if loss is None:
+            late.append(label)
+        else:
+            reached.append((label, loss))
+    verdict = _verdict(f"Train loss after {budget:.1f} s of training", *map(list, zip(*reached, strict=True)))
+    return f"{verdict} No epoch finished by then: {', '.join(late)}." if late else verdict

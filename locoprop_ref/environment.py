@@ -4,6 +4,7 @@ No host name, no paths: what stands here is written into every run file.
 """
 
 import contextlib
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -29,7 +30,8 @@ def blas_libraries() -> list[dict[str, Any]]:
     """Return library, version, kernel and threads of every BLAS that this process has loaded."""
     from threadpoolctl import threadpool_info
 
-    return [
+    importlib.import_module("scipy.linalg")  # brings a BLAS of its own: listed from the first call on
+    found = [
         {
             "library": pool["internal_api"],
             "version": pool.get("version"),
@@ -39,6 +41,7 @@ def blas_libraries() -> list[dict[str, Any]]:
         for pool in threadpool_info()
         if pool["user_api"] == "blas"
     ]
+    return sorted(found, key=str)  # the order of loading is not always the same
 
 
 def environment(backend: str, xp: Any) -> dict[str, Any]:
@@ -51,12 +54,16 @@ def environment(backend: str, xp: Any) -> dict[str, Any]:
         "versions": {name: version(name) for name in LIBRARIES},
         "backend": {
             "name": backend,
-            "version": getattr(xp, "__version__", None),
+            "version": _backend_version(backend, xp),
             "device": describe_device(xp),
         },
         "blas": blas_libraries(),
         "variables": {name: os.environ[name] for name in BLAS_VARIABLES if name in os.environ},
     }
+
+
+def _backend_version(backend: str, xp: Any) -> str | None:
+    return getattr(xp, "__version__", None) or version(backend)
 
 
 def forced_kernel() -> str | None:
@@ -101,7 +108,7 @@ def report() -> str:
     for name in BACKENDS:
         try:
             xp = namespace(name)
-            lines.append(f"  {name:17} {getattr(xp, '__version__', '')} on {describe_device(xp)}")
+            lines.append(f"  {name:17} {_backend_version(name, xp)} on {describe_device(xp)}")
         except ValueError as error:
             lines.append(f"  {name:17} not here: {error}")
     lines.append("BLAS:")

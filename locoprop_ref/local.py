@@ -75,10 +75,11 @@ def target(y_hat: Any, g: Any, target_step: float) -> Any:
 
 @dataclass(frozen=True)
 class LocalProblem:
-    r"""One layer's problem, min over W̃ of Σ_rows F(x̃W̃) − y*·x̃W̃ + (1/2η)‖W̃ − W̃₀‖².
+    r"""One layer's problem, min over W̃ of c·Σ_rows [F(x̃W̃) − y*·x̃W̃] + (1/2η)‖W̃ − W̃₀‖².
 
-    This is the objective of the module's first lines less the constant Σ F*(y*), so that it needs only y*,
-    never a*, and stays defined where F*(y*) is infinite.
+    c = 1 for the reduction "sum"; for "mean" the sum over the rows is divided by B, c = 1/B. With c = 1 this
+    is the objective of the module's first lines less the constant Σ F*(y*), so that it needs only y*, never
+    a*, and stays defined where F*(y*) is infinite.
 
     Args:
         x: X̃, (B, d̃) input of the layer, the bias' column of ones included.
@@ -128,7 +129,7 @@ class LocalProblem:
         return self.a_hat0 if W is self.W0 and self.a_hat0 is not None else self.x @ W
 
     def residual(self, W: Any) -> Any:
-        """Return f(X̃W̃) − y*, (B, d_out); at W̃₀ it is γg."""
+        """Return f(X̃W̃) − y*, (B, d_out); at W̃₀ it is γg (unless the target was projected)."""
         return self.transfer.f(self.pre_activation(W)) - self.y_target
 
     def _check(self, W: Any) -> None:
@@ -136,7 +137,7 @@ class LocalProblem:
         check.same_dtype(W0=self.W0, W=W)
 
     def value(self, W: Any) -> Any:
-        """Return the objective at W̃, a 0-d array."""
+        """Return the objective at W̃, (d̃, d_out), as a 0-d array."""
         self._check(W)
         xp = array_namespace(self.x)
         a_hat = self.pre_activation(W)
@@ -144,7 +145,7 @@ class LocalProblem:
         return self.scale * data + xp.sum((W - self.W0) ** 2) / (2 * self.weight_step)
 
     def gradient(self, W: Any) -> Any:
-        """Return X̃ᵀ(f(X̃W̃) − y*) + (W̃ − W̃₀)/η, (d̃, d_out)."""
+        """Return c·X̃ᵀ(f(X̃W̃) − y*) + (W̃ − W̃₀)/η, (d̃, d_out), with c = 1 ("sum") or 1/B ("mean")."""
         self._check(W)
         gradient = self.x.T @ self.residual(W)
         if self.scale != 1:

@@ -173,7 +173,12 @@ def forward(network: Network, x: Any) -> Trace:
 
 
 def pre_activation(layer: Layer, x: Any) -> Any:
-    """Return â = xW + b, (B, d_out)."""
+    """Return â = xW + b, (B, d_out); nothing is checked here (`forward` does).
+
+    Args:
+        layer: the layer.
+        x: (B, d_in) its input.
+    """
     a_hat = x @ layer.W
     if layer.b is not None:
         a_hat += layer.b
@@ -202,17 +207,44 @@ def backward(network: Network, trace: Trace, t: Any) -> tuple[Any, ...]:
 
 
 def predict(network: Network, x: Any) -> Any:
-    """Return the network's output ŷ_M, (B, d_M); errors as for `forward`."""
+    """Return the network's output ŷ_M, (B, d_M).
+
+    Args:
+        network: the network.
+        x: (B, d_0) batch.
+
+    Raises:
+        ValueError, TypeError: as for `forward`.
+    """
     return forward(network, x).y_hat[-1]
 
 
 def network_loss(network: Network, x: Any, t: Any) -> Any:
-    """Return L on a batch: a 0-d array, sum over outputs, mean over the batch; errors as for `forward`."""
+    """Return L on a batch, a 0-d array: the sum over outputs, the mean over the batch.
+
+    Args:
+        network: the network.
+        x: (B, d_0) batch.
+        t: (B, d_M), what the network should say.
+
+    Raises:
+        ValueError, TypeError: x as for `forward`, or t does not fit the network's output.
+    """
     return network.loss.value(forward(network, x).a_hat[-1], t, network.layers[-1].transfer)
 
 
 def gradients(network: Network, x: Any, t: Any) -> tuple[Any, ...]:
     r"""Return ∂L/∂W̃_m = X̃_mᵀ g_m of every layer, (d_in + 1, d_out) (without bias: (d_in, d_out)).
+
+    L is the mean over the batch, and so its gradient.
+
+    Args:
+        network: the network.
+        x: (B, d_0) batch.
+        t: (B, d_M), what the network should say.
+
+    Raises:
+        ValueError, TypeError: as for `network_loss`.
 
     >>> import numpy as np
     >>> network = initialize((3, 2), transfers="identity")
@@ -227,7 +259,12 @@ def gradients(network: Network, x: Any, t: Any) -> tuple[Any, ...]:
 
 
 def layer_input(layer: Layer, x: Any) -> Any:
-    """Return x̃: x with a last column of ones where the layer has a bias, else x itself."""
+    """Return x̃, (B, d_in + 1): x with a last column of ones; without bias x itself, (B, d_in).
+
+    Args:
+        layer: the layer.
+        x: (B, d_in) its input.
+    """
     if layer.b is None:
         return x
     xp = array_namespace(x)
@@ -235,12 +272,20 @@ def layer_input(layer: Layer, x: Any) -> Any:
 
 
 def stacked(layer: Layer) -> Any:
-    """Return W̃ = [W; b], (d_in + 1, d_out), or W where the layer has no bias."""
+    """Return W̃ = [W; b], (d_in + 1, d_out), or W itself, (d_in, d_out), where the layer has no bias."""
     if layer.b is None:
         return layer.W
     return array_namespace(layer.W, layer.b).concat([layer.W, layer.b[None, :]], axis=0)
 
 
 def unstacked(layer: Layer, W: Any) -> Layer:
-    """Return the layer with the weights and bias of W̃, the inverse of `stacked`."""
+    """Return the layer with the weights and bias of W̃, the inverse of `stacked`.
+
+    Args:
+        layer: says whether there is a bias, and which transfer function.
+        W: W̃, in the shape that `stacked` returns.
+
+    Raises:
+        ValueError, TypeError: as for `Layer`.
+    """
     return replace(layer, W=W) if layer.b is None else replace(layer, W=W[:-1, :], b=W[-1, :])

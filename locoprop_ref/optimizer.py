@@ -227,7 +227,11 @@ _RULES: dict[str, type[Any]] = {
 
 
 def optimizer(name: str, **hyper: Any) -> Optimizer:
-    """Return the optimizer of that name, one of `OPTIMIZERS`, with its hyper-parameters.
+    """Return the optimizer of that name with its hyper-parameters.
+
+    Args:
+        name: one of `OPTIMIZERS`.
+        **hyper: hyper-parameters of its class, such as `decay` of `RMSProp`.
 
     Raises:
         ValueError: unknown name (the nearest is suggested), or a hyper-parameter out of its range.

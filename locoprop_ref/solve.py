@@ -99,7 +99,15 @@ _CLOSED_FORMS = {"primal": _primal, "dual": _dual, "inverse": _inverse}
 
 
 def local_rates(local_lr: float, num_local_steps: int, local_decay: str = "authors") -> tuple[float, ...]:
-    """Return the K step sizes s_k: s·max(1 − k/K, 0.25) ("authors", their code) or s ("constant").
+    """Return the K step sizes s_k, k = 0..K−1.
+
+    Args:
+        local_lr: s > 0.
+        num_local_steps: K ≥ 1.
+        local_decay: "authors" (default, their code): s·max(1 − k/K, 0.25); or "constant": s.
+
+    Raises:
+        ValueError, TypeError: s ≤ 0, K < 1, or an unknown decay.
 
     >>> local_rates(1.0, 4)
     (1.0, 0.75, 0.5, 0.25)
@@ -113,7 +121,18 @@ def local_rates(local_lr: float, num_local_steps: int, local_decay: str = "autho
 def local_steps(
     problem: LocalProblem, optimizer: Optimizer, state: State, rates: tuple[float, ...], form: str = "plain"
 ) -> Iterator[tuple[Any, State]]:
-    """Yield (W̃, state) after each inner step, W̃ ← W̃ − change(∇ of the local problem)."""
+    """Yield (W̃, state) after each inner step, W̃ ← W̃ − change(∇ of the local problem).
+
+    Args:
+        problem: the local problem, of S or M; the steps start at its W̃₀.
+        optimizer: local first-order rule.
+        state: its state before the first step.
+        rates: the step sizes s_k, one for each step, see `local_rates`.
+        form: how the gradient is computed, "plain" (default), "gram" or "auto", see `Descend`.
+
+    Raises:
+        ValueError: an unknown form, or "gram" for another local problem than that of S.
+    """
     W, gradient = problem.W0, gradient_in_form(problem, len(rates), form)
     for rate in rates:
         change, state = optimizer.update(gradient(W), state, rate)

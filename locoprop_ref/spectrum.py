@@ -42,5 +42,19 @@ def descent_filter(eigenvalues: Any, rates: tuple[float, ...]) -> Any:
 
 
 def exact_filter(eigenvalues: Any, weight_step: float) -> Any:
-    """Return what the closed form makes of the gradient along an eigenvector of X̃ᵀX̃: 1/(λ + 1/η)."""
+    """Return the filter of the closed form on S along an eigenvector of X̃ᵀX̃: 1/(λ + 1/η).
+
+    W̃ − W̃₀ = −γ Σ_i filter(λ_i) q_i q_iᵀ ∂L/∂W̃, a damped inverse. Compare `descent_filter`.
+
+    Args:
+        eigenvalues: λ ≥ 0 of X̃ᵀX̃.
+        weight_step: η > 0, finite.
+
+    Raises:
+        ValueError, TypeError: η is no positive finite number.
+
+    >>> import numpy as np
+    >>> exact_filter(np.array([0.0, 1.0]), 1.0)
+    array([1. , 0.5])
+    """
     return 1 / (eigenvalues + 1 / check.positive("weight_step", weight_step))

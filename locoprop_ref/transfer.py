@@ -7,6 +7,7 @@ which a local problem is bounded below.
     f        transfer function                       F*    convex conjugate, sup_a (a·y − F(a)); may be ∞
     F        convex integral, ∇F = f                 f⁻¹   inverse, where f is strictly increasing
     f′       derivative                              [low, high]   closed range of f, where F* is finite
+                                                     (arctan: on the open range; F*(±π/2) = ∞)
     vjp      uᵀf′: elementwise u·f′(a); softmax p⊙(u − ⟨p, u⟩)
 
 Floating point: formulas are arranged so that nothing overflows before its result does (log cosh and softplus
@@ -37,6 +38,12 @@ class Transfer:
 
     Elementwise transfers act on arrays of any shape; softmax acts on the last axis, and its F and F* drop
     that axis. Build one with `transfer(name)`.
+
+    Attributes:
+        name: one of `TRANSFERS`.
+        low: lower end of the closed range of f, or −inf.
+        high: upper end, or inf.
+        parameters: those of its family, such as {"slope": 0.01}; empty for most.
     """
 
     name: str
@@ -55,11 +62,22 @@ class Transfer:
         return self._derivative is not None
 
     def f(self, a: Any) -> Any:
-        """Return f(a), the post-activation, in the shape of `a`."""
+        """Return f(a), the post-activation, in the shape of `a`.
+
+        Args:
+            a: (..., d) pre-activations.
+        """
         return self._f(a, array_namespace(a))
 
     def F(self, a: Any) -> Any:
-        """Return the convex integral F(a): elementwise in the shape of `a`, softmax one number a row."""
+        """Return the convex integral F(a), summed over nothing.
+
+        Args:
+            a: (..., d) pre-activations.
+
+        Returns:
+            one number an element, (..., d); softmax one a row, (...).
+        """
         return self._F(a, array_namespace(a))
 
     def derivative(self, a: Any) -> Any:
@@ -73,14 +91,22 @@ class Transfer:
         return self._derivative(a, array_namespace(a))
 
     def vjp(self, a: Any, u: Any) -> Any:
-        """Return the vector–Jacobian product uᵀf′(a), in the shape of `a`."""
+        """Return the vector–Jacobian product uᵀf′(a), in the shape of `a`.
+
+        Args:
+            a: (..., d) pre-activations.
+            u: what comes from above, in the shape of `a`.
+        """
         if self._derivative is None:
             p, xp = self.f(a), array_namespace(a, u)
             return p * (u - xp.sum(p * u, axis=-1, keepdims=True))
         return u * self.derivative(a)
 
     def inverse(self, y: Any) -> Any:
-        """Return f⁻¹(y).
+        """Return f⁻¹(y), in the shape of `y`.
+
+        Args:
+            y: (..., d) post-activations, in the open range of f.
 
         Raises:
             ValueError: f is not strictly increasing (relu, a slope or alpha of 0, softmax).
@@ -90,7 +116,17 @@ class Transfer:
         return self._inverse(y, array_namespace(y))
 
     def F_star(self, y: Any) -> Any:
-        """Return the convex conjugate F*(y), ∞ outside the closed range of f."""
+        """Return the convex conjugate F*(y), ∞ outside the closed range of f, summed over nothing.
+
+        At the ends of its range arctan has F*(±π/2) = ∞. No float is π/2: float64 rounds it down, and F* is
+        near 37 there; float32 rounds it up, and the value there is capped near 87.
+
+        Args:
+            y: (..., d) post-activations.
+
+        Returns:
+            one number an element, (..., d); softmax one a row, (...).
+        """
         xp = array_namespace(y)
         inside = ~self.out_of_range(y, tolerance=0.0 if self.elementwise else None)
         if self.elementwise:
@@ -102,8 +138,10 @@ class Transfer:
     def out_of_range(self, y: Any, tolerance: float | None = None) -> Any:
         """Tell which targets lie outside the closed range of f, where the local objective in â has no floor.
 
+        It has none at the ends of arctan's range either (F*(±π/2) = ∞); they count as within.
+
         Args:
-            y: targets.
+            y: (..., d) targets.
             tolerance: how far outside is put down to rounding, relative to the larger of 1 and the finite
                 ends of the range; default 16 eps of the dtype (a sum over classes: times their number),
                 because f(â) − γg carries a few roundings.

@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from scipy.integrate import quad
 
 from locoprop_ref import plot
-from locoprop_ref.plot.training import band, series
+from locoprop_ref.plot.training import band, grouped, series
 
 F_BY_HAND = {
     "identity": lambda z: z,
@@ -160,6 +160,31 @@ def test_training_time_sums_steps_and_leaves_evaluation_out():
     assert_array_equal(by_clock.get_xydata(), [[0, 9], [3, 5], [6, 3]])
 
 
+def named_run(method, seed, **settings):
+    rows = [
+        {"epoch": e, "train": {"ce": 9.0 - e}, "test": {"ce": 9.0}, "step_seconds": 1.0, "eval_seconds": 0.0}
+        for e in range(3)
+    ]
+    data = {"name": settings.pop("data", "curves"), "sha256": "0" * 64}
+    return {"config": {"method": method, "seed": seed, **settings}, "data": data, "epochs": rows}
+
+
+def test_only_seeds_of_one_experiment_are_pooled():
+    """Runs of one method under other settings, or on other data, are lines of their own."""
+    alike = [named_run("locoprop-m", seed, target_step=10.0) for seed in (0, 1)]
+    groups = grouped([*alike, named_run("backprop", 0)])
+    assert {name: len(runs) for name, runs in groups.items()} == {"locoprop-m": 2, "backprop": 1}
+    other = named_run("locoprop-m", 0, target_step=1.0)
+    groups = grouped([*alike, other])
+    assert {name: len(runs) for name, runs in groups.items()} == {
+        "locoprop-m, target_step 10.0": 2,
+        "locoprop-m, target_step 1.0": 1,
+    }
+    groups = grouped([*alike, named_run("locoprop-m", 0, target_step=10.0, data="mine.npz")])
+    assert sorted(len(runs) for runs in groups.values()) == [1, 2]
+    assert all("data" in name for name in groups)
+
+
 def test_seeds_are_a_median_and_a_band():
     runs = [run("m", [8, 4]), run("m", [8, 1]), run("m", [8, 2, 1]), run("s", [8, 8])]
     assert_array_equal(band(runs[:3], "train ce")["median"], [8, 2])
@@ -286,7 +311,7 @@ WRONG = {
     "no run": (lambda: plot.training_curves([]), "runs must hold at least one run, got none"),
     "metric": (
         lambda: plot.training_curves([run("backprop", [1])], "train loss"),
-        "metric must be one of train ce, train mse, test ce, test mse, got 'train loss'",
+        "test mse for the run of backprop on None, got 'train loss'",
     ),
     "no epochs": (lambda: plot.training_curves([run("backprop", [])]), "runs must hold at least one epoch"),
     "labels": (lambda: plot.training_curves([run("m", [1])], labels="ab"), "labels must be one for each"),

@@ -86,7 +86,7 @@ def test_preconditioned_step(eta, s, K, rho):
 
 @pytest.mark.parametrize(
     ("share", "K", "eta", "decay"),
-    list(product([0.1, 1.0, 1.9], [1, 10, 100], [1e-4, 1.0], ["constant", "authors"])),
+    list(product([0.1, 1.0, 1.9], [1, 2, 10, 100], [1e-4, 1.0], ["constant", "authors"])),
 )
 def test_filters(share, K, eta, decay):
     values = np.array([0.0, 1e-3, 0.5, 7.0])
@@ -108,6 +108,10 @@ def test_filters(share, K, eta, decay):
     assert_array_equal(way.lines[0].get_ydata(), lam * curves[0].get_ydata())
     points = [line for line in gain.lines if line.get_linestyle() == "None"]
     assert_array_equal(points[0].get_xdata(), [7e-6, 1e-3, 0.5, 7.0])
+    # steps below 2/λ converge, and every filter, from η and Σs_k to about 1/λ, stays inside its panel
+    low, high = gain.get_ylim()
+    for curve in curves:
+        assert_array_equal((low < curve.get_ydata()) & (curve.get_ydata() < high), np.ones(lam.size, bool))
 
 
 # ------------------------------ local losses

@@ -29,7 +29,10 @@ class Config:
 
     # what is learned
     method: str = _option("locoprop-m", "training method (default locoprop-m)", choices=METHODS)
-    data: Any = _option(None, "curves, mnist, fashion_mnist or your own FILE.npz (default curves)")
+    data: Any = _option(
+        None,
+        "curves (default), mnist, fashion_mnist, or your own FILE.npz (x_train, x_test; see README)",
+    )
     task: str = _option("autoencode", "autoencode (default), or classify the labels", choices=TASKS)
     layers: Any = _option(
         None, "widths from input to output, 784-400-784 (default: the data set's classic network)"
@@ -58,7 +61,7 @@ class Config:
     epochs: Any = _option(None, "epochs to train (default 10; preset paper 99)", int)
     schedule: str = _option(
         "authors",
-        "rate over the epochs: authors (default; rises over the first 5 %%, then falls to 0) or constant",
+        "rate over the epochs: authors (default; from 0 up over the first 5 %%, then down to 0) or constant",
         choices=SCHEDULES,
     )
     schedule_epochs: Any = _option(

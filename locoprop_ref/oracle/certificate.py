@@ -24,7 +24,9 @@ def certificate(report: Report) -> str:
     for result in compared:
         ulp, relative, share = figures(result, report.dtype)
         lines.append(f"{result.case.id:44} {ulp:9.2f} {relative:9.1e} {share:7.2f}")
-    return "\n".join([*lines, "", *_summary(compared, report.dtype)])
+    missing = [result.case.id for result in report.results if result.status == "not covered"]
+    left = [f"not covered: {', '.join(missing)}"] if missing else []
+    return "\n".join([*lines, "", *_summary(compared, report.dtype), *left])
 
 
 def figures(result: Result, dtype: str) -> tuple[float, float, float]:

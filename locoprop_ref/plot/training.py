@@ -39,7 +39,8 @@ def series(run: Run, metric: str = "train ce") -> tuple[np.ndarray, np.ndarray, 
         raise ValueError("runs must hold at least one epoch each, got a run with none")
     known = [f"{s} {n}" for s, values in epochs[0].items() if isinstance(values, Mapping) for n in values]
     if metric not in known:
-        raise ValueError(f"metric must be one of {', '.join(known)}, got {metric!r}")
+        of = f" for the run of {run['config'].get('method')} on {run.get('data', {}).get('name')}"
+        raise ValueError(f"metric must be one of {', '.join(known)}{of}, got {metric!r}")
     # a run that diverged stores None where a number was not finite
     value = [float("nan") if row[split][name] is None else row[split][name] for row in epochs]
     seconds = np.cumsum([row["step_seconds"] for row in epochs])
@@ -47,16 +48,39 @@ def series(run: Run, metric: str = "train ce") -> tuple[np.ndarray, np.ndarray, 
 
 
 def grouped(runs: Sequence[Run], labels: Sequence[str] | None = None) -> dict[str, list[Run]]:
-    """Return the runs by their label, default the name of the method: runs that share one are seeds of it."""
+    """Return the runs by their label; runs that share one are pooled as seeds of one experiment.
+
+    By default runs are pooled only where nothing but the seed and the number of epochs differs; a label is
+    the method's name, with what sets its runs apart from others of that method, or the data from any other's.
+    """
     if not runs:
         raise ValueError("runs must hold at least one run, got none")
-    names = [str(run["config"]["method"]) for run in runs] if labels is None else list(labels)
+    names = _told_apart(runs) if labels is None else list(labels)
     if len(names) != len(runs):
         raise ValueError(f"labels must be one for each of {len(runs)} runs, got {len(names)}")
     groups: dict[str, list[Run]] = {}
     for name, run in zip(names, runs, strict=True):
         groups.setdefault(name, []).append(run)
     return groups
+
+
+def _told_apart(runs: Sequence[Run]) -> list[str]:
+    """Return the method of each run, with the options in which it differs from other runs of that method."""
+    settings = [{k: v for k, v in run["config"].items() if k not in ("seed", "epochs")} for run in runs]
+    for setting, run in zip(settings, runs, strict=True):
+        data = run.get("data", {})
+        setting["data"] = f"{data.get('name')} {str(data.get('sha256'))[:6]}"
+    several_data = len({setting["data"] for setting in settings}) > 1
+    names = []
+    for setting in settings:
+        alike = [other for other in settings if other["method"] == setting["method"]]
+        keys = sorted(
+            {key for other in alike for key in setting | other if setting.get(key) != other.get(key)}
+        )
+        keys = [key for key in keys if key != "data"] + (["data"] if several_data else [])
+        parts = [f"{key} {setting[key]}" for key in keys if key in setting]
+        names.append(", ".join([setting["method"], *parts]))
+    return names
 
 
 def band(runs: Sequence[Run], metric: str) -> dict[str, np.ndarray]:
@@ -87,7 +111,7 @@ def training_curves(
         runs: dicts of run files; runs with the same label are seeds: their median, and a band from the least
             to the largest.
         metric: "train ce", "test mse", "test accuracy", ...
-        labels: one for each run; default the name of its method.
+        labels: one for each run; default see `grouped`.
         log: whether the values have a logarithmic axis; default: where all are positive and the largest is
             more than five times the least.
 

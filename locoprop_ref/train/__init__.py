@@ -58,10 +58,10 @@ def train(
     """
     if resume and overwrite:
         raise ValueError("resume and overwrite contradict each other, got both")
+    xp = namespace(config.backend)
     files = None if out is None else Files(Path(out))
     if files:
         _check_files(files, config, resume, overwrite)
-    xp = namespace(config.backend)
     dataset = load(config.data, data_dir=data_dir)
     for note in dataset.notes:
         say(note)
@@ -97,6 +97,6 @@ def _announce_cost(config: Config, data: Examples, say: Callable[[str], None]) -
     flop = newton_cost(layer_sizes(config), config.batch_size, bias=config.bias)
     batches = data.x_train.shape[0] // config.batch_size
     say(
-        f"locoprop-m-exact solves a regression for every unit: {flop / 1e9:.3g} Gflop a Newton step, "
-        f"several steps a batch, {batches} batches an epoch ({flop * batches / 1e12:.3g} Tflop at one each)"
+        f"locoprop-m-exact solves a regression for every unit: {flop / 1e9:.3g} Gflop a Newton step, several "
+        f"steps a batch; with {batches} to an epoch, {flop * batches / 1e9:.3g} Gflop an epoch at one each"
     )

@@ -76,14 +76,15 @@ class Loop:
                 self.run_so_far["epochs"].append(row)
                 self._keep(network, state, rng)
                 bar.set_postfix_str(describe(row))
-                self.say(describe(row))
+                still = epoch_rate(self.config, epoch) == 0
+                self.say(describe(row) + (" (rate 0: the schedule moves no weight yet)" if still else ""))
             else:
                 self.stop("finished")
         return TrainedRun(self.run_so_far, network, state)
 
     def _epoch(self, epoch: int, network: Network, state: Any, rng: np.random.Generator, bar: Any) -> Any:
         rate = epoch_rate(self.config, epoch)
-        order = to_backend(rng.permutation(self.data.x_train.shape[0]), xp=self.xp, dtype="int64")
+        order = to_backend(rng.permutation(self.data.x_train.shape[0]), xp=self.xp, dtype="int32")
         started, info = time.perf_counter(), {}
         for x, t, method in self._each_batch(order):
             network, state, info = method.step(network, state, x, t, rate=rate)

@@ -41,7 +41,8 @@ def examples(dataset: Dataset, config: Config, xp: Any) -> Examples:
         )
     if config.batch_size > len(dataset.x_train):
         raise ValueError(
-            f"batch_size must be at most the {len(dataset.x_train)} examples, got {config.batch_size}"
+            f"batch_size must be at most the {len(dataset.x_train)} examples, "
+            f"got {config.batch_size} (--batch-size)"
         )
     x_train, x_test = (scaled(x, config.dtype) for x in (dataset.x_train, dataset.x_test))
     if config.task == "autoencode":

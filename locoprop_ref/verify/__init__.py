@@ -3,6 +3,8 @@ r"""The identities that must hold, as code: claim → measured error, bound, rea
 Every function takes a seed and an array namespace, draws small random networks with biases, and measures. It
 runs in float64; references are computed on the host, from a second source wherever there is one.
 
+Arguments of every identity: seed: of the random networks, an integer ≥ 0; xp: array namespace.
+
 >>> [result.id for result in verify(seed=1) if not result.holds]
 []
 """
@@ -45,6 +47,9 @@ def verify(seed: int = 0, xp: Any = None) -> list[Identity]:
     Args:
         seed: of the random networks, an integer ≥ 0.
         xp: array namespace that the package computes with, default NumPy's.
+
+    Raises:
+        ValueError, TypeError: seed is no integer of at least 0.
     """
     check.integer("seed", seed, minimum=0)
     xp = namespace("numpy") if xp is None else xp
