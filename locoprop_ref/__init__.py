@@ -22,9 +22,10 @@ proves them. Examples are rows; g carries the 1/B of the loss' mean over the bat
 Source: Amid, Anil, Warmuth, "LocoProp: Enhancing BackProp via Local Loss Optimization", AISTATS 2022.
 """
 
+from locoprop_ref.catalogue import METHODS, method
 from locoprop_ref.local import LocalProblem, matching_loss, target
 from locoprop_ref.method import (
-    METHODS, BackProp, LocoProp, Method, method,
+    BackProp, LocoProp, Method,
     backprop, locoprop_m, locoprop_m_exact, locoprop_s, locoprop_s_closed,
 )  # fmt: skip
 from locoprop_ref.network import (

@@ -75,7 +75,13 @@ class Method(Protocol):
         """
 
 
-def _check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> None:
+def check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> None:
+    """Check the arguments of a method's step.
+
+    Raises:
+        ValueError, TypeError: r < 0, a state of another network, x or t of another shape, dtype or library
+            than the network, or (on the host) with nan or infinity in it.
+    """
     entries = state.get("layers") if isinstance(state, dict) else None
     if not isinstance(entries, tuple) or len(entries) != len(network.layers):
         count = len(network.layers)
@@ -90,7 +96,7 @@ def _check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> No
         check.finite("t", t, xp=xp)
 
 
-def _run_layers(tasks: Sequence[Callable[[], Any]], network: Network, parallel: bool) -> list[Any]:
+def run_layers(tasks: Sequence[Callable[[], Any]], network: Network, parallel: bool) -> list[Any]:
     """Run one task a layer: side by side, or in order."""
     if not parallel:
         return [task() for task in tasks]
@@ -148,12 +154,12 @@ class BackProp:
             ValueError, TypeError: r < 0, a state of another network, x or t of another shape, dtype or
                 library than the network, or (on the host) with nan or infinity in it.
         """
-        _check_step(network, state, x, t, rate)
+        check_step(network, state, x, t, rate)
         trace = forward(network, x)
         g = backward(network, trace, t)
         everything = zip(network.layers, state["layers"], trace.x, g, strict=True)
         tasks = [partial(self._update, *parts, rate * self.learning_rate) for parts in everything]
-        updated = _run_layers(tasks, network, self.parallel_layers)
+        updated = run_layers(tasks, network, self.parallel_layers)
         layers, states = zip(*updated, strict=True)
         return replace(network, layers=layers), {"layers": states}, {}
 
@@ -245,7 +251,7 @@ class LocoProp:
             ValueError, TypeError: r < 0, a state of another network, x or t of another shape, dtype or
                 library than the network, or (on the host) with nan or infinity in it.
         """
-        _check_step(network, state, x, t, rate)
+        check_step(network, state, x, t, rate)
         trace = forward(network, x)
         g = backward(network, trace, t)
         solve = self._solve_jacobi if self.target_order == "jacobi" else self._solve_gauss_seidel
@@ -275,7 +281,7 @@ class LocoProp:
         everything = zip(network.layers, trace.x, trace.a_hat, trace.y_hat, g, strict=True)
         problems = [self.local_problem(*parts) for parts in everything]
         tasks = [partial(self.solver, p, s, rate) for p, s in zip(problems, state["layers"], strict=True)]
-        return problems, _run_layers(tasks, network, self.parallel_layers)
+        return problems, run_layers(tasks, network, self.parallel_layers)
 
     def _solve_gauss_seidel(self, network: Network, state: State, trace: Any, g: Any, rate: float) -> Any:
         problems, solved, x = [], [], trace.x[0]
@@ -285,9 +291,6 @@ class LocoProp:
             solved.append(self.solver(problems[-1], old, rate))
             x = layer.transfer.f(problems[-1].x @ solved[-1][0])
         return problems, solved
-
-
-METHODS = ("backprop", "locoprop-s", "locoprop-m", "locoprop-s-closed", "locoprop-m-exact")
 
 
 def backprop(optimizer_name: str = "rmsprop", learning_rate: float = 3e-4, **hyper: Any) -> BackProp:
@@ -375,25 +378,3 @@ def locoprop_m_exact(
         ValueError, TypeError: a setting out of its range, or one that `LocoProp` does not have.
     """
     return LocoProp("matching", solver or Newton(), target_step, weight_step, **settings)
-
-
-_BUILDERS: dict[str, Callable[..., Method]] = {
-    "backprop": backprop, "locoprop-s": locoprop_s, "locoprop-m": locoprop_m,
-    "locoprop-s-closed": locoprop_s_closed, "locoprop-m-exact": locoprop_m_exact,
-}  # fmt: skip
-
-
-def method(name: str, **settings: Any) -> Method:
-    """Return the method of that name with its settings.
-
-    Args:
-        name: one of `METHODS`.
-        **settings: arguments of the function of that name, such as `locoprop_s`.
-
-    Raises:
-        ValueError, TypeError: unknown name (the nearest is suggested), or a setting that does not fit.
-
-    >>> method("locoprop-s-closed").target_step
-    100.0
-    """
-    return _BUILDERS[check.one_of("method", name, METHODS)](**settings)

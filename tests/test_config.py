@@ -22,6 +22,7 @@ from small_runs import (
 )
 
 from locoprop_ref import cli
+from locoprop_ref.catalogue import METHODS
 from locoprop_ref.config import (
     APPLIES,
     PRESETS,
@@ -34,7 +35,7 @@ from locoprop_ref.config import (
     layer_transfers,
     resolve,
 )
-from locoprop_ref.method import METHODS, BackProp, LocoProp
+from locoprop_ref.method import BackProp, LocoProp
 from locoprop_ref.optimizer import SGD, AdaGrad, Adam, Momentum, RMSProp
 from locoprop_ref.solve import ClosedForm, Descend, Newton
 from locoprop_ref.transfer import transfer

@@ -10,15 +10,14 @@ import pytest
 from bridge import CASES, assert_close, draw, lists, naive_layers, stacked_arrays, stacked_lists
 from numpy.testing import assert_allclose, assert_array_equal
 
+from locoprop_ref.catalogue import METHODS, method
 from locoprop_ref.method import (
-    METHODS,
     BackProp,
     LocoProp,
     backprop,
     locoprop_m,
     locoprop_s,
     locoprop_s_closed,
-    method,
 )
 from locoprop_ref.network import backward, forward, gradients, initialize, layer_input, stacked
 from locoprop_ref.optimizer import SGD, optimizer

@@ -36,10 +36,11 @@ from locoprop_ref import cli
 from locoprop_ref.run_file import read_run
 
 # modules whose names the package also gives to functions
-apply, checkpoint, config, data, method, network, optimizer, solve, train_module, transfer = (
+apply, catalogue, checkpoint, config, data, method, network, optimizer, solve, train_module, transfer = (
     importlib.import_module(f"locoprop_ref.{name}")
     for name in (
         "apply",
+        "catalogue",
         "checkpoint",
         "config",
         "data",
@@ -200,7 +201,7 @@ def test_classification_learns(tiny):
     assert result.run["epochs"][-1]["test"]["accuracy"] > 0.6  # measured: 0.8; chance is 0.33
 
 
-@pytest.mark.parametrize("name", method.METHODS)
+@pytest.mark.parametrize("name", catalogue.METHODS)
 def test_every_method_lowers_the_train_loss(tiny, name):
     settings = {
         "backprop": {"learning_rate": 1e-2},

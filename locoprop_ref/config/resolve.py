@@ -7,6 +7,7 @@ from math import inf
 from typing import Any
 
 from locoprop_ref import check
+from locoprop_ref.catalogue import METHODS
 from locoprop_ref.config.build import (
     BY_STEPS,
     HYPER,
@@ -17,7 +18,6 @@ from locoprop_ref.config.build import (
 )
 from locoprop_ref.config.table import Config
 from locoprop_ref.data import NAMES
-from locoprop_ref.method import METHODS
 from locoprop_ref.optimizer import optimizer
 
 _PAPER_LAYERS = "784-1000-500-250-30-250-500-1000-784"

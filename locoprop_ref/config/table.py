@@ -7,8 +7,9 @@ from typing import Any
 
 from locoprop_ref import check
 from locoprop_ref.backend import BACKENDS
+from locoprop_ref.catalogue import METHODS
 from locoprop_ref.local import REDUCTIONS
-from locoprop_ref.method import METHODS, TARGET_ORDERS
+from locoprop_ref.method import TARGET_ORDERS
 from locoprop_ref.network import INITIALIZERS
 from locoprop_ref.optimizer import DIALECTS, OPTIMIZERS
 from locoprop_ref.output_loss import OUTPUT_LOSSES

@@ -1,0 +1,45 @@
+"""Every method by its name.
+
+backprop                  gradient descent with a first-order optimizer
+locoprop-s, locoprop-m    LocoProp by K local steps, squared and matching loss (the authors')
+locoprop-s-closed         LocoProp-S in closed form
+locoprop-m-exact          LocoProp-M by damped Newton
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from locoprop_ref import check
+from locoprop_ref.method import (
+    Method,
+    backprop,
+    locoprop_m,
+    locoprop_m_exact,
+    locoprop_s,
+    locoprop_s_closed,
+)
+
+_BUILDERS: dict[str, Callable[..., Method]] = {
+    "backprop": backprop,
+    "locoprop-s": locoprop_s,
+    "locoprop-m": locoprop_m,
+    "locoprop-s-closed": locoprop_s_closed,
+    "locoprop-m-exact": locoprop_m_exact,
+}
+METHODS = tuple(_BUILDERS)
+
+
+def method(name: str, **settings: Any) -> Method:
+    """Return the method of that name with its settings.
+
+    Args:
+        name: one of `METHODS`.
+        **settings: arguments of the function or class of that name, such as `locoprop_s`.
+
+    Raises:
+        ValueError, TypeError: unknown name (the nearest is suggested), or a setting that does not fit.
+
+    >>> method("locoprop-s-closed").target_step
+    100.0
+    """
+    return _BUILDERS[check.one_of("method", name, METHODS)](**settings)
