@@ -25,15 +25,25 @@ HYPER_OPTIONS = ("dialect", "momentum", "decay", "epsilon", "initial_accumulator
 
 
 def layer_sizes(config: Config) -> tuple[int, ...]:
-    """Return the widths d_0, ..., d_M of `config.layers`.
+    """Return the widths d_0, ..., d_M: those of `config.layers`, deeper and wider by the two multipliers.
 
     Raises:
-        ValueError: not at least two positive integers joined by hyphens.
+        ValueError: not at least two positive integers joined by hyphens, a width ≤ 0, or a depth other than 1
+            without a second hidden layer to repeat.
+
+    >>> from locoprop_ref.config import resolve
+    >>> layer_sizes(resolve(layers="8-6-4-2-4-6-8", width=0.5, depth=2))
+    (8, 3, 2, 2, 1, 2, 2, 3, 8)
     """
     parts = str(config.layers).split("-")
     if len(parts) < 2 or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
         raise ValueError(f"layers must be widths joined by hyphens (784-100-784), got {config.layers!r}")
-    return tuple(int(part) for part in parts)
+    first, *hidden, last = (int(part) for part in parts)
+    width, depth = check.positive("width", config.width), check.integer("depth", config.depth)
+    if depth > 1 and len(hidden) < 2:
+        raise ValueError(f"depth must be 1 without a second hidden layer to repeat, got {depth}")
+    deeper = [d for d in hidden for _ in range(depth if d == hidden[1] else 1)] if depth > 1 else hidden
+    return (first, *(max(1, round(width * d)) for d in deeper), last)
 
 
 def layer_transfers(config: Config) -> tuple[str, ...]:

@@ -38,6 +38,12 @@ class Config:
     layers: Any = _option(
         None, "widths from input to output, 784-400-784 (default: the data set's classic network)"
     )
+    width: float = _option(1.0, "times every hidden layer, the code included (default 1)", float)
+    depth: int = _option(
+        1,
+        "times each hidden layer as wide as the second, in the paper's network the 500s (default 1)",
+        int,
+    )
     transfer: str = _option(
         "tanh",
         "of the hidden layers (default tanh, the authors), or one for every layer: tanh,relu,sigmoid",
