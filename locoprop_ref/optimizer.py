@@ -118,7 +118,9 @@ class AdaGrad:
         root = xp.sqrt(sum_of_squares)
         if self.dialect == "torch":
             root += self.epsilon
-        return rate * gradient / root, {"sum_of_squares": sum_of_squares}
+        change = rate * gradient
+        change /= root
+        return change, {"sum_of_squares": sum_of_squares}
 
 
 @dataclass(frozen=True)
@@ -157,13 +159,19 @@ class RMSProp:
         """Return (change, state) by the formulas above."""
         xp = array_namespace(gradient)
         mean_square = self.decay * state["mean_square"]
-        mean_square += (1 - self.decay) * gradient * gradient
+        square = (1 - self.decay) * gradient
+        square *= gradient
+        mean_square += square
         buffer = self.momentum * state["momentum_buffer"]
         if self.dialect == "tf1":
-            buffer += rate * gradient / xp.sqrt(mean_square + self.epsilon)
+            step = rate * gradient
+            step /= xp.sqrt(mean_square + self.epsilon)
+            buffer += step
             change = buffer
         else:
-            buffer += gradient / (xp.sqrt(mean_square) + self.epsilon)
+            root = xp.sqrt(mean_square)
+            root += self.epsilon
+            buffer += gradient / root
             change = rate * buffer
         return change, {"mean_square": mean_square, "momentum_buffer": buffer}
 
@@ -210,7 +218,9 @@ class Adam:
         mean = self.beta1 * state["mean"]
         mean += (1 - self.beta1) * gradient
         mean_square = self.beta2 * state["mean_square"]
-        mean_square += (1 - self.beta2) * gradient * gradient
+        square = (1 - self.beta2) * gradient
+        square *= gradient
+        mean_square += square
         correction1, correction2 = 1 - self.beta1**t, (1 - self.beta2**t) ** 0.5
         if self.dialect == "tf1":
             change = rate * correction2 / correction1 * mean / (xp.sqrt(mean_square) + self.epsilon)

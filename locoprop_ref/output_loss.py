@@ -45,7 +45,9 @@ class OutputLoss:
     def g(self, a_hat: Any, t: Any, transfer: Transfer) -> Any:
         """Return g = ∂L/∂â, (B, d_out), with the 1/B of the mean; arguments and errors as for `value`."""
         xp = self._checked(a_hat, t, transfer)
-        return self._g(a_hat, t, transfer, xp) / a_hat.shape[0]
+        g = self._g(a_hat, t, transfer, xp)
+        g /= a_hat.shape[0]
+        return g
 
     def check_transfer(self, transfer: Transfer) -> None:
         """Raise a ValueError unless the loss goes with this last transfer."""
@@ -75,7 +77,9 @@ def _sigmoid_entropy(a_hat: Any, t: Any, transfer: Transfer, xp: Any) -> Any:
 
 
 def _sigmoid_g(a_hat: Any, t: Any, transfer: Transfer, xp: Any) -> Any:
-    return transfer.f(a_hat) - t
+    g = transfer.f(a_hat)
+    g -= t
+    return g
 
 
 def _softmax_entropy(a_hat: Any, t: Any, transfer: Transfer, xp: Any) -> Any:

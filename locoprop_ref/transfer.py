@@ -100,7 +100,9 @@ class Transfer:
         if self._derivative is None:
             p, xp = self.f(a), array_namespace(a, u)
             return p * (u - xp.sum(p * u, axis=-1, keepdims=True))
-        return u * self.derivative(a)
+        product = self.derivative(a)
+        product *= u
+        return product
 
     def inverse(self, y: Any) -> Any:
         """Return f⁻¹(y), in the shape of `y`.
@@ -189,13 +191,19 @@ def _log_cosh(a: Any, xp: Any) -> Any:
 def _sech2(a: Any, xp: Any) -> Any:
     # 1 − tanh²a = 4e/(1 + e)², e = e^(−2|a|): no cancellation
     e = xp.exp(-2 * xp.abs(a))
-    return 4 * e / (1 + e) ** 2
+    square = (1 + e) ** 2
+    e *= 4
+    e /= square
+    return e
 
 
 def _sigmoid(a: Any, xp: Any) -> Any:
     # e ≤ 1, so that the maximum picks 1 for a ≥ 0 and e below, several times faster than xp.where
     e = xp.exp(-xp.abs(a))
-    return xp.maximum(xp.astype(a >= 0, a.dtype), e) / (1 + e)
+    y = xp.maximum(xp.astype(a >= 0, a.dtype), e)
+    e += 1
+    y /= e
+    return y
 
 
 def _sigmoid_derivative(a: Any, xp: Any) -> Any:

@@ -37,7 +37,10 @@ class Peer:
 
 
 PEERS = {
-    "ours": Peer("locoprop-ref, layers side by side", "benchmarks.peers.ours"),
+    "ours": Peer("locoprop-ref, as it comes", "benchmarks.peers.ours"),
+    "ours-side-by-side": Peer(
+        "locoprop-ref, layers side by side", "benchmarks.peers.ours", options={"parallel_layers": True}
+    ),
     "ours-in-order": Peer(
         "locoprop-ref, layers in order", "benchmarks.peers.ours", options={"parallel_layers": False}
     ),

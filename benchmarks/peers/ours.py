@@ -11,27 +11,28 @@ def method_of(
     problem: Problem,
     method: str,
     *,
-    parallel_layers: bool = True,
+    parallel_layers: bool | None = None,
     gradient_form: str = "auto",
     dialect: str = "tf1",
     local_reduction: str = "sum",
 ) -> Method:
-    """Return this package's method with the settings of the problem."""
+    """Return this package's method with the settings of the problem; `parallel_layers` None is its default."""
+    parallel = {} if parallel_layers is None else {"parallel_layers": parallel_layers}
     if method in RATES:
         name = method.removeprefix("backprop-")
         hyper = {"decay": problem.decay, "epsilon": problem.epsilon} if name == "rmsprop" else {}
-        return BackProp(optimizer(name, **hyper), RATES[method], parallel_layers)
+        return BackProp(optimizer(name, **hyper), RATES[method], **parallel)
     if method == "locoprop-s-closed":
         gamma, eta = problem.closed_target_step, problem.closed_weight_step
-        return locoprop_s_closed("auto", gamma, eta, parallel_layers=parallel_layers)
+        return locoprop_s_closed("auto", gamma, eta, **parallel)
     rule = RMSProp(dialect, problem.decay, problem.momentum, problem.epsilon)
     local = Descend(rule, problem.local_lr, problem.num_local_steps, gradient_form=gradient_form)
     build = {"locoprop-m": locoprop_m, "locoprop-s": locoprop_s}[method]
     return build(
         local,
         target_step=problem.target_step,
-        parallel_layers=parallel_layers,
         local_reduction=local_reduction,
+        **parallel,
     )
 
 
