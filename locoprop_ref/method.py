@@ -76,11 +76,11 @@ class Method(Protocol):
 
 
 def check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> None:
-    """Check the arguments of a method's step.
+    """Check the arguments of a method's `step`; on a device, the values of x and t are not looked at.
 
     Raises:
-        ValueError, TypeError: r < 0, a state of another network, x or t of another shape, dtype or library
-            than the network, or (on the host) with nan or infinity in it.
+        ValueError, TypeError: r < 0, a state of another network, x or t of another shape or dtype than the
+            network, or (on the host) with nan or infinity in it.
     """
     entries = state.get("layers") if isinstance(state, dict) else None
     if not isinstance(entries, tuple) or len(entries) != len(network.layers):
@@ -97,7 +97,13 @@ def check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> Non
 
 
 def run_layers(tasks: Sequence[Callable[[], Any]], network: Network, parallel: bool) -> list[Any]:
-    """Run one task a layer: side by side, or in order."""
+    """Run one task a layer, side by side or in order; return their results in order.
+
+    Args:
+        tasks: functions without arguments, one for every layer, that share nothing they write to.
+        network: its layers' sizes say which task to begin with.
+        parallel: whether side by side.
+    """
     if not parallel:
         return [task() for task in tasks]
     sizes = [layer.W.shape[0] * layer.W.shape[1] for layer in network.layers]

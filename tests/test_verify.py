@@ -14,12 +14,15 @@ from locoprop_ref import cli
 from locoprop_ref.verify import IDENTITIES, Identity, Measurement, as_json, table, verify
 
 # `locoprop_ref.method`, `.transfer`, ... may also be functions of these names
-gram, method, network, local, solve, transfer, output_loss = (
+gram, method, network, local, solve, transfer, output_loss, factors, foof, kfac = (
     importlib.import_module(f"locoprop_ref.{name}")
-    for name in ("gram", "method", "network", "local", "solve", "transfer", "output_loss")
-)
+    for name in (
+        "gram", "method", "network", "local", "solve", "transfer", "output_loss",
+        "second_order.factors", "second_order.foof", "second_order.kfac",
+    )
+)  # fmt: skip
 
-IDS = ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I10", "I12"]
+IDS = ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I12"]
 BY_ID = dict(zip(IDS, IDENTITIES, strict=True))
 
 
@@ -61,7 +64,7 @@ def test_every_number_is_a_measurement():
     bounds = {r.id: {p.bound for p in r.parts} for r in results}
     fixed = {
         "I1": {1e-14}, "I2": {1e-12}, "I4": {1e-10}, "I5": {1e-12, 0.0}, "I6": {1e-12}, "I7": {1e-8},
-        "I8": {1e-14}, "I10": {1e-6, 1e-14}, "I12": {1e-10},
+        "I8": {1e-14}, "I9": {1e-10}, "I10": {1e-6, 1e-14}, "I12": {1e-10},
     }  # fmt: skip
     assert {name: bounds[name] for name in fixed} == fixed
     assert max(bounds["I3"]) <= 1e-9  # max(1e-10, 10 eps (1 + ηλ_max)), with ηλ_max of these cases below 1e5
@@ -280,6 +283,33 @@ def newton_with_another_eta(patch):
     _in_verify(patch, "newton", lambda p: right(dataclasses.replace(p, weight_step=p.weight_step * 1.001)))
 
 
+def output_factor_without_the_batch(patch):
+    """gᵀg, as if g were that of one example's loss and not of the mean."""
+    patch.setattr(kfac, "output_factor", lambda g: g.T @ g)
+
+
+def factored_damping_unsplit(patch):
+    """√λ on both factors, whatever their traces."""
+    patch.setattr(factors, "damping_shares", lambda A, G, damping: (damping**0.5, damping**0.5))
+
+
+def kfac_without_its_output_factor(patch):
+    right = factors.damped_inverses
+    patch.setattr(kfac, "damped_inverses", lambda A, G, s: (right(A, G, s)[0], np.eye(len(G))))
+
+
+def damping_a_little_off(patch):
+    right = factors.damped_inverse
+    for module in (factors, foof):
+        patch.setattr(module, "damped_inverse", lambda factor, shift: right(factor, shift * (1 + 1e-6)))
+
+
+def input_factor_summed(patch):
+    """X̃ᵀX̃ where its mean over the batch belongs."""
+    for module in (foof, kfac):
+        patch.setattr(module, "input_factor", lambda x: x.T @ x)
+
+
 # wrong formula → what must be found wrong: identity, which of its measurements
 FOUND_BY = {
     wrong_target_sign: {"I1": (0, 1), "I3": (3,), "I4": (0, 1), "I8": (0, 1), "I10": (0, 1), "I12": (0,)},
@@ -289,9 +319,9 @@ FOUND_BY = {
     loss_summed_over_the_batch: {"I1": (0, 1), "I2": (0,), "I8": (0, 1), "I12": (0,)},
     softmax_slope_is_diagonal: {"I1": (0, 1), "I2": (0,)},
     bias_is_no_input: {"I1": (0, 1), "I2": (0,)},
-    primal_without_eta: {"I3": (0, 1, 2), "I12": (0,)},
+    primal_without_eta: {"I3": (0, 1, 2), "I9": (0, 1, 2), "I12": (0,)},
     dual_without_identity: {"I3": (0,), "I10": (1,), "I12": (0,)},
-    dual_with_eta_a_little_off: {"I3": (0,), "I10": (1,), "I12": (0,)},
+    dual_with_eta_a_little_off: {"I3": (0,), "I9": (0, 1, 2), "I10": (1,), "I12": (0,)},
     closed_form_is_a_gradient_step: {"I3": (1, 2, 3), "I10": (0, 1), "I12": (0,)},
     pseudo_inverse_is_a_transpose: {"I3": (3,)},
     gradient_without_regularizer: {"I3": (2,), "I7": (1,)},
@@ -310,6 +340,11 @@ FOUND_BY = {
     arctan_inverse_is_cosine: {"I6": (3,)},
     newton_stops_early: {"I7": (0, 1)},
     newton_with_another_eta: {"I7": (0, 1)},
+    output_factor_without_the_batch: {"I9": (1,)},
+    factored_damping_unsplit: {"I9": (1,)},
+    kfac_without_its_output_factor: {"I9": (1,)},
+    damping_a_little_off: {"I9": (1, 2)},
+    input_factor_summed: {"I9": (1, 2)},
 }
 
 
@@ -368,7 +403,7 @@ def test_command_line(tmp_path, capsys):
     results = measured(2)
     assert err == ""
     assert out.startswith(table(results))
-    assert out.splitlines()[-1] == "10 of 10 identities hold (seed 2, numpy, float64)"
+    assert out.splitlines()[-1] == "11 of 11 identities hold (seed 2, numpy, float64)"
     report = json.loads(file.read_bytes())
     assert report == json.loads(json.dumps(as_json(results, seed=2, backend="numpy")))
     assert {key: report[key] for key in ("schema", "seed", "backend", "dtype")} == {
@@ -386,7 +421,7 @@ def test_command_line_says_when_an_identity_fails(tmp_path, capsys, monkeypatch)
     assert "FAILS" in out
     held = [row["id"] for row in json.loads((tmp_path / "r.json").read_bytes())["identities"] if row["holds"]]
     assert set(held).isdisjoint(FOUND_BY[wrong_target_sign])
-    assert out.splitlines()[-1].startswith(f"{len(held)} of 10 identities hold")
+    assert out.splitlines()[-1].startswith(f"{len(held)} of 11 identities hold")
 
 
 @pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (1.5, TypeError), (True, TypeError)])

@@ -25,6 +25,7 @@ from locoprop_ref.verify.derivative import backward_is_derivative, first_step_is
 from locoprop_ref.verify.exact import label_is_target, newton_is_exact
 from locoprop_ref.verify.losses import matching_loss_is_integral, transfer_is_gradient
 from locoprop_ref.verify.measure import Identity, Measurement
+from locoprop_ref.verify.second_order import kfac_is_a_choice_of_target
 from locoprop_ref.verify.steps import inner_steps_are_a_preconditioner
 
 IDENTITIES: tuple[Callable[..., Identity], ...] = (
@@ -36,6 +37,7 @@ IDENTITIES: tuple[Callable[..., Identity], ...] = (
     transfer_is_gradient,
     newton_is_exact,
     label_is_target,
+    kfac_is_a_choice_of_target,
     one_example_is_lms,
     linear_network_is_implicit_sgd,
 )

@@ -1,0 +1,13 @@
+r"""Second-order methods behind the contract of `method.py`: the relatives that LocoProp is compared with.
+
+    K-FAC    W̃ ← W̃ − s·(A + ...)⁻¹ ∂L/∂W̃ (G + ...)⁻¹     Martens and Grosse 2015
+    FOOF     W̃ ← W̃ − s·(A + λI)⁻¹ ∂L/∂W̃                   Benzing 2022
+
+A is the second moment of a layer's inputs, G that of the derivatives at its outputs. Both are choices of
+target for LocoProp-S in closed form (identity I9 of `verify`): K-FAC's is â − γgG⁻¹, FOOF's is LocoProp's.
+"""
+
+from locoprop_ref.second_order.foof import FOOF
+from locoprop_ref.second_order.kfac import KFAC
+
+__all__ = ["FOOF", "KFAC"]
