@@ -75,7 +75,20 @@ class Method(Protocol):
         """
 
 
-def _check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> None:
+def check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> None:
+    """Check the arguments of `Method.step`.
+
+    Args:
+        network: the network.
+        state: what `init` or the step before returned.
+        x: (B, d_0) batch.
+        t: (B, d_M), what the network should say.
+        rate: r ≥ 0.
+
+    Raises:
+        ValueError, TypeError: r < 0, a state of another network, x or t of another shape, dtype or library
+            than each other, or (on the host) with nan or infinity in it.
+    """
     entries = state.get("layers") if isinstance(state, dict) else None
     if not isinstance(entries, tuple) or len(entries) != len(network.layers):
         count = len(network.layers)
@@ -90,8 +103,14 @@ def _check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> No
         check.finite("t", t, xp=xp)
 
 
-def _run_layers(tasks: Sequence[Callable[[], Any]], network: Network, parallel: bool) -> list[Any]:
-    """Run one task a layer: side by side, or in order."""
+def run_layers(tasks: Sequence[Callable[[], Any]], network: Network, parallel: bool) -> list[Any]:
+    """Run one task a layer, side by side or in order; return the results in the order of the layers.
+
+    Args:
+        tasks: a function without arguments for each layer, which share nothing they write to.
+        network: the network, whose largest layers begin first.
+        parallel: whether side by side.
+    """
     if not parallel:
         return [task() for task in tasks]
     sizes = [layer.W.shape[0] * layer.W.shape[1] for layer in network.layers]
@@ -148,12 +167,12 @@ class BackProp:
             ValueError, TypeError: r < 0, a state of another network, x or t of another shape, dtype or
                 library than the network, or (on the host) with nan or infinity in it.
         """
-        _check_step(network, state, x, t, rate)
+        check_step(network, state, x, t, rate)
         trace = forward(network, x)
         g = backward(network, trace, t)
         everything = zip(network.layers, state["layers"], trace.x, g, strict=True)
         tasks = [partial(self._update, *parts, rate * self.learning_rate) for parts in everything]
-        updated = _run_layers(tasks, network, self.parallel_layers)
+        updated = run_layers(tasks, network, self.parallel_layers)
         layers, states = zip(*updated, strict=True)
         return replace(network, layers=layers), {"layers": states}, {}
 
@@ -245,7 +264,7 @@ class LocoProp:
             ValueError, TypeError: r < 0, a state of another network, x or t of another shape, dtype or
                 library than the network, or (on the host) with nan or infinity in it.
         """
-        _check_step(network, state, x, t, rate)
+        check_step(network, state, x, t, rate)
         trace = forward(network, x)
         g = backward(network, trace, t)
         solve = self._solve_jacobi if self.target_order == "jacobi" else self._solve_gauss_seidel
@@ -275,7 +294,7 @@ class LocoProp:
         everything = zip(network.layers, trace.x, trace.a_hat, trace.y_hat, g, strict=True)
         problems = [self.local_problem(*parts) for parts in everything]
         tasks = [partial(self.solver, p, s, rate) for p, s in zip(problems, state["layers"], strict=True)]
-        return problems, _run_layers(tasks, network, self.parallel_layers)
+        return problems, run_layers(tasks, network, self.parallel_layers)
 
     def _solve_gauss_seidel(self, network: Network, state: State, trace: Any, g: Any, rate: float) -> Any:
         problems, solved, x = [], [], trace.x[0]
