@@ -73,12 +73,12 @@ def test_the_root_multiplied_out_is_the_inverse(backend, root, dtype):
 
 @every_dtype
 def test_rounded_zeros_are_not_magnified(backend, dtype):
-    """Rank 3 of 60: no eigenvalue of the root above the clip's (d·eps·λ_max)^{−1/4}, all above 0."""
+    """Rank 3 of 60: no eigenvalue of the root above the clip's (eps·λ_max)^{−1/4}, all above 0."""
     G = np.random.default_rng(1).normal(size=(60, 3)) * 30
     A = backend.asarray(G @ G.T, dtype)
     got = np.linalg.eigvalsh(backend.numpy(inverse_root(A, 4, ridge=1e-30)).astype(float))
     largest = np.linalg.eigvalsh(G @ G.T)[-1]
-    clip = (60 * np.finfo(dtype).eps * largest) ** -0.25
+    clip = (np.finfo(dtype).eps * largest) ** -0.25
     assert_allclose(got[-1], clip, rtol=1e-4)  # float32's rounding of a sum over 60, of numbers of that size
     assert_allclose(got[0], largest**-0.25, rtol=1e-3)  # seen in the rounding of entries 1e2 times as large
 
@@ -384,10 +384,10 @@ def test_layers_side_by_side_are_layers_in_order(how):
 
 
 def test_float32_goes_with_float64():
-    """Ranks far below d, ε far below λ_max·eps·d: float32 has to clip, and still goes the same way.
+    """Condition 1e5, beyond what float32's d·eps would allow: λ_max = 17, d = 220, ε = 1e-4.
 
-    The direction U Vᵀ of a first step is known to float32's relative rounding of the gradient's smallest
-    singular value that counts, σ = √ε·few: a few hundredths of the update; without the clip it is a third.
+    An eigenvalue is off by eps·λ_max = 2e-6, that is by 2 % where it is 0 and ε stands alone, and its quarter
+    root by 0.5 %.
     """
     moves = {}
     for dtype in ("float32", "float64"):
@@ -395,22 +395,21 @@ def test_float32_goes_with_float64():
         moved, _, _ = Shampoo().step(network, Shampoo().init(network), x, x)
         moves[dtype] = [new.W - old.W for new, old in zip(moved.layers, network.layers, strict=True)]
     for one, other in zip(moves["float32"], moves["float64"], strict=True):
-        assert np.linalg.norm(one - other) < 0.05 * np.linalg.norm(other)
+        assert_allclose(np.linalg.norm(one - other), 0, rtol=0, atol=0.005 * np.linalg.norm(other))
 
 
 @pytest.mark.parametrize("statistics", ["sum", "average"])
 @pytest.mark.parametrize("grafting", ["none", "sgd", "rmsprop"])
 def test_shampoo_learns(numpy_backend, statistics, grafting):
-    """Thirty steps on one batch with the defaults (grafted to gentle lengths): the loss falls by half."""
+    """Thirty steps on one batch, grafted ones in gentle lengths: the loss falls by a fifth at least."""
     network, x, t = draw(numpy_backend, CASES[3], batch=8)
     t = np.tanh(t)
-    how = Shampoo(
-        statistics=statistics, grafting=grafting, learning_rate=0.02 if grafting == "rmsprop" else 0.1
-    )
+    rate = {"none": 0.1, "sgd": 0.3, "rmsprop": 0.03}[grafting]
+    how = Shampoo(statistics=statistics, grafting=grafting, learning_rate=rate)
     state, before = how.init(network), network_loss(network, x, t)
     for _ in range(30):
         network, state, _ = how.step(network, state, x, t)
-    assert network_loss(network, x, t) < 0.5 * before
+    assert network_loss(network, x, t) < 0.8 * before
 
 
 # bad inputs ---------------------------------------------------------------------------------------

@@ -15,11 +15,11 @@ def inverse_root(matrix: Any, root: int, *, ridge: float) -> Any:
     - A product such as ∇∇ᵀ need not come out symmetric to the last bit: A is taken as (A + Aᵀ)/2.
     - Squares of small gradients come near the smallest float32 number: A is scaled to a largest entry of 1
       before it is decomposed. ε joins the eigenvalues afterwards, so that it is not rounded into A.
-    - Eigenvalues are known only up to about d·u·λ_max (u: the spacing of floats at 1; in float32 with
-      d = 1000 that is 1e-4 λ_max). Where the true one is 0 the computed one may be negative, which has no
-      root, or anything of that size or below, which an inverse root would magnify into a direction that the
-      data do not have. They are clipped from below at d·u·(λ_max + ε). In float64 ε is usually the larger,
-      and the clip does nothing.
+    - Eigenvalues are known up to about u·λ_max only (u: the spacing of floats at 1). Where the true one is 0
+      the computed one may be negative, which has no root, or any number of that size, which an inverse root
+      would magnify into a direction that the data do not have. They are clipped from below at u·(λ_max + ε):
+      the error as it is, not the d·u·λ_max of the worst case, which in float32 reaches far into the
+      eigenvalues that count. In float64 ε is usually the larger, and the clip does nothing.
 
     Args:
         matrix: A, (d, d), symmetric up to rounding, positive semidefinite up to rounding.
@@ -50,7 +50,7 @@ def inverse_root(matrix: Any, root: int, *, ridge: float) -> Any:
     scale = xp.where(largest > 0, largest, xp.ones_like(largest))
     eigenvalues, Q = xp.linalg.eigh(A / scale)
     eigenvalues = scale * eigenvalues + ridge
-    floor = A.shape[0] * float(xp.finfo(A.dtype).eps) * xp.max(eigenvalues)
+    floor = float(xp.finfo(A.dtype).eps) * xp.max(eigenvalues)
     powers = xp.where(eigenvalues > floor, eigenvalues, floor) ** (-1 / root)
     powers = xp.where(finite, powers, xp.full_like(powers, nan))
     return (Q * powers) @ Q.T
