@@ -14,15 +14,15 @@ from locoprop_ref import cli
 from locoprop_ref.verify import IDENTITIES, Identity, Measurement, as_json, table, verify
 
 # `locoprop_ref.method`, `.transfer`, ... may also be functions of these names
-gram, method, network, local, solve, transfer, output_loss, factors, foof, kfac = (
+gram, method, network, local, solve, transfer, output_loss, factors, foof, kfac, codes = (
     importlib.import_module(f"locoprop_ref.{name}")
     for name in (
         "gram", "method", "network", "local", "solve", "transfer", "output_loss",
-        "second_order.factors", "second_order.foof", "second_order.kfac",
+        "second_order.factors", "second_order.foof", "second_order.kfac", "related.codes",
     )
 )  # fmt: skip
 
-IDS = ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I12"]
+IDS = [f"I{number}" for number in range(1, 13)]
 BY_ID = dict(zip(IDS, IDENTITIES, strict=True))
 
 
@@ -64,7 +64,7 @@ def test_every_number_is_a_measurement():
     bounds = {r.id: {p.bound for p in r.parts} for r in results}
     fixed = {
         "I1": {1e-14}, "I2": {1e-12}, "I4": {1e-10}, "I5": {1e-12, 0.0}, "I6": {1e-12}, "I7": {1e-8},
-        "I8": {1e-14}, "I9": {1e-10}, "I10": {1e-6, 1e-14}, "I12": {1e-10},
+        "I8": {1e-14}, "I9": {1e-10}, "I10": {1e-6, 1e-14}, "I11": {1e-12}, "I12": {1e-10},
     }  # fmt: skip
     assert {name: bounds[name] for name in fixed} == fixed
     assert max(bounds["I3"]) <= 1e-9  # max(1e-10, 10 eps (1 + ηλ_max)), with ηλ_max of these cases below 1e5
@@ -310,12 +310,33 @@ def input_factor_summed(patch):
         patch.setattr(module, "input_factor", lambda x: x.T @ x)
 
 
+def codes_see_the_old_code_above(patch):
+    """Every code but the topmost rests: its loss is zero where the code above has not moved."""
+
+    def wrong(net, trace, t, step):
+        *below, _ = trace.a_hat[:-1]
+        return (*below, codes.code_update(net, trace, t, step)[-1])
+
+    _in_verify(patch, "code_update", wrong)
+
+
+def codes_step_twice_as_far(patch):
+    right = codes.code_update
+    _in_verify(patch, "code_update", lambda net, trace, t, step: right(net, trace, t, 2 * step))
+
+
+def targets_of_another_schedule(patch):
+    """γ_m = s^{2(M−m)} instead of s^{M−m}."""
+    right = local.target
+    _in_verify(patch, "target", lambda a_hat, g, gamma: right(a_hat, g, gamma**2))
+
+
 # wrong formula → what must be found wrong: identity, which of its measurements
 FOUND_BY = {
     wrong_target_sign: {"I1": (0, 1), "I3": (3,), "I4": (0, 1), "I8": (0, 1), "I10": (0, 1), "I12": (0,)},
     target_without_gamma: {"I1": (0, 1), "I3": (3,), "I4": (0, 1), "I8": (0, 1), "I10": (0, 1), "I12": (0,)},
     m_with_the_target_of_s: {"I1": (1,), "I8": (0, 1)},
-    backward_without_slopes: {"I1": (0, 1), "I2": (0,)},
+    backward_without_slopes: {"I1": (0, 1), "I2": (0,), "I11": (0,)},
     loss_summed_over_the_batch: {"I1": (0, 1), "I2": (0,), "I8": (0, 1), "I12": (0,)},
     softmax_slope_is_diagonal: {"I1": (0, 1), "I2": (0,)},
     bias_is_no_input: {"I1": (0, 1), "I2": (0,)},
@@ -345,6 +366,9 @@ FOUND_BY = {
     kfac_without_its_output_factor: {"I9": (1,)},
     damping_a_little_off: {"I9": (1, 2)},
     input_factor_summed: {"I9": (1, 2)},
+    codes_see_the_old_code_above: {"I11": (0,)},
+    codes_step_twice_as_far: {"I11": (0,)},
+    targets_of_another_schedule: {"I11": (0,)},
 }
 
 

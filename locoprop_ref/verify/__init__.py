@@ -21,6 +21,7 @@ from locoprop_ref.verify.closed import (
     linear_network_is_implicit_sgd,
     one_example_is_lms,
 )
+from locoprop_ref.verify.codes import code_step_gives_the_targets
 from locoprop_ref.verify.derivative import backward_is_derivative, first_step_is_backprop
 from locoprop_ref.verify.exact import label_is_target, newton_is_exact
 from locoprop_ref.verify.losses import matching_loss_is_integral, transfer_is_gradient
@@ -39,6 +40,7 @@ IDENTITIES: tuple[Callable[..., Identity], ...] = (
     label_is_target,
     kfac_is_a_choice_of_target,
     one_example_is_lms,
+    code_step_gives_the_targets,
     linear_network_is_implicit_sgd,
 )
 

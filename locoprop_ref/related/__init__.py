@@ -1,0 +1,1 @@
+"""Methods that LocoProp is related to, as far as an identity ties them to it."""

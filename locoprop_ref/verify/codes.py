@@ -1,0 +1,33 @@
+r"""I11: a gradient step on the codes of alternating minimization gives the targets of LocoProp-S."""
+
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref.backend import to_numpy
+from locoprop_ref.local import target
+from locoprop_ref.related.codes import code_update
+from locoprop_ref.transfer import TRANSFERS
+from locoprop_ref.verify.cases import random_case
+from locoprop_ref.verify.measure import Identity, Measurement, far, worst
+
+OUTPUTS = {
+    "squared_error": "identity", "sigmoid_cross_entropy": "sigmoid", "softmax_cross_entropy": "softmax"
+}  # fmt: skip
+
+
+def code_step_gives_the_targets(seed: int = 0, xp: Any = np) -> Identity:
+    """I11: one gradient step s on every code, from the top down, is c_m = â_m − s^{M−m} g_m, m = 1..M−1."""
+    errors = []
+    for name, (loss, output) in [(name, pair) for name in TRANSFERS for pair in OUTPUTS.items()]:
+        case = random_case(name, output, loss, seed=seed, xp=xp, sizes=(4, 5, 4, 3, 3))
+        M = len(case.network.layers)
+        for s in (0.3, 2.0):
+            codes = code_update(case.network, case.trace, case.t, s)
+            hidden = zip(codes, case.trace.a_hat[:-1], case.g[:-1], strict=True)
+            for m, (code, a_hat, g) in enumerate(hidden, start=1):
+                wanted = to_numpy(target(a_hat, g, s ** (M - m)))
+                errors.append(far(code, wanted, np.max(np.abs(wanted))))
+    reason = "rounding of â − c, times s|W||f′| a layer below"
+    parts = (Measurement("c_m = â_m − γ_m g_m, γ_m = s^{M−m}", worst(errors), 1e-12, reason),)
+    return Identity("I11", "one step on the codes, from the top down: the targets of S", parts)
