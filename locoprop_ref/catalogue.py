@@ -1,9 +1,12 @@
 """Every method by its name.
 
-backprop                  gradient descent with a first-order optimizer
-locoprop-s, locoprop-m    LocoProp by K local steps, squared and matching loss (the authors')
-locoprop-s-closed         LocoProp-S in closed form
-locoprop-m-exact          LocoProp-M by damped Newton
+    backprop                  gradient descent with a first-order optimizer
+    locoprop-s, locoprop-m    LocoProp by K local steps, squared and matching loss (the authors')
+    locoprop-s-closed         LocoProp-S in closed form
+    locoprop-m-exact          LocoProp-M by damped Newton
+    kfac, foof, shampoo       the second-order methods that LocoProp is compared with
+
+All behind the contract of `method.Method`.
 """
 
 from collections.abc import Callable
@@ -18,13 +21,16 @@ from locoprop_ref.method import (
     locoprop_s,
     locoprop_s_closed,
 )
+from locoprop_ref.second_order import FOOF, KFAC, Shampoo
 
+SECOND_ORDER: dict[str, type[KFAC | FOOF | Shampoo]] = {"kfac": KFAC, "foof": FOOF, "shampoo": Shampoo}
 _BUILDERS: dict[str, Callable[..., Method]] = {
     "backprop": backprop,
     "locoprop-s": locoprop_s,
     "locoprop-m": locoprop_m,
     "locoprop-s-closed": locoprop_s_closed,
     "locoprop-m-exact": locoprop_m_exact,
+    **SECOND_ORDER,
 }
 METHODS = tuple(_BUILDERS)
 

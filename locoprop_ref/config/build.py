@@ -1,8 +1,10 @@
 """Network, method and schedule of a resolved Config."""
 
+from dataclasses import fields
 from typing import Any
 
 from locoprop_ref import check
+from locoprop_ref.catalogue import SECOND_ORDER
 from locoprop_ref.config.table import Config
 from locoprop_ref.method import BackProp, LocoProp, Method
 from locoprop_ref.network import Network, initialize
@@ -22,6 +24,15 @@ HYPER: dict[str, dict[str, str]] = {
     "adam": {"dialect": "dialect", "momentum": "beta1", "decay": "beta2", "epsilon": "epsilon"},
 }
 HYPER_OPTIONS = ("dialect", "momentum", "decay", "epsilon", "initial_accumulator")
+
+
+def second_order_options(method: str) -> dict[str, Any]:
+    """Return the options of a second-order method with their defaults: the fields of its class.
+
+    >>> second_order_options("foof")["factor_decay"]
+    0.95
+    """
+    return {f.name: f.default for f in fields(SECOND_ORDER[method]) if f.name != "parallel_layers"}
 
 
 def layer_sizes(config: Config) -> tuple[int, ...]:
@@ -88,6 +99,9 @@ def build_method(config: Config) -> Method:
     """Return the method of a resolved Config."""
     if config.method == "backprop":
         return BackProp(_build_optimizer(config), config.learning_rate)
+    if config.method in SECOND_ORDER:
+        options = {name: getattr(config, name) for name in second_order_options(config.method)}
+        return SECOND_ORDER[config.method](**options)
     solver: Any = Newton()
     if config.method in BY_STEPS:
         solver = Descend(

@@ -7,7 +7,7 @@ from math import inf
 from typing import Any
 
 from locoprop_ref import check
-from locoprop_ref.catalogue import METHODS
+from locoprop_ref.catalogue import METHODS, SECOND_ORDER
 from locoprop_ref.config.build import (
     BY_STEPS,
     HYPER,
@@ -15,6 +15,7 @@ from locoprop_ref.config.build import (
     build_method,
     layer_sizes,
     layer_transfers,
+    second_order_options,
 )
 from locoprop_ref.config.table import Config
 from locoprop_ref.data import NAMES
@@ -52,8 +53,8 @@ _LEARNING_RATES = {
     "adam": 1e-3,
 }
 
-_LOCOPROP = tuple(name for name in METHODS if name != "backprop")
-APPLIES: dict[str, tuple[str, ...]] = {
+_LOCOPROP = tuple(name for name in METHODS if name.startswith("locoprop"))
+_APPLIES: dict[str, tuple[str, ...]] = {
     "learning_rate": ("backprop",),
     "form": ("locoprop-s-closed",),
     **dict.fromkeys(("optimizer", "dialect", "momentum", "decay", "epsilon"), ("backprop", *BY_STEPS)),
@@ -61,6 +62,11 @@ APPLIES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("local_lr", "num_local_steps", "local_decay", "local_state"), BY_STEPS),
     **dict.fromkeys(("target_step", "weight_step", "local_reduction"), _LOCOPROP),
     **dict.fromkeys(("target_order", "project_targets", "diagnostics"), _LOCOPROP),
+}
+# option → the methods for which it means something
+APPLIES: dict[str, tuple[str, ...]] = {
+    option: _APPLIES.get(option, ()) + tuple(m for m in SECOND_ORDER if option in second_order_options(m))
+    for option in [*_APPLIES, *(o for m in SECOND_ORDER for o in second_order_options(m))]
 }
 
 
@@ -145,6 +151,8 @@ def _method_defaults(config: Config) -> dict[str, Any]:
         defaults["weight_step"] = inf if method in BY_STEPS else 0.1
     if method == "locoprop-s-closed":
         defaults["form"] = "auto"
+    if method in SECOND_ORDER:
+        defaults |= second_order_options(method)
     given = asdict(config)
     return {name: value if given[name] is None else given[name] for name, value in defaults.items()}
 
@@ -183,9 +191,19 @@ def _check_together(config: Config, explicit: Mapping[str, Any]) -> None:
         raise ValueError("code_transfer has no meaning without hidden layers that share one transfer")
     if "schedule_epochs" in explicit and config.schedule == "constant":
         raise ValueError("schedule_epochs has no meaning for schedule constant")
+    if config.method == "shampoo":
+        _check_shampoo(config, explicit)
     if "epsilon" in explicit and (config.optimizer, config.dialect) == ("adagrad", "tf1"):
         raise ValueError("epsilon has no meaning for adagrad in dialect tf1")
     if config.form == "inverse" and config.weight_step == inf:
         raise ValueError("weight_step must be finite for form 'inverse', got inf")
     if config.method == "locoprop-m-exact" and "softmax" in layer_transfers(config):
         raise ValueError("transfer must be elementwise for method locoprop-m-exact, got a softmax layer")
+
+
+def _check_shampoo(config: Config, explicit: Mapping[str, Any]) -> None:
+    if "factor_decay" in explicit and config.statistics != "average":
+        raise ValueError(f"factor_decay has no meaning for shampoo with statistics {config.statistics}")
+    for option in ("grafting_decay", "grafting_epsilon"):
+        if option in explicit and config.grafting != "rmsprop":
+            raise ValueError(f"{option} has no meaning for shampoo with grafting {config.grafting}")

@@ -13,6 +13,8 @@ from locoprop_ref.method import TARGET_ORDERS
 from locoprop_ref.network import INITIALIZERS
 from locoprop_ref.optimizer import DIALECTS, OPTIMIZERS
 from locoprop_ref.output_loss import OUTPUT_LOSSES
+from locoprop_ref.second_order.kfac import FISHERS
+from locoprop_ref.second_order.shampoo import GRAFTINGS, STATISTICS
 from locoprop_ref.solve import FORMS, LOCAL_DECAYS
 from locoprop_ref.transfer import TRANSFERS
 
@@ -87,15 +89,18 @@ class Config:
         None, "formula of adagrad, rmsprop, adam: tf1 (default, the authors) or torch", choices=DIALECTS
     )
     learning_rate: Any = _option(
-        None, "of backprop (default 3e-4 for rmsprop; a first guess for the others)", float
+        None, "of backprop, kfac, foof, shampoo (default 3e-4 for rmsprop; else a first guess)", float
     )
     momentum: Any = _option(
         None,
-        "of momentum, nesterov, rmsprop, and adam's beta1 (default rmsprop 0.999, the authors; else 0.9)",
+        "of momentum, nesterov, rmsprop, kfac, foof, shampoo, and adam's beta1 "
+        "(default: LocoProp's rmsprop 0.999, the authors; foof 0; else 0.9)",
         float,
     )
     decay: Any = _option(None, "of rmsprop's mean square (default 0.9, the authors); of adam beta2", float)
-    epsilon: Any = _option(None, "of rmsprop (default 1e-5, the authors), adam, adagrad (torch)", float)
+    epsilon: Any = _option(
+        None, "of rmsprop (default 1e-5, the authors), adam, adagrad (torch), shampoo's ridge", float
+    )
     initial_accumulator: Any = _option(None, "of adagrad (default tf1 0.1, torch 0; the authors 1e-5)", float)
     # LocoProp
     local_lr: Any = _option(None, "size s of the local steps (default 1e-5, the authors)", float)
@@ -130,6 +135,22 @@ class Config:
         None, "project targets onto the range of the transfer function (default no, the authors)", bool
     )
     form: Any = _option(None, "closed form: auto (default, by shape), primal, dual or inverse", choices=FORMS)
+    # second-order methods
+    damping: Any = _option(None, "lambda of kfac and foof, added to the curvature", float)
+    fisher: Any = _option(None, "of kfac: sampled (default, the true Fisher) or empirical", choices=FISHERS)
+    kl_clip: Any = _option(None, "of kfac: bound of the update's KL divergence (default inf, off)", float)
+    factor_decay: Any = _option(None, "of the running averages of kfac, foof, shampoo", float)
+    factor_interval: Any = _option(None, "steps between statistics of kfac, foof, shampoo", int)
+    inverse_interval: Any = _option(None, "steps between inverses or roots of kfac, foof, shampoo", int)
+    statistics: Any = _option(None, "of shampoo: sum (default, the paper) or average", choices=STATISTICS)
+    root: Any = _option(None, "of shampoo: the p of its inverse p-th roots (default 4, the paper)", int)
+    grafting: Any = _option(
+        None,
+        "of shampoo: whose length its update takes: none (default, the paper), sgd or rmsprop",
+        choices=GRAFTINGS,
+    )
+    grafting_decay: Any = _option(None, "of the rmsprop that lends shampoo its length (default 0.9)", float)
+    grafting_epsilon: Any = _option(None, "likewise (default 1e-5)", float)
     # how it is computed
     seed: int = _option(0, "of weights and batches (default 0)", int)
     backend: str = _option("numpy", "array library (default numpy)", choices=tuple(BACKENDS))
