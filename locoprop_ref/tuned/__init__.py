@@ -1,15 +1,17 @@
 r"""The contestants of a comparison, and their settings as `locoprop-ref tune` found them.
 
-A contestant is a method with its optimizer, by the name it has in tables and figures. Its tuned settings stand
-in `PROBLEM/CONTESTANT.json` beside this file, with where they come from:
+A contestant is a method with its optimizer, by the name it has in tables and figures. Its tuned settings
+stand in `PROBLEM/CONTESTANT.json` beside this file, with where they come from:
 
     schema       1
     contestant   name
     settings     {option of `config.Config`: value}
     problem      {name, data, layers, width, batch_size, epochs, ..., data sha256}: what was tuned on
-    study        {trials, complete, pruned, failed, sampler, seed, loss, untuned_loss, edges, versions, command}
+    study        {trials, complete, pruned, failed, diverged, sampler, pruner, seed, loss, untuned_loss,
+                 ranges, edges, versions, command}
 
-`loss` is the network loss on held-out training images; the test set is never looked at.
+`loss` is the network loss on held-out training images; the test set is never looked at. `edges` names values
+that ended on the edge of their range: such a study wants a wider one (`locoprop-ref tune --range`).
 
 >>> list(CONTESTANTS)[-3:]
 ['locoprop-s', 'locoprop-s-closed', 'locoprop-m']
