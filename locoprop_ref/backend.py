@@ -24,8 +24,8 @@ from array_api_compat import array_namespace, device
 from locoprop_ref import check
 
 __all__ = [
-    "BACKENDS", "array_namespace", "describe_device", "device", "dtype_name", "namespace", "on_host",
-    "side_by_side", "solve_positive_definite", "synchronize", "to_backend", "to_numpy",
+    "BACKENDS", "array_namespace", "describe_device", "device", "dtype_name", "keep_to_cores", "namespace",
+    "on_host", "side_by_side", "solve_positive_definite", "synchronize", "to_backend", "to_numpy",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -160,6 +160,30 @@ def _on_streams(tasks: Sequence[Callable[[], T]], order: Sequence[int]) -> list[
             results[i] = tasks[i]()
             current.wait_event(stream.record())
     return [results[i] for i in range(len(tasks))]
+
+
+def keep_to_cores(index: int, jobs: int) -> None:
+    """Keep this process, worker `index` of `jobs`, to its share of the cores, its BLAS to as many threads.
+
+    Where the system cannot bind a process to cores, the number of threads alone is kept. Call it once, at
+    the beginning of a worker: cores that were given up do not come back.
+
+    Args:
+        index: 0, ..., jobs − 1. More workers than cores share them in turn.
+        jobs: how many workers there are.
+    """
+    check.integer("jobs", jobs)
+    check.integer("index", index, minimum=0)
+    pools = _thread_pools()
+    threads = max(1, _cores() // jobs)
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        share = cores[index % len(cores) :: jobs]
+        threads = len(share)
+        tasks = "/proc/self/task"  # BLAS has threads already; a binding is each thread's own
+        for thread in os.listdir(tasks) if os.path.isdir(tasks) else [0]:
+            os.sched_setaffinity(int(thread), share)
+    pools.limit(limits=threads, user_api="blas")
 
 
 def _cores() -> int:

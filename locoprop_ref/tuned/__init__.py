@@ -7,9 +7,11 @@ stand in `PROBLEM/CONTESTANT.json` beside this file, with where they come from:
     contestant   name
     settings     {option of `config.Config`: value}
     problem      {name, data, layers, width, batch_size, epochs, ..., data sha256}: what was tuned on
-    study        {trials, complete, pruned, failed, sampler, seed, loss, untuned_loss, edges, versions, ...}
+    study        {trials, complete, pruned, failed, diverged, sampler, pruner, seed, loss, untuned_loss,
+                 ranges, edges, versions, command}
 
-`loss` is the network loss on held-out training images; the test set is never looked at.
+`loss` is the network loss on held-out training images; the test set is never looked at. `edges` names values
+that ended on the edge of their range: such a study wants a wider one (`locoprop-ref tune --range`).
 
 >>> list(CONTESTANTS)[-3:]
 ['locoprop-s', 'locoprop-s-closed', 'locoprop-m']

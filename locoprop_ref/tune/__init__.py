@@ -1,0 +1,167 @@
+r"""Tuning: the hyper-parameters of every contestant, searched alike, on held-out training images.
+
+    space      what is searched for each contestant, with its ranges
+    problem    part of the training images to train on, another part to select by; never the test set
+    objective  one trial: train, report the held-out loss after every epoch
+    study      the trials of one contestant, in a database after every step
+    workers    trials side by side
+    stored     the best settings with their provenance, as JSON
+
+Every contestant gets the same number of trials: the package's own defaults first, then random ones, then
+those that a tree-structured Parzen estimator proposes. A trial that is worse after an epoch than the median
+of the others is cut short. Needs Optuna: locoprop-ref[tune].
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from locoprop_ref import check
+from locoprop_ref.backend import namespace
+from locoprop_ref.catalogue import METHODS
+from locoprop_ref.train import examples
+from locoprop_ref.tune.problem import PROBLEMS, Problem, problem, tuning_data
+from locoprop_ref.tune.space import SPACE, Range, search_space
+from locoprop_ref.tune.stored import result, write_result
+from locoprop_ref.tune.study import Outcome, Standing, Task, open_study, opened, standing
+from locoprop_ref.tune.workers import run_all
+from locoprop_ref.tuned import CONTESTANTS
+
+__all__ = ["PROBLEMS", "SPACE", "Problem", "Range", "available", "problem", "search_space", "tune"]
+
+
+def available() -> tuple[str, ...]:
+    """Return the contestants whose method is there."""
+    return tuple(name for name, options in CONTESTANTS.items() if options["method"] in METHODS)
+
+
+def tune(
+    contestants: Sequence[str] = (),
+    on: Problem = PROBLEMS["mnist"],
+    *,
+    trials: int = 30,
+    seed: int = 0,
+    storage: str | None = None,
+    jobs: int = 1,
+    out: str | os.PathLike[str] = "tuning",
+    data_dir: str | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    heartbeat: int = 10,
+    grace: int = 60,
+    progress: bool = True,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> dict[str, dict[str, Any]]:
+    """Search the settings of contestants on a problem; write the best as `OUT/PROBLEM/CONTESTANT.json`.
+
+    A study is resumed by the same call, and extended by one with more trials. With one job the same seed
+    gives the same study, resumed or not; with several, and as many contestants left, every study has one
+    worker and is the same too, up to what another number of BLAS threads does to the last bits.
+
+    Args:
+        contestants: of `tuned.CONTESTANTS`; none means all that are `available`.
+        on: the problem, as `problem("mnist")` makes it.
+        trials: a study is done with so many complete or pruned trials; failed ones do not count. Commands
+            that share a storage may end up with a few more, one for each trial that runs elsewhere.
+        seed: of the network, the batches and the search.
+        storage: database URL; default sqlite:///tuning/PROBLEM.db. For several machines a server's.
+        jobs: trials at a time, each on its share of the cores.
+        out: folder of the results.
+        data_dir: folder of the data set's files, see `data.load`.
+        ranges: wider or narrower ones, {name: (low, high)}, for every contestant named. The study of a
+            storage keeps its ranges: name another storage or seed.
+        heartbeat, grace: seconds from one sign of life of a trial to the next, and without one until it is
+            given up for dead.
+        progress: show a progress bar, where standard error is a terminal.
+        say: called with every line for the user.
+
+    Returns:
+        contestant → what was written, see `tuned`.
+
+    Raises:
+        ValueError, TypeError: unknown names, settings that do not fit together or the data, Optuna is not
+            installed, or a study in the storage is of another problem (the differences are named).
+        OSError: data, storage or results that cannot be read or written.
+        KeyboardInterrupt: passed on; every trial that was complete is kept.
+    """
+    check.integer("trials", trials)
+    check.integer("jobs", jobs)
+    check.integer("seed", seed, minimum=0)
+    names = [check.one_of("contestant", name, CONTESTANTS) for name in dict.fromkeys(contestants)]
+    tasks = [
+        Task(
+            contestant=name,
+            problem=on,
+            space=search_space(name, ranges),
+            seed=seed,
+            storage=storage or f"sqlite:///tuning/{on.name}.db",
+            data_dir=data_dir,
+            heartbeat=check.integer("heartbeat", heartbeat),
+            grace=check.integer("grace", grace),
+        )
+        for name in names or available()
+    ]
+    dataset = tuning_data(on, data_dir)
+    for note in dataset.notes:
+        say(note)
+    for task in tasks:
+        examples(dataset, on.config(task.contestant, seed=seed), namespace(on.backend))
+    with ExitStack() as stack:
+        database = stack.enter_context(opened(tasks[0]))
+        studies = {task: open_study(task, database, dataset.sha256) for task in tasks}
+        search = _Search(studies, trials, Path(out), say)
+        search.bar = stack.enter_context(_bar(search.missing, progress))
+        run_all(search.choose, search.report, jobs)
+    return search.results
+
+
+class _Search:
+    """Studies on their way to their number of trials."""
+
+    def __init__(self, studies: dict[Task, Any], trials: int, out: Path, say: Callable[[str], None]) -> None:
+        self.studies, self.trials, self.out, self.say = studies, trials, out, say
+        self.results: dict[str, dict[str, Any]] = {}
+        self.bar: Any = None
+
+    @property
+    def missing(self) -> int:
+        """How many trials are still to be run."""
+        return sum(max(self.trials - standing(study).finished, 0) for study in self.studies.values())
+
+    def choose(self, at_work: list[str]) -> Task | None:
+        """Return the study with the fewest running trials that still needs one; write those that are done."""
+        open_ones: list[tuple[int, int, Task]] = []
+        for number, (task, study) in enumerate(self.studies.items()):
+            now, ours = standing(study), at_work.count(task.contestant)
+            if now.finished + ours < self.trials:
+                open_ones.append((max(now.running, ours), number, task))
+            elif not ours and task.contestant not in self.results:
+                self._write(task, study, now)
+        return min(open_ones, key=lambda one: one[:2])[2] if open_ones else None
+
+    def report(self, outcome: Outcome | str) -> None:
+        """Say how a trial ended."""
+        self.say(str(outcome))
+        if isinstance(outcome, Outcome) and outcome.ending != "failed":
+            self.bar.update()
+
+    def _write(self, task: Task, study: Any, now: Standing) -> None:
+        record = result(task, study)
+        path = write_result(self.out, record)
+        self.results[task.contestant] = record
+        found, start = record["study"]["loss"], record["study"]["untuned_loss"]
+        chosen = ", ".join(f"{name} {value}" for name, value in record["settings"].items())
+        before = "" if start is None else f" (untuned {start:.6g})"
+        self.say(
+            f"{task.contestant}: held-out loss {found:.6g}{before} after {now.finished} trials, "
+            f"{now.pruned} of them pruned; {chosen}; {path}"
+        )
+        for name, end in record["study"]["edges"].items():
+            self.say(f"{task.contestant}: {name} is at the {end} edge of its range (--range widens it)")
+
+
+def _bar(missing: int, progress: bool) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=missing, unit="trial", desc="tune", disable=None if progress else True)

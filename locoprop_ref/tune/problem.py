@@ -1,0 +1,122 @@
+"""The reduced problem that settings are tuned on: small enough to train thirty times, never the test set.
+
+Of the training images, permuted from a seed, the first `examples` train and the next `held_out` select. What
+`load` returns besides, the test set, is let go here: nothing behind `tuning_data` can reach it.
+"""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref import check
+from locoprop_ref.config import Config, resolve
+from locoprop_ref.data import Dataset, load
+from locoprop_ref.data.dataset import checked_dataset
+from locoprop_ref.tuned import CONTESTANTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """An autoencoder on part of the training images.
+
+    Args:
+        name: "mnist" or "curves", the folder that the settings are stored in.
+        data: data set, or path of an NPZ, see `data.load`.
+        layers: widths from input to output.
+        width: times every hidden layer.
+        batch_size: examples a batch.
+        epochs: to train, at least 1; default 12.
+        schedule_epochs: length of the authors' schedule; default four times the epochs, the first quarter of
+            a run: up over the first sixth (of 12 epochs: 0, 0.5), then near 1 (down to 0.78).
+        examples: training images to train on; default 10,000.
+        held_out: further training images to select by; default 5,000.
+        split_seed: of the permutation that chooses them; default 0.
+        backend, dtype: array library and precision; default numpy, float32.
+
+    >>> problem("curves", epochs=6).schedule_epochs
+    24
+    """
+
+    name: str
+    data: str
+    layers: str
+    width: float = 1.0
+    batch_size: int = 1000
+    epochs: int = 12
+    schedule_epochs: int | None = None
+    examples: int = 10_000
+    held_out: int = 5_000
+    split_seed: int = 0
+    backend: str = "numpy"
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "examples", "held_out", "batch_size"):
+            check.integer(name, getattr(self, name))
+        check.integer("split_seed", self.split_seed, minimum=0)
+        if self.batch_size > self.examples:
+            raise ValueError(
+                f"batch_size must be at most the {self.examples} examples, got {self.batch_size}"
+            )
+        if self.schedule_epochs is None:
+            object.__setattr__(self, "schedule_epochs", 4 * self.epochs)
+
+    def config(self, contestant: str, *, seed: int, **settings: Any) -> Config:
+        """Return the resolved Config of a contestant with these settings on this problem.
+
+        Raises:
+            ValueError, TypeError: as `config.resolve`.
+        """
+        ours = ("data", "layers", "width", "batch_size", "epochs", "schedule_epochs", "backend", "dtype")
+        options = {name: getattr(self, name) for name in ours}
+        return resolve(**CONTESTANTS[contestant], **options, **settings, seed=seed)
+
+    def record(self, sha256: str) -> dict[str, Any]:
+        """Return the problem as JSON: a user's own data by name, not by path; the hash of what is used."""
+        return asdict(self) | {"data": Path(self.data).name, "data sha256": sha256}
+
+
+PROBLEMS: Mapping[str, Problem] = {
+    # the paper's architecture at half its width
+    "mnist": Problem(name="mnist", data="mnist", layers="784-1000-500-250-30-250-500-1000-784", width=0.5),
+    "curves": Problem(name="curves", data="curves", layers="784-100-50-6-50-100-784", batch_size=500),
+}
+
+
+def problem(name: str, **changed: Any) -> Problem:
+    """Return the problem of that name with other fields where given; None counts as not given.
+
+    Raises:
+        ValueError, TypeError: an unknown name (the nearest is suggested), or a value out of range.
+    """
+    base = PROBLEMS[check.one_of("problem", name, PROBLEMS)]
+    given = {key: value for key, value in changed.items() if value is not None}
+    if "epochs" in given:
+        given.setdefault("schedule_epochs", 4 * check.integer("epochs", given["epochs"]))
+    return replace(base, **given)
+
+
+@functools.lru_cache(maxsize=1)
+def tuning_data(problem: Problem, data_dir: str | None) -> Dataset:
+    """Return the images to train on as `x_train` and the held-out ones as `x_test`, all training images.
+
+    The last problem's data are kept, for the next trial.
+
+    Raises:
+        ValueError: fewer training images than the two take together.
+        OSError: as `data.load`.
+    """
+    dataset = load(problem.data, data_dir=data_dir)
+    x, wanted = dataset.x_train, problem.examples + problem.held_out
+    if wanted > len(x):
+        raise ValueError(
+            f"examples and held_out must be at most the {len(x)} training images together, "
+            f"got {problem.examples} and {problem.held_out}"
+        )
+    order = np.random.default_rng(problem.split_seed).permutation(len(x))
+    parts = {"x_train": x[order[: problem.examples]], "x_test": x[order[problem.examples : wanted]]}
+    return checked_dataset(dataset.name, parts, source=dataset.source, notes=dataset.notes)

@@ -1,0 +1,213 @@
+r"""What is searched: the options of every contestant that its own practice tunes, with their ranges.
+
+All ranges are searched on a logarithmic scale; momenta and decays by their distance from 1, so that 0.9, 0.99
+and 0.999 are equally far apart. Values are rounded to three significant digits before they are used: what is
+stored is what was measured.
+
+>>> [r.name for r in search_space("momentum")]
+['learning_rate', '1 - momentum']
+>>> settings({"learning_rate": 0.0012345, "1 - momentum": 0.012345})
+{'learning_rate': 0.00123, 'momentum': 0.9877}
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from math import log
+from typing import Any
+
+from locoprop_ref import check
+from locoprop_ref.config import resolve
+from locoprop_ref.tuned import CONTESTANTS
+
+Params = dict[str, float | str]
+
+
+@dataclass(frozen=True)
+class Range:
+    """An option with its range: low to high on a logarithmic scale, or names to choose from.
+
+    Attributes:
+        option: of `config.Config`.
+        low, high: of the searched number, which is 1 − option where `one_minus` is set.
+        one_minus: search the distance from 1.
+        choices: names instead of a range of numbers.
+    """
+
+    option: str
+    low: float = 0.0
+    high: float = 0.0
+    one_minus: bool = False
+    choices: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What is searched: "learning_rate", "1 - momentum"."""
+        return f"1 - {self.option}" if self.one_minus else self.option
+
+    @property
+    def record(self) -> list[Any]:
+        """As JSON: [low, high], or the names."""
+        return list(self.choices) or [self.low, self.high]
+
+
+def _log(option: str, low: float, high: float) -> Range:
+    return Range(option, low, high)
+
+
+def _one_minus(option: str, low: float, high: float) -> Range:
+    return Range(option, low, high, one_minus=True)
+
+
+def _names(option: str, *choices: str) -> Range:
+    return Range(option, choices=choices)
+
+
+# LocoProp by steps: s·γ is the rate of BackProp, the rest is the local RMSProp
+_BY_STEPS = (
+    _log("local_lr", 1e-7, 1e-3), _log("target_step", 0.3, 1e4),
+    _one_minus("momentum", 1e-4, 1), _one_minus("decay", 1e-3, 0.5),
+)  # fmt: skip
+
+# fmt: off
+SPACE: dict[str, tuple[Range, ...]] = {
+    "sgd":        (_log("learning_rate", 1e-5, 1),),
+    "momentum":   (_log("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 0.5)),
+    "nesterov":   (_log("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 0.5)),
+    "adagrad":    (_log("learning_rate", 1e-4, 1),    _log("initial_accumulator", 1e-10, 1)),
+    "rmsprop":    (_log("learning_rate", 1e-6, 1e-2), _one_minus("momentum", 1e-3, 1),
+                   _one_minus("decay", 1e-3, 0.5),    _log("epsilon", 1e-12, 1e-1)),
+    "adam":       (_log("learning_rate", 1e-5, 1e-1), _one_minus("momentum", 1e-3, 1),
+                   _one_minus("decay", 1e-4, 0.5),    _log("epsilon", 1e-12, 1e-1)),
+    "shampoo":    (_log("learning_rate", 1e-5, 10),   _one_minus("momentum", 1e-2, 1),
+                   _log("epsilon", 1e-12, 1),         _names("grafting", "none", "sgd", "rmsprop")),
+    "kfac":       (_log("learning_rate", 1e-4, 10),   _one_minus("momentum", 1e-2, 1),
+                   _log("damping", 1e-6, 10),         _one_minus("factor_decay", 1e-3, 1)),
+    # rate γ/B and damping 1/(ηB) of the closed form below, at B = 1000 (identity I9)
+    "foof":       (_log("learning_rate", 1e-3, 100),  _one_minus("momentum", 1e-2, 1),
+                   _log("damping", 1e-6, 100),        _one_minus("factor_decay", 1e-3, 1)),
+    "locoprop-s": _BY_STEPS,
+    "locoprop-s-closed": (_log("target_step", 1, 1e5), _log("weight_step", 1e-5, 1e3)),
+    "locoprop-m": _BY_STEPS,
+}
+# fmt: on
+
+# AdaGrad's own default in the dialect tf1, which `config` leaves to it
+_UNTUNED: dict[str, dict[str, float]] = {"adagrad": {"initial_accumulator": 0.1}}
+
+
+def search_space(
+    contestant: str, ranges: Mapping[str, tuple[float, float]] | None = None
+) -> tuple[Range, ...]:
+    """Return what is searched for a contestant.
+
+    Args:
+        contestant: one of `tuned.CONTESTANTS`.
+        ranges: name, as in `Range.name`, → (low, high) in place of the table's.
+
+    Raises:
+        ValueError: an unknown contestant, a name that is not searched for it, or no range 0 < low < high.
+
+    >>> search_space("sgd", {"learning_rate": (1e-6, 10)})[0].high
+    10.0
+    """
+    space = SPACE[check.one_of("contestant", contestant, CONTESTANTS)]
+    given = dict(ranges or {})
+    for name, (low, high) in given.items():
+        numbers = [r.name for r in space if not r.choices]
+        check.one_of(f"range of {contestant}", name, numbers)
+        if not (0 < check.number("low", low) < check.number("high", high) < float("inf")):
+            raise ValueError(f"range of {name} must be 0 < low < high, got {low:g} to {high:g}")
+        if name.startswith("1 - ") and high > 1:
+            raise ValueError(f"range of {name} must end at 1, got {low:g} to {high:g}")
+    return tuple(
+        replace(r, low=float(given[r.name][0]), high=float(given[r.name][1])) if r.name in given else r
+        for r in space
+    )
+
+
+def parse_ranges(words: Iterable[str]) -> dict[str, tuple[float, float]]:
+    """Return the ranges of `--range NAME=LOW:HIGH`.
+
+    Raises:
+        ValueError: other words.
+
+    >>> parse_ranges(["1-momentum=1e-5:0.1"])
+    {'1 - momentum': (1e-05, 0.1)}
+    """
+    found = {}
+    for word in words:
+        name, _, numbers = word.partition("=")
+        low, _, high = numbers.partition(":")
+        try:
+            found[re.sub(r"^1\s*-\s*", "1 - ", name.strip())] = (float(low), float(high))
+        except ValueError:
+            raise ValueError(
+                f"range must be NAME=LOW:HIGH, as in learning_rate=1e-6:1, got {word!r}"
+            ) from None
+    return found
+
+
+def untuned(contestant: str, space: Iterable[Range], **problem: Any) -> Params:
+    """Return where the search begins: the package's own defaults, as searched.
+
+    Args:
+        contestant: one of `tuned.CONTESTANTS`.
+        space: of `search_space`; defaults outside a range are moved to its nearer end.
+        **problem: options that the defaults may depend on.
+    """
+    config = resolve(**CONTESTANTS[contestant], **problem)
+    params: Params = {}
+    for r in space:
+        value = getattr(config, r.option)
+        value = _UNTUNED.get(contestant, {}).get(r.option) if value is None else value
+        if not r.choices:
+            searched = round(1 - value, 12) if r.one_minus else value
+            value = min(max(searched, r.low), r.high)
+        params[r.name] = value
+    return params
+
+
+def settings(params: Mapping[str, float | str]) -> dict[str, Any]:
+    """Return the options of searched values, rounded to three significant digits (1 − option where searched).
+
+    The numbers are those that a trial trains with, not only those that are stored.
+    """
+    found: dict[str, Any] = {}
+    for name, value in params.items():
+        if isinstance(value, str):
+            found[name] = value
+            continue
+        rounded = float(f"{value:.3g}")
+        if name.startswith("1 - "):
+            found[name.removeprefix("1 - ")] = round(1 - rounded, 12)
+        else:
+            found[name] = rounded
+    return found
+
+
+def edges(
+    params: Mapping[str, float | str], space: Iterable[Range], *, share: float = 0.05
+) -> dict[str, str]:
+    """Return which values ended on the edge of their range: {name: "low" or "high"}.
+
+    Args:
+        params: searched values, by `Range.name`.
+        space: of `search_space`.
+        share: of a range's (logarithmic) length that counts as its edge; default 0.05. The end 1 of a
+            distance from 1, a momentum of 0, is no edge: there is nothing beyond.
+
+    >>> edges({"learning_rate": 0.9}, search_space("sgd"))
+    {'learning_rate': 'high'}
+    """
+    found = {}
+    for r in space:
+        value = params[r.name]
+        if isinstance(value, str):
+            continue
+        place = log(value / r.low) / log(r.high / r.low)
+        if place < share:
+            found[r.name] = "low"
+        elif place > 1 - share and not (r.one_minus and r.high == 1):
+            found[r.name] = "high"
+    return found

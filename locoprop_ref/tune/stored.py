@@ -1,0 +1,85 @@
+"""The result of a study as JSON, in the form that `locoprop_ref.tuned` documents and reads."""
+
+import json
+import platform
+import shlex
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import locoprop_ref
+from locoprop_ref.environment import LIBRARIES, version
+from locoprop_ref.files import write_atomically
+from locoprop_ref.tune.problem import PROBLEMS
+from locoprop_ref.tune.space import edges, search_space, settings
+from locoprop_ref.tune.study import PRUNER, STARTUP_TRIALS, Task, standing
+
+SCHEMA = 1
+
+
+def result(task: Task, study: Any) -> dict[str, Any]:
+    """Return a study as JSON values: the best settings, the problem, and where they come from.
+
+    The best are those of the complete trial with the least held-out loss; equal losses go to the earlier one.
+    A diverged trial is never the best, unless all diverged.
+    """
+    trials = study.get_trials(deepcopy=False)
+    complete = [t for t in trials if t.state.name == "COMPLETE"]
+    best = min(complete, key=lambda t: (t.value, "diverged" in t.user_attrs, t.number))
+    untuned = [t.value for t in complete if t.user_attrs.get("untuned")]
+    now = standing(study)
+    record = study.user_attrs["problem"]
+    return {
+        "schema": SCHEMA,
+        "contestant": task.contestant,
+        "settings": settings(best.params),
+        "problem": {name: value for name, value in record.items() if not name.startswith("range of ")},
+        "study": {
+            "trials": now.finished,
+            "complete": now.complete,
+            "pruned": now.pruned,
+            "failed": now.failed,
+            "diverged": sum("diverged" in t.user_attrs for t in complete),
+            "sampler": {"name": "TPESampler", "n_startup_trials": STARTUP_TRIALS},
+            "pruner": {"name": "MedianPruner", **PRUNER},
+            "seed": task.seed,
+            "loss": best.value,
+            "untuned_loss": untuned[0] if untuned else None,
+            "ranges": {r.name: r.record for r in task.space},
+            "edges": edges(best.params, task.space),
+            "versions": _versions(),
+            "command": command(task, now.finished),
+        },
+    }
+
+
+def command(task: Task, trials: int) -> str:
+    """Return the command that makes such a study anew; no storage, no paths."""
+    usual, here = PROBLEMS[task.problem.name], task.problem
+    words = ["locoprop-ref", "tune", task.contestant, "--problem", here.name]
+    words += ["--trials", str(trials), "--seed", str(task.seed)]
+    for f in fields(here):
+        value = getattr(here, f.name)
+        if value != getattr(usual, f.name):
+            words += ["--" + f.name.replace("_", "-"), Path(value).name if f.name == "data" else str(value)]
+    for r, table in zip(task.space, search_space(task.contestant), strict=True):
+        if r != table:
+            words += ["--range", f"{r.name.replace(' ', '')}={r.low:g}:{r.high:g}"]
+    return shlex.join(words)
+
+
+def write_result(folder: Path, record: dict[str, Any]) -> Path:
+    """Write `FOLDER/PROBLEM/CONTESTANT.json` atomically; return its path.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = folder / record["problem"]["name"] / f"{record['contestant']}.json"
+    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+    return path
+
+
+def _versions() -> dict[str, str | None]:
+    here = {"locoprop-ref": locoprop_ref.__version__, "python": platform.python_version()}
+    return here | {name: version(name) for name in (*LIBRARIES, "optuna")}

@@ -1,0 +1,286 @@
+"""One study: the trials of one contestant on one problem from one seed, in a database after every step.
+
+A study is resumed by opening it again. A trial whose worker was killed has no heartbeat any more and is
+marked failed when the study goes on; failed trials do not count. Optuna is imported here and in `objective`,
+inside functions.
+"""
+
+import re
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref.backend import namespace
+from locoprop_ref.train import examples
+from locoprop_ref.tune.objective import objective
+from locoprop_ref.tune.problem import Problem, tuning_data
+from locoprop_ref.tune.space import Params, Range, settings, untuned
+
+# the sampler's and the pruner's settings: ten trials at random, then by what was found; none is pruned before
+# five are complete, or before it has trained three epochs
+STARTUP_TRIALS = 10
+PRUNER = {"n_startup_trials": 5, "n_warmup_steps": 3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a worker needs to run a trial of a study.
+
+    Args:
+        contestant: one of `tuned.CONTESTANTS`.
+        problem: what it trains on.
+        space: what is searched, from `space.search_space`.
+        seed: of the network, the batches and the sampler.
+        storage: database URL.
+        data_dir: folder of the data set's files.
+        heartbeat: seconds from one sign of life of a running trial to the next; default 10.
+        grace: seconds without one after which it is taken for dead; default 60.
+    """
+
+    contestant: str
+    problem: Problem
+    space: tuple[Range, ...]
+    seed: int
+    storage: str
+    data_dir: str | None = None
+    heartbeat: int = 10
+    grace: int = 60
+
+    @property
+    def name(self) -> str:
+        """The study's name in the storage."""
+        return f"{self.problem.name} {self.contestant} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How many trials of a study are complete, pruned, failed and running."""
+
+    complete: int
+    pruned: int
+    failed: int
+    running: int
+
+    @property
+    def finished(self) -> int:
+        """The trials that count."""
+        return self.complete + self.pruned
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended: "complete", "pruned", "diverged", or "failed" where others gave it up for dead."""
+
+    contestant: str
+    number: int
+    ending: str
+    loss: float
+    epochs: int
+    seconds: float
+
+    def __str__(self) -> str:
+        """One line for the user."""
+        how = {
+            "complete": f"held-out loss {self.loss:.6g}",
+            "pruned": f"pruned after epoch {self.epochs} at {self.loss:.6g}",
+            "diverged": f"diverged after epoch {self.epochs}",
+            "failed": "given up for dead by another worker: it does not count",
+        }[self.ending]
+        return f"{self.contestant} trial {self.number}: {how}, {self.seconds:.1f} s"
+
+
+@contextmanager
+def opened(task: Task) -> Iterator[Any]:
+    """Open the study's storage, and close it at the end; Optuna is silent in between.
+
+    Raises:
+        ValueError: Optuna or the database's driver is not installed, the URL is none, or names no lasting
+            storage.
+        OSError: the database cannot be opened, or was lost in between.
+    """
+    optuna = _optuna()
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    shown, level = _shown(task.storage), optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL + 1)
+    storage = None
+    try:
+        storage = _storage(task)
+        yield storage
+    except ArgumentError:
+        raise ValueError(
+            f"storage must be a database URL such as sqlite:///tuning/mnist.db, got {shown!r}"
+        ) from None
+    except ImportError as error:
+        raise ValueError(
+            f"storage {shown} needs a driver that cannot be imported here: {error.__cause__ or error}"
+        ) from None
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = error if isinstance(error, SQLAlchemyError) else error.__cause__
+        reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
+        raise OSError(f"storage {shown} cannot be used: {reason}") from None
+    finally:
+        optuna.logging.set_verbosity(level)
+        if storage is not None:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def _storage(task: Task) -> Any:
+    import optuna
+    from sqlalchemy import make_url
+
+    url, engine = make_url(task.storage), {}
+    if url.get_backend_name() == "sqlite":
+        if not url.database or ":memory:" in url.database:
+            raise ValueError(f"storage must be kept in a file or by a server, got {task.storage!r}")
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = {"connect_args": {"timeout": 60}}  # seconds to wait while another worker writes
+    with warnings.catch_warnings():
+        # Optuna calls its heartbeat experimental; without it a killed worker's trial would run for ever
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.storages.RDBStorage(
+            task.storage,
+            engine_kwargs=engine,
+            heartbeat_interval=task.heartbeat,
+            grace_period=task.grace,
+        )
+
+
+def open_study(task: Task, storage: Any, sha256: str, *, sampler_seed: int | None = None) -> Any:
+    """Return the study, made if need be, its dead trials marked failed and its first trial in the queue.
+
+    Args:
+        task: which study.
+        storage: from `opened`.
+        sha256: hash of the data that are used.
+        sampler_seed: None draws one.
+
+    Raises:
+        ValueError: the storage holds a study of this name on another problem; the differences are named.
+    """
+    optuna = _optuna()
+    study = optuna.create_study(
+        study_name=task.name,
+        storage=storage,
+        direction="minimize",
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(n_startup_trials=STARTUP_TRIALS, seed=sampler_seed),
+        pruner=optuna.pruners.MedianPruner(**PRUNER),
+    )
+    _check_problem(task, study, sha256)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the heartbeat, as above
+        optuna.storages.fail_stale_trials(study)
+    failed = optuna.trial.TrialState.FAIL
+    trials = study.get_trials(deepcopy=False)
+    if not any(t.user_attrs.get("untuned") and t.state != failed for t in trials):
+        study.enqueue_trial(_untuned(task), user_attrs={"untuned": True})
+    return study
+
+
+def _check_problem(task: Task, study: Any, sha256: str) -> None:
+    here = task.problem.record(sha256) | {f"range of {r.name}": r.record for r in task.space}
+    there = study.user_attrs.get("problem")
+    if there is None:
+        study.set_user_attr("problem", here)
+        return
+    differences = [
+        f"{key} {there.get(key)!r} there, {here.get(key)!r} here"
+        for key in sorted(here | there)
+        if here.get(key) != there.get(key)
+    ]
+    if differences:
+        raise ValueError(
+            f"storage holds the study {task.name!r} of another problem: {'; '.join(differences)} "
+            "(name another --storage or --seed)"
+        )
+
+
+def _untuned(task: Task) -> Params:
+    own = task.problem.config(task.contestant, seed=task.seed)
+    return untuned(task.contestant, task.space, data=own.data, layers=own.layers)
+
+
+def standing(study: Any) -> Standing:
+    """Count the trials of a study."""
+    states = [trial.state.name for trial in study.get_trials(deepcopy=False)]
+    return Standing(*(states.count(state) for state in ("COMPLETE", "PRUNED", "FAIL", "RUNNING")))
+
+
+def run_trial(task: Task, alone: bool) -> Outcome:
+    """Run the next trial of a study.
+
+    Args:
+        task: which study.
+        alone: no other worker of this command is at it. If no other command is either, the sampler's seed
+            follows from (seed, trials that count so far), so that a resumed study goes on as if it had never
+            stopped; with several workers it is drawn, as their order cannot be repeated anyhow.
+
+    Raises:
+        ValueError, OSError: see `opened` and `open_study`.
+    """
+    started = time.perf_counter()
+    optuna = _optuna()
+    xp = namespace(task.problem.backend)
+    dataset = tuning_data(task.problem, task.data_dir)
+    data = examples(dataset, task.problem.config(task.contestant, seed=task.seed), xp)
+    with opened(task) as storage:
+        study = open_study(task, storage, dataset.sha256)
+        now = standing(study)
+        if alone and not now.running:
+            seed = int(np.random.SeedSequence([task.seed, now.finished]).generate_state(1)[0])
+            study = open_study(task, storage, dataset.sha256, sampler_seed=seed)
+        ran: list[Any] = []
+
+        def measure(trial: Any) -> float:
+            ran.append(trial)
+            params = _suggest(trial, task.space)
+            config = task.problem.config(task.contestant, seed=task.seed, **settings(params))
+            return objective(trial, config, data, xp)
+
+        try:
+            study.optimize(measure, n_trials=1)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            pass  # this process slept longer than the grace period
+        trial = study.get_trials(deepcopy=False)[ran[0].number]
+    return _outcome(task, trial, time.perf_counter() - started)
+
+
+def _outcome(task: Task, trial: Any, seconds: float) -> Outcome:
+    ending = {"COMPLETE": "complete", "PRUNED": "pruned"}.get(trial.state.name, "failed")
+    if ending == "complete" and "diverged" in trial.user_attrs:
+        ending = "diverged"
+    epochs = max(trial.intermediate_values, default=0)
+    loss = trial.intermediate_values.get(epochs, float("nan"))
+    return Outcome(task.contestant, trial.number, ending, loss, epochs, seconds)
+
+
+def _suggest(trial: Any, space: tuple[Range, ...]) -> Params:
+    return {
+        r.name: trial.suggest_categorical(r.name, r.choices)
+        if r.choices
+        else trial.suggest_float(r.name, r.low, r.high, log=True)
+        for r in space
+    }
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise ValueError(
+            "tune needs Optuna, which cannot be imported here: install locoprop-ref[tune]"
+        ) from error
+    return optuna
+
+
+def _shown(url: str) -> str:
+    """A database URL without its password."""
+    return re.sub(r"//[^@/]*@", "//***@", url)
