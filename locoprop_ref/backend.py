@@ -24,8 +24,9 @@ from array_api_compat import array_namespace, device
 from locoprop_ref import check
 
 __all__ = [
-    "BACKENDS", "array_namespace", "describe_device", "device", "dtype_name", "namespace", "on_host",
-    "side_by_side", "solve_positive_definite", "synchronize", "to_backend", "to_numpy",
+    "BACKENDS", "array_namespace", "describe_device", "device", "device_bytes", "dtype_name", "keep_to_cores",
+    "namespace", "on_host", "side_by_side", "solve_positive_definite", "synchronize", "to_backend",
+    "to_numpy",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -164,6 +165,37 @@ def _on_streams(tasks: Sequence[Callable[[], T]], order: Sequence[int]) -> list[
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def keep_to_cores(index: int, jobs: int) -> None:
+    """Limit this process to its share of the cores, so that `jobs` of them side by side do not wait in turn.
+
+    Its own thread and those it starts from now on are held to every `jobs`-th core, where the system can;
+    the threads that BLAS already has are limited in number.
+
+    Args:
+        index: of this process, 0 ≤ index < jobs.
+        jobs: processes side by side.
+
+    Raises:
+        ValueError, TypeError: an argument out of its range.
+    """
+    check.integer("jobs", jobs)
+    if check.integer("index", index, minimum=0) >= jobs:
+        raise ValueError(f"index must be below jobs, {jobs}, got {index}")
+    share = max(1, _cores() // jobs)
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[index::jobs] or [cores[index % len(cores)]])
+        share = _cores()
+    _thread_pools().limit(limits=share, user_api="blas")
+
+
+def device_bytes(xp: Any) -> int | None:
+    """Return the bytes that the memory pool of a GPU holds, the most its arrays took; None on the host."""
+    if not array_api_compat.is_cupy_array(xp.zeros(1)):
+        return None
+    return int(importlib.import_module("cupy").get_default_memory_pool().total_bytes())
 
 
 @functools.cache
