@@ -24,8 +24,9 @@ from array_api_compat import array_namespace, device
 from locoprop_ref import check
 
 __all__ = [
-    "BACKENDS", "array_namespace", "describe_device", "device", "dtype_name", "keep_to_cores", "namespace",
-    "on_host", "side_by_side", "solve_positive_definite", "synchronize", "to_backend", "to_numpy",
+    "BACKENDS", "array_namespace", "describe_device", "device", "device_bytes", "dtype_name", "keep_to_cores",
+    "namespace", "on_host", "side_by_side", "solve_positive_definite", "synchronize", "to_backend",
+    "to_numpy",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -188,6 +189,13 @@ def keep_to_cores(index: int, jobs: int) -> None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def device_bytes(xp: Any) -> int | None:
+    """Return the bytes that the memory pool of a GPU holds, the most its arrays took; None on the host."""
+    if not array_api_compat.is_cupy_array(xp.zeros(1)):
+        return None
+    return int(importlib.import_module("cupy").get_default_memory_pool().total_bytes())
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-r"""The command line, `locoprop-ref`: verify, figures, demo, train, tune, apply, plot, info.
+r"""The command line, `locoprop-ref`: verify, figures, demo, train, compare, tune, apply, plot, info.
 
 Bad input is one line on standard error and exit status 2, a failed identity or a diverged run status 1, an
 interrupted one 130. Modules are imported by the commands that need them, so that `--help` is quick.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import locoprop_ref
+from locoprop_ref.compare.cli import add_command as _add_compare
 from locoprop_ref.oracle import cli as oracle
 from locoprop_ref.tune import cli as tune
 
@@ -71,7 +72,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"locoprop-ref {locoprop_ref.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    for add in (_add_verify, _add_figures, _add_demo, _add_train, _add_apply, _add_plot, _add_info):
+    for add in (
+        _add_verify,
+        _add_figures,
+        _add_demo,
+        _add_train,
+        _add_compare,
+        _add_apply,
+        _add_plot,
+        _add_info,
+    ):
         add(commands)
     tune.add_command(commands, _say)
     oracle.add_commands(commands)

@@ -7,6 +7,7 @@ r"""The run file: one JSON that says what was run, on what, and how the losses f
     epochs        [{epoch, train {ce, mse, ...}, test {...}, step_seconds, eval_seconds, ...}], 0 = untrained
     status        running, finished, interrupted or diverged
     message       why it stopped early, one sentence, where it did
+    jobs          runs side by side on the machine, where known: seconds tell something only where it is 1
 
 `ce` is the cross-entropy summed over the outputs and averaged over the examples (`squared_error` instead for
 that network loss); `mse` the mean over outputs and examples; `accuracy` a share. Time axes are the summed

@@ -143,14 +143,14 @@ def training_curves(
     for panel, time in zip(axes, ("epoch", "training time (s), evaluation left out"), strict=True):
         label(panel, x=time, y=what, legend=None)
         if logarithmic:
-            _log_axis(panel)
+            log_axis(panel)
     axes[1].set_ylabel("")
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].legend(loc="best")
     return describe(figure, _retold(bands, metric))
 
 
-def _log_axis(panel: Any) -> None:
+def log_axis(panel: Any) -> None:
     """Make the axis of the values logarithmic, with plain numbers beside 1, 2 and 5 of each decade."""
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 

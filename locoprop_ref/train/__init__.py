@@ -17,7 +17,7 @@ from locoprop_ref.cost import newton_cost
 from locoprop_ref.data import load
 from locoprop_ref.files import same_file
 from locoprop_ref.train.loop import DIVERGENCE, Loop, TrainedRun, describe
-from locoprop_ref.train.start import Files, resumed_start, untrained_start
+from locoprop_ref.train.start import Files, resumed_start, side_by_side_with, untrained_start
 from locoprop_ref.train.task import Examples, evaluate, examples
 
 __all__ = ["DIVERGENCE", "Examples", "TrainedRun", "describe", "evaluate", "examples", "train"]
@@ -31,6 +31,7 @@ def train(
     overwrite: bool = False,
     data_dir: str | os.PathLike[str] | None = None,
     progress: bool = True,
+    jobs: int | None = None,
     say: Callable[[str], None] = lambda sentence: None,
 ) -> TrainedRun:
     """Train a network as a Config says.
@@ -43,6 +44,8 @@ def train(
         overwrite: replace an existing run file.
         data_dir: where the data set's files are, see `data.load`.
         progress: show a progress bar, where standard error is a terminal.
+        jobs: how many runs go side by side on this machine, for the run file; 1 for a run that has it to
+            itself, None where that is not known.
         say: called with every line for the user: what is about to start, a line an epoch.
 
     Returns:
@@ -69,6 +72,7 @@ def train(
     start = resumed_start(config, dataset, files, xp, say) if files and resume else None
     if start is None:
         start = untrained_start(config, dataset, data, xp)
+    start = side_by_side_with(start, jobs)
     _announce_cost(config, data, say)
     loop = Loop(config, data, xp, files, progress, say)
     try:

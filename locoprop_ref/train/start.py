@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,18 @@ def resumed_start(
     run.pop("message", None)
     say(f"resuming after epoch {run['epochs'][-1]['epoch']}")
     return Start(saved.network, saved.state, rng, run)
+
+
+def side_by_side_with(start: Start, jobs: int | None) -> Start:
+    """Return the start with the number of runs side by side in its run file, the most it ever had.
+
+    A run that went on from a part whose number nobody recorded has none either.
+    """
+    known = len(start.run["epochs"]) == 1 or "jobs" in start.run
+    run = {key: value for key, value in start.run.items() if key != "jobs"}
+    if jobs is not None and known:
+        run["jobs"] = max(jobs, start.run.get("jobs", jobs))
+    return replace(start, run=run)
 
 
 def _form(layers_and_state: Any) -> Any:

@@ -1,0 +1,14 @@
+"""Methods × seeds on one data set and network: trained, timed, summed up and drawn.
+
+plan          what is compared, presets
+folder        the results folder and its manifest
+runs          training, one after the other or side by side
+clock         seconds of a step, each contestant alone
+memory        memory of a step: traced, kept, counted
+pictures      reconstructions
+summary       the table
+claims        the paper's three claims against the numbers
+figures       curves, costs, reconstructions
+report        everything that follows from the folder's JSON files
+conduct       `compare`: all of it
+"""

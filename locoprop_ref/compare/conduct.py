@@ -1,0 +1,65 @@
+"""A comparison from its plan to its figures."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from locoprop_ref import check
+from locoprop_ref.backend import namespace
+from locoprop_ref.compare.clock import clock_all
+from locoprop_ref.compare.folder import MANIFEST, data_of, join, manifest, read_results, run_path, write_json
+from locoprop_ref.compare.pictures import keep_reconstructions
+from locoprop_ref.compare.plan import Comparison, describe
+from locoprop_ref.compare.report import redraw
+from locoprop_ref.compare.runs import Task, run_all
+from locoprop_ref.train import examples
+
+
+def compare(
+    plan: Comparison,
+    out: Path,
+    *,
+    jobs: int = 1,
+    clock: bool = True,
+    data_dir: str | None = None,
+    progress: bool = True,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> list[str]:
+    """Run a comparison into a folder, or what of it is not there yet; return a sentence for every failure.
+
+    Args:
+        plan: from `comparison`.
+        out: the results folder, made if need be.
+        jobs: runs side by side, each with its share of the cores.
+        clock: measure seconds and memory of a step first, each contestant alone.
+        data_dir: see `data.load`.
+        progress: show a bar, where standard error is a terminal.
+        say: called with every line for the user.
+
+    Raises:
+        ValueError, TypeError: settings that do not fit the data, or a folder of another configuration.
+        OSError: data that cannot be had, or files that cannot be written.
+        KeyboardInterrupt: passed on; what was complete is kept.
+    """
+    check.integer("jobs", jobs)
+    xp = namespace(plan.config(plan.contestants[0], plan.seeds[0]).backend)
+    data, dataset = data_of(plan, out, data_dir)
+    examples(dataset, plan.config(plan.contestants[0], plan.seeds[0], data), xp)
+    found = join(out, manifest(plan, dataset, xp))
+    write_json(out / MANIFEST, found)
+    for line in describe(plan):
+        say(line)
+    tasks = [
+        Task(name, seed, plan.config(name, seed, data), run_path(out, name, seed))
+        for name in plan.contestants
+        for seed in plan.seeds
+    ]
+    first = {task.contestant: task for task in reversed(tasks)}
+    costs, failures = (
+        clock_all({name: first[name] for name in plan.contestants}, found, data_dir=data_dir, say=say)
+        if clock
+        else ({}, [])
+    )
+    failures += run_all(tasks, jobs=jobs, costs=costs, data_dir=data_dir, progress=progress, say=say)
+    keep_reconstructions(out, read_results(out), dataset)
+    redraw(out, say)
+    return failures

@@ -1,0 +1,221 @@
+"""The results folder: a manifest of the plan, a run file for every run, a clock file for every contestant.
+
+    comparison.json              command, preset, seeds, shared settings, contestants, data, environment
+    CONTESTANT-seedN.json/.npz   run file and checkpoint, see `run_file` and `checkpoint`
+    CONTESTANT-clock.json        seconds and memory of a step, see `compare.clock`
+    reconstructions.json         test images and what the first seed's networks make of them
+    summary.json, .md, .txt      the table and the claims
+    compare.*, cost.*, ...       figures
+
+Everything below the first four is a pure function of them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref.compare.plan import Comparison
+from locoprop_ref.data import Dataset, load
+from locoprop_ref.environment import environment
+from locoprop_ref.files import write_atomically
+from locoprop_ref.run_file import read_run
+from locoprop_ref.tuned import LABELS, provenance
+
+SCHEMA = 1
+MANIFEST = "comparison.json"
+
+
+def run_path(folder: Path, contestant: str, seed: int) -> Path:
+    """Return the run file of a contestant and seed."""
+    return folder / f"{contestant}-seed{seed}.json"
+
+
+def clock_path(folder: Path, contestant: str) -> Path:
+    """Return the clock file of a contestant."""
+    return folder / f"{contestant}-clock.json"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; NaN and infinity are refused."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """Read a JSON object of our schema.
+
+    Raises:
+        OSError, ValueError: one sentence that says what is wrong with the file.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} must be {what}, got nothing by that name") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path} must be {what} in JSON, got text that is not JSON ({reason})") from None
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        raise ValueError(f"{path} must be {what} of schema {SCHEMA}, got another file")
+    return value
+
+
+# the plan ---------------------------------------------------------------------------------------------
+
+
+def manifest(plan: Comparison, data: Dataset, xp: Any) -> dict[str, Any]:
+    """Return the plan as the manifest's content."""
+    contestants = {
+        name: {
+            "label": LABELS[name],
+            "tuned": plan.is_tuned(name),
+            "settings": plan.settings(name),
+            "study": (provenance(name, plan.problem) or {}).get("study") if plan.is_tuned(name) else None,
+        }
+        for name in plan.contestants
+    }
+    return {
+        "schema": SCHEMA,
+        "kind": "comparison",
+        "command": plan.command(),
+        "preset": plan.preset,
+        "seeds": list(plan.seeds),
+        "shared": plan.in_common(),
+        "contestants": contestants,
+        "data": {
+            "name": data.name,
+            "sha256": data.sha256,
+            "train": len(data.x_train),
+            "test": len(data.x_test),
+        },
+        "environment": environment(plan.shared.get("backend", "numpy"), xp),
+    }
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Return in words where two manifests differ; more seeds, methods or epochs make no difference."""
+    pairs: dict[str, tuple[Any, Any]] = {
+        name: (there["shared"].get(name), here["shared"].get(name))
+        for name in sorted(there["shared"] | here["shared"])
+        if name != "data"
+    }
+    if here["shared"]["epochs"] >= there["shared"]["epochs"]:
+        pairs.pop("epochs")
+    pairs["data"] = (there["data"]["name"], here["data"]["name"])
+    pairs["data sha256"] = (there["data"]["sha256"][:8], here["data"]["sha256"][:8])
+    for contestant in there["contestants"]:
+        if contestant in here["contestants"]:
+            mine, theirs = (m["contestants"][contestant]["settings"] for m in (here, there))
+            for name in sorted(mine | theirs):
+                pairs[f"{contestant} {name}"] = (theirs.get(name), mine.get(name))
+    return [f"{name} {a!r} there, {b!r} here" for name, (a, b) in pairs.items() if a != b]
+
+
+def join(folder: Path, here: dict[str, Any]) -> dict[str, Any]:
+    """Return the manifest that a folder gets: the plan's, or the folder's own with the plan's runs added.
+
+    Raises:
+        ValueError: the folder holds runs of another configuration; the sentence names the differences.
+    """
+    path = folder / MANIFEST
+    joined = here
+    if path.exists():
+        there = read_json(path, "the plan of a comparison")
+        _refuse(folder, differences(there, here))
+        known = there["contestants"] | here["contestants"]
+        order = [name for name in LABELS if name in known]
+        joined = there | {
+            "shared": here["shared"],
+            "seeds": sorted({*there["seeds"], *here["seeds"]}),
+            "contestants": {name: known[name] for name in order},
+            "command": here["command"] if _covers(here, there) else there["command"],
+        }
+    for contestant in here["contestants"]:
+        for seed in here["seeds"]:
+            if run_path(folder, contestant, seed).exists():
+                run = read_run(run_path(folder, contestant, seed))
+                _refuse(folder, _run_differences(run, here, contestant, seed))
+    return joined
+
+
+def _covers(here: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+    return {*here["contestants"]} >= {*there["contestants"]} and {*here["seeds"]} >= {*there["seeds"]}
+
+
+def _refuse(folder: Path, found: list[str]) -> None:
+    if found:
+        more = f" and {len(found) - 6} more" if len(found) > 6 else ""
+        raise ValueError(f"{folder} holds runs of another configuration: {'; '.join(found[:6])}{more}")
+
+
+def _run_differences(
+    run: Mapping[str, Any], here: Mapping[str, Any], contestant: str, seed: int
+) -> list[str]:
+    shared = {k: v for k, v in here["shared"].items() if k not in ("epochs", "images") and v is not None}
+    wanted = (
+        shared | here["contestants"][contestant]["settings"] | {"seed": seed, "data": here["data"]["name"]}
+    )
+    found = {k: v for k, v in run["config"].items() if k != "epochs"}
+    pairs = {k: (found.get(k), wanted.get(k)) for k in sorted(found | wanted)}
+    pairs["data sha256"] = (str(run["data"].get("sha256"))[:8], here["data"]["sha256"][:8])
+    return [f"{contestant} {k} {a!r} there, {b!r} here" for k, (a, b) in pairs.items() if a != b]
+
+
+# the data ---------------------------------------------------------------------------------------------
+
+
+def data_of(plan: Comparison, folder: Path, data_dir: str | None) -> tuple[str, Dataset]:
+    """Return what `config.data` says for the runs, and the data set; a part of one is kept in the folder.
+
+    Raises:
+        OSError, ValueError: data that cannot be had, or a folder that cannot be written.
+    """
+    data = str(plan.shared["data"])
+    if plan.images is None:
+        return data, load(data, data_dir=data_dir)
+    path = folder / f"{data}-{plan.images[0]}.npz"
+    if not path.exists():
+        whole = load(data, data_dir=data_dir)
+        train, test = whole.x_train[: plan.images[0]], whole.x_test[: plan.images[1]]
+        write_atomically(path, lambda file: np.savez(file, x_train=train, x_test=test))
+    return str(path), load(path)
+
+
+# the results ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a folder holds: the manifest, the run files by contestant and seed, the clock files."""
+
+    manifest: dict[str, Any]
+    runs: dict[str, dict[int, dict[str, Any]]]
+    clocks: dict[str, dict[str, Any]]
+
+
+def read_results(folder: Path) -> Results:
+    """Read a results folder.
+
+    Raises:
+        OSError, ValueError: no results folder, or a file in it that is not what it should be.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise FileNotFoundError(f"{folder} must be a folder that compare wrote, got no {MANIFEST} in it")
+    found = read_json(folder / MANIFEST, "the plan of a comparison")
+    runs = {
+        name: {
+            seed: read_run(run_path(folder, name, seed))
+            for seed in found["seeds"]
+            if run_path(folder, name, seed).exists()
+        }
+        for name in found["contestants"]
+    }
+    clocks = {
+        name: read_json(clock_path(folder, name), "the clock file of a contestant")
+        for name in found["contestants"]
+        if clock_path(folder, name).exists()
+    }
+    return Results(found, runs, clocks)

@@ -1,0 +1,58 @@
+"""Test images and what every contestant's network makes of them, kept as small integers in one JSON."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref.apply import outputs
+from locoprop_ref.backend import namespace
+from locoprop_ref.checkpoint import load_network
+from locoprop_ref.compare.folder import SCHEMA, Results, read_json, run_path, write_json
+from locoprop_ref.data import Dataset, scaled
+
+FILE = "reconstructions.json"
+COUNT = 10
+
+
+def keep_reconstructions(folder: Path, results: Results, data: Dataset) -> bool:
+    """Write `reconstructions.json` from the first seed's checkpoints; return whether there was any.
+
+    Rows of no image shape are left out. A contestant whose checkpoint is not there keeps what the file says.
+    """
+    if data.image_shape is None and int(data.x_test.shape[1] ** 0.5) ** 2 != data.x_test.shape[1]:
+        return False
+    seed, path = results.manifest["seeds"][0], folder / FILE
+    rows = read_json(path, "reconstructions")["rows"] if path.exists() else {}
+    x = data.x_test[:COUNT]
+    backend = results.manifest["environment"]["backend"]["name"]
+    for name in results.manifest["contestants"]:
+        checkpoint = run_path(folder, name, seed).with_suffix(".npz")
+        if checkpoint.exists():
+            network = load_network(checkpoint, xp=namespace(backend))
+            rows[name] = _as_integers(outputs(network, x, backend=backend))
+    if not rows:
+        return False
+    content: dict[str, Any] = {
+        "schema": SCHEMA,
+        "command": results.manifest["command"],
+        "environment": results.manifest["environment"],
+        "data": results.manifest["data"],
+        "seed": seed,
+        "shape": list(data.image_shape or [int(x.shape[1] ** 0.5)] * 2),
+        "originals": _as_integers(scaled(x, "float64")),
+        "rows": {name: rows[name] for name in results.manifest["contestants"] if name in rows},
+    }
+    write_json(path, content)
+    return True
+
+
+def _as_integers(pixels: np.ndarray) -> list[list[int]]:
+    """Return pixels in [0, 1] as integers from 0 to 255."""
+    clipped = np.clip(np.nan_to_num(np.asarray(pixels, dtype=np.float64)), 0.0, 1.0)
+    return np.rint(255 * clipped).astype(int).tolist()
+
+
+def read_reconstructions(folder: Path) -> dict[str, Any] | None:
+    """Return the file's content, None where there is none."""
+    return read_json(folder / FILE, "reconstructions") if (folder / FILE).exists() else None
