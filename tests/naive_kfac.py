@@ -71,8 +71,9 @@ def drawn_labels(layers, x, loss, seed, step):
 
 
 def shifts(A, G, damping):
-    """What damping adds to the diagonals of A and of G."""
-    pi = math.sqrt((np.trace(A) / len(A)) / (np.trace(G) / len(G))) if np.trace(G) > 0 else 1.0
+    """What damping adds to the diagonals of A and of G; dead units below or above say nothing of π."""
+    a, g = np.trace(A) / len(A), np.trace(G) / len(G)
+    pi = math.sqrt(a / g) if a > 0 and g > 0 else 1.0
     return pi * math.sqrt(damping), math.sqrt(damping) / pi
 
 

@@ -110,9 +110,9 @@ def test_linear_networks_have_the_whole_fisher_matrix(numpy_backend, sizes, bias
     """Identity transfers and squared error: d does not depend on x̃, so that F = A ⊗ G at any B.
 
     The expectation over the network's own labels is a mean over finitely many (`naive_kfac.outcomes`): a
-    batch with each example once for each of them has the true Fisher matrix for its empirical one. Rate 0,
-    a step on another batch by the inverses that were kept. The bounds: 100 roundings of F; the condition of
-    the damped matrix, below 1e5, for its inverse and its solution.
+    batch with each example once for each of them has the true Fisher matrix for its empirical one. It sets
+    the inverses, at rate 0; the step after, on another batch, keeps them. The bounds: 100 roundings of F; the
+    condition of the damped matrix, below 1e5, for its inverse and its solution.
     """
     network, x, t = draw(numpy_backend, LINEAR, sizes=sizes, bias=bias)
     layers = naive_layers(numpy_backend, network)
@@ -121,7 +121,7 @@ def test_linear_networks_have_the_whole_fisher_matrix(numpy_backend, sizes, bias
     every_t = np.array([answer for distribution in labels for _, answer in distribution])
     ours = KFAC(learning_rate=0.5, damping=0.05, momentum=0.0, fisher="empirical", factor_interval=2)
     _, state = run(ours, network, [(0.0, every_x, every_t)])
-    moved, state, _ = ours.step(network, {**state, "step": 1}, x, t)
+    moved, state, _ = ours.step(network, state, x, t)
     found = naive_kfac.moments(layers, x.tolist(), labels, "squared_error")
     both = (stacked_arrays(numpy_backend, n) for n in (network, moved))
     rows = zip(state["layers"], found, gradients(network, x, t), *both, strict=True)
