@@ -35,8 +35,10 @@ from locoprop_ref.config import (
     layer_transfers,
     resolve,
 )
+from locoprop_ref.config.build import second_order_options
 from locoprop_ref.method import BackProp, LocoProp
 from locoprop_ref.optimizer import SGD, AdaGrad, Adam, Momentum, RMSProp
+from locoprop_ref.second_order import FOOF, KFAC, Shampoo
 from locoprop_ref.solve import ClosedForm, Descend, Newton
 from locoprop_ref.transfer import transfer
 
@@ -219,6 +221,13 @@ def m(solver=None, **settings):
 CLOSED = {"method": "locoprop-s-closed", "target_step": 2.0}
 BACK = {"method": "backprop", "learning_rate": 1e-2}
 ADAGRAD = {"optimizer": "adagrad"}
+# two epochs of three batches: intervals of 2 and 3 tell the batches apart
+TINY_INTERVALS = {"factor_interval": 2, "inverse_interval": 3}
+KF, FO, SH = ({"method": name, **TINY_INTERVALS} for name in ("kfac", "foof", "shampoo"))
+
+
+def second_order(build, **settings):
+    return build(**{**TINY_INTERVALS, **settings})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,9 +267,16 @@ EFFECTS = [
            follows=("form", "optimizer", *HYPER, *LOCAL)),
     effect("method", "locoprop-m-exact", LocoProp("matching", Newton(), 10.0, 0.1),
            follows=("optimizer", *HYPER, *LOCAL)),
+    *(effect("method", name, build(),
+             follows=("learning_rate", "target_order", "project_targets", "optimizer", *HYPER, *LOCAL,
+                      *second_order_options(name)))
+      for name, build in (("kfac", KFAC), ("foof", FOOF), ("shampoo", Shampoo))),
     effect("task", "classify", m(), {"layers": "9-6-3"}, ("output_loss",),
            sizes=(9, 6, 3), transfers=("tanh", "softmax"), loss="softmax_cross_entropy", classify=True),
     effect("layers", "9-5-9", m(), sizes=(9, 5, 9), transfers=("identity", "sigmoid")),
+    effect("width", 0.5, m(), sizes=(9, 3, 2, 3, 9)),
+    effect("depth", 2, m(), {"layers": "9-6-4-2-4-6-9"}, sizes=(9, 6, 4, 4, 2, 4, 4, 6, 9),
+           transfers=(*["tanh"] * 3, "identity", *["tanh"] * 3, "sigmoid")),
     effect("transfer", "relu", m(), transfers=("relu", "identity", "relu", "sigmoid")),
     effect("transfer", "relu,tanh,elu,sigmoid", m(), transfers=("relu", "tanh", "elu", "sigmoid")),
     effect("code_transfer", "tanh", m(), transfers=("tanh", "tanh", "tanh", "sigmoid")),
@@ -307,6 +323,35 @@ EFFECTS = [
     effect("project_targets", True, m(target_step=100.0, project_targets=True), {"target_step": 100.0}),
     effect("form", "dual", LocoProp("squared", ClosedForm("dual"), 2.0, 0.1), CLOSED),
     effect("form", "inverse", LocoProp("squared", ClosedForm("inverse"), 2.0, 0.1), CLOSED),
+    effect("learning_rate", 2e-2, second_order(KFAC, learning_rate=2e-2), KF),
+    effect("learning_rate", 2e-2, second_order(FOOF, learning_rate=2e-2), FO),
+    effect("learning_rate", 2e-2, second_order(Shampoo, learning_rate=2e-2), SH),
+    effect("momentum", 0.5, second_order(KFAC, momentum=0.5), KF),
+    effect("momentum", 0.5, second_order(FOOF, momentum=0.5), FO),
+    effect("momentum", 0.5, second_order(Shampoo, momentum=0.5), SH),
+    effect("damping", 0.1, second_order(KFAC, damping=0.1), KF),
+    effect("damping", 0.1, second_order(FOOF, damping=0.1), FO),
+    effect("fisher", "empirical", second_order(KFAC, fisher="empirical"), KF),
+    effect("kl_clip", 1e-4, second_order(KFAC, kl_clip=1e-4), KF),
+    effect("factor_decay", 0.5, second_order(KFAC, factor_decay=0.5), KF),
+    effect("factor_decay", 0.5, second_order(FOOF, factor_decay=0.5), FO),
+    effect("factor_decay", 0.5, second_order(Shampoo, statistics="average", factor_decay=0.5),
+           {**SH, "statistics": "average"}),
+    effect("factor_interval", 1, second_order(KFAC, factor_interval=1), KF),
+    effect("factor_interval", 1, second_order(FOOF, factor_interval=1), FO),
+    effect("factor_interval", 1, second_order(Shampoo, factor_interval=1), SH),
+    effect("inverse_interval", 1, second_order(KFAC, inverse_interval=1), KF),
+    effect("inverse_interval", 1, second_order(FOOF, inverse_interval=1), FO),
+    effect("inverse_interval", 1, second_order(Shampoo, inverse_interval=1), SH),
+    effect("epsilon", 1e-2, second_order(Shampoo, epsilon=1e-2), SH),
+    effect("statistics", "average", second_order(Shampoo, statistics="average"), SH),
+    effect("root", 2, second_order(Shampoo, root=2), SH),
+    effect("grafting", "sgd", second_order(Shampoo, grafting="sgd"), SH),
+    effect("grafting", "rmsprop", second_order(Shampoo, grafting="rmsprop"), SH),
+    effect("grafting_decay", 0.5, second_order(Shampoo, grafting="rmsprop", grafting_decay=0.5),
+           {**SH, "grafting": "rmsprop"}),
+    effect("grafting_epsilon", 0.1, second_order(Shampoo, grafting="rmsprop", grafting_epsilon=0.1),
+           {**SH, "grafting": "rmsprop"}),
     effect("seed", 1, m(), seed=1),
     effect("dtype", "float64", m(), dtype="float64"),
 ]  # fmt: skip
@@ -399,6 +444,8 @@ SPELLED = {
     "data": ["--data", "own.NPZ", "--layers", "9-9"],
     "task": ["--task", "classify", "--data", "mnist"],
     "layers": ["--layers", "784-5-784"],
+    "width": ["--width", "0.5"],
+    "depth": ["--depth", "2"],
     "transfer": ["--transfer", "relu"],
     "code_transfer": ["--code-transfer", "tanh"],
     "output_loss": ["--output-loss", "squared_error"],
@@ -425,6 +472,17 @@ SPELLED = {
     "target_order": ["--target-order", "gauss-seidel"],
     "project_targets": ["--project-targets"],
     "form": ["--method", "locoprop-s-closed", "--form", "dual"],
+    "damping": ["--method", "foof", "--damping", "0.5"],
+    "fisher": ["--method", "kfac", "--fisher", "empirical"],
+    "kl_clip": ["--method", "kfac", "--kl-clip", "1e-3"],
+    "factor_decay": ["--method", "kfac", "--factor-decay", "0.5"],
+    "factor_interval": ["--method", "kfac", "--factor-interval", "3"],
+    "inverse_interval": ["--method", "shampoo", "--inverse-interval", "3"],
+    "statistics": ["--method", "shampoo", "--statistics", "average"],
+    "root": ["--method", "shampoo", "--root", "2"],
+    "grafting": ["--method", "shampoo", "--grafting", "sgd"],
+    "grafting_decay": ["--method", "shampoo", "--grafting", "rmsprop", "--grafting-decay", "0.5"],
+    "grafting_epsilon": ["--method", "shampoo", "--grafting", "rmsprop", "--grafting-epsilon", "0.1"],
     "seed": ["--seed", "1"],
     "backend": ["--backend", "array-api-strict"],
     "dtype": ["--dtype", "float64"],
@@ -490,6 +548,9 @@ SAMPLE = {
     "epsilon": 0.1, "initial_accumulator": 0.1, "local_lr": 0.1, "num_local_steps": 3,
     "local_decay": "constant", "local_state": "keep", "target_step": 1.0, "weight_step": 1.0,
     "local_reduction": "mean", "target_order": "jacobi", "project_targets": False, "diagnostics": True,
+    "damping": 0.1, "fisher": "sampled", "kl_clip": 1.0, "factor_decay": 0.5, "factor_interval": 2,
+    "inverse_interval": 2, "statistics": "sum", "root": 4, "grafting": "none", "grafting_decay": 0.5,
+    "grafting_epsilon": 0.1,
 }  # fmt: skip
 
 
@@ -511,12 +572,17 @@ def test_what_has_a_meaning_for_which_method():
         "diagnostics",
     }
     first_order = {"optimizer", *HYPER}
+    running = {"learning_rate", "momentum", "factor_decay", "factor_interval", "inverse_interval"}
     wanted = {
         "backprop": first_order | {"learning_rate"},
         "locoprop-s": first_order | steps | problem,
         "locoprop-m": first_order | steps | problem,
         "locoprop-s-closed": problem | {"form"},
         "locoprop-m-exact": problem,
+        "kfac": running | {"damping", "fisher", "kl_clip"},
+        "foof": running | {"damping"},
+        "shampoo": running
+        | {"epsilon", "statistics", "root", "grafting", "grafting_decay", "grafting_epsilon"},
     }
     assert {name: {o for o, names in APPLIES.items() if name in names} for name in METHODS} == wanted
 
@@ -537,6 +603,17 @@ REFUSED = {
         {"optimizer": "adagrad", "epsilon": 1},
         "epsilon has no meaning for adagrad in",
     ),
+    "decay of a sum": (
+        {"method": "shampoo", "factor_decay": 0.5},
+        "factor_decay has no meaning for shampoo with statistics sum",
+    ),
+    "decay of no grafting": (
+        {"method": "shampoo", "grafting_decay": 0.5},
+        "grafting_decay has no meaning for shampoo with grafting none",
+    ),
+    "width of nothing": ({"width": 0.0}, "width must be a positive number, got 0"),
+    "half as deep": ({"depth": 0}, "depth must be"),
+    "nothing to repeat": ({"layers": "784-9-784", "depth": 2}, "depth must be 1 without a second hidden"),
     "code of a classifier": (
         {"task": "classify", **MNIST, "code_transfer": "tanh"},
         "code_transfer has no mean",
@@ -602,7 +679,8 @@ NAMED = [f.name for f in dataclasses.fields(Config) if f.metadata["choices"]]
 
 @pytest.mark.parametrize("name", NAMED)
 def test_unknown_names_suggest_the_nearest(name):
-    method = {"learning_rate": "backprop", "form": "locoprop-s-closed"}.get(name, "locoprop-m")
+    methods = {"form": "locoprop-s-closed", "fisher": "kfac", "statistics": "shampoo", "grafting": "shampoo"}
+    method = methods.get(name, "locoprop-m")
     choices = {f.name: f.metadata["choices"] for f in dataclasses.fields(Config)}[name]
     wrong = choices[0] + "x"
     with pytest.raises(ValueError, match=rf"^{name} must be one of .*got '{wrong}' \(did you mean '"):

@@ -416,6 +416,9 @@ def test_every_method_learns(name, numpy_backend):
         "locoprop-m": {"local": Descend(SGD(), local_lr=0.01, num_local_steps=3), "target_step": 5.0},
         "locoprop-s-closed": {"target_step": 2.0, "weight_step": 0.3},
         "locoprop-m-exact": {"target_step": 2.0, "weight_step": 0.3},
+        "kfac": {"learning_rate": 0.1, "damping": 0.1, "momentum": 0.0},
+        "foof": {"learning_rate": 0.1, "damping": 0.1},
+        "shampoo": {"learning_rate": 0.05},
     }[name]
     network, x, t = draw(numpy_backend, CASES[3], batch=8)
     t = np.tanh(t)

@@ -207,8 +207,9 @@ def test_every_method_lowers_the_train_loss(tiny, name):
         "backprop": {"learning_rate": 1e-2},
         "locoprop-s": {"momentum": 0.5},
         "locoprop-m": {"momentum": 0.5},
+        "kfac": {"learning_rate": 0.1},
     }
-    step = {"target_step": 20.0} if name != "backprop" else {}
+    step = {"target_step": 20.0} if name.startswith("locoprop") else {}
     result = run(tiny, method=name, epochs=5, **settings.get(name, {}), **step)
     losses = [row["train"]["ce"] for row in result.run["epochs"]]
     assert losses[-1] < losses[0] - 0.05
