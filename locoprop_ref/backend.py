@@ -168,27 +168,27 @@ def _cores() -> int:
 
 
 def keep_to_cores(index: int, jobs: int) -> None:
-    """Limit this process to its share of the cores, so that `jobs` of them side by side do not wait in turn.
+    """Keep this process, worker `index` of `jobs`, to its share of the cores, its BLAS to as many threads.
 
-    Its own thread and those it starts from now on are held to every `jobs`-th core, where the system can;
-    the threads that BLAS already has are limited in number.
+    Where the system cannot bind a process to cores, the number of threads alone is kept. Call it once, at
+    the beginning of a worker: cores that were given up do not come back.
 
     Args:
-        index: of this process, 0 ≤ index < jobs.
-        jobs: processes side by side.
-
-    Raises:
-        ValueError, TypeError: an argument out of its range.
+        index: 0, ..., jobs − 1. More workers than cores share them in turn.
+        jobs: how many workers there are.
     """
     check.integer("jobs", jobs)
-    if check.integer("index", index, minimum=0) >= jobs:
-        raise ValueError(f"index must be below jobs, {jobs}, got {index}")
-    share = max(1, _cores() // jobs)
+    check.integer("index", index, minimum=0)
+    pools = _thread_pools()
+    threads = max(1, _cores() // jobs)
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cores[index::jobs] or [cores[index % len(cores)]])
-        share = _cores()
-    _thread_pools().limit(limits=share, user_api="blas")
+        share = cores[index % len(cores) :: jobs]
+        threads = len(share)
+        tasks = "/proc/self/task"  # BLAS has threads already; a binding is each thread's own
+        for thread in os.listdir(tasks) if os.path.isdir(tasks) else ["0"]:
+            os.sched_setaffinity(int(thread), share)
+    pools.limit(limits=threads, user_api="blas")
 
 
 def device_bytes(xp: Any) -> int | None:
