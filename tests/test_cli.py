@@ -18,7 +18,7 @@ from locoprop_ref.network import initialize
 
 environment = importlib.import_module("locoprop_ref.environment")
 
-COMMANDS = ["verify", "figures", "demo", "train", "apply", "plot", "info"]
+COMMANDS = ["verify", "figures", "demo", "train", "compare", "apply", "plot", "info"]
 
 
 def call(capsys, *arguments):

@@ -159,7 +159,7 @@ def _less_than_all(
     known = [(other, found) for other in others if (found := value(other)) is not None]
     not_beaten = [other.label for other, found in known if not mine.high < found.low]
     tail = f"; not below: {', '.join(not_beaten)}" if len(not_beaten) > 1 else ""
-    sentence = f"{what} {_against(mine, *best, f'the best {group} method')}{tail}"
+    sentence = f"{what} {_against(what, mine, *best, f'the best {group} method')}{tail}"
     return Finding(what, not not_beaten, counts, sentence)
 
 
@@ -171,16 +171,16 @@ def _comparable(what: str, row: Row, second: Sequence[Row], value: Value) -> Fin
     theirs = best[1]
     worse = apart(mine, theirs) and mine.median > (1 + MARGIN) * theirs.median
     holds = isfinite(mine.median) and not worse
-    return Finding(what, holds, True, f"{what} {_against(mine, *best, 'the best second-order method')}")
+    return Finding(what, holds, True, f"{what} {_against(what, mine, *best, 'the best second-order method')}")
 
 
-def _against(mine: Spread, other: Row, theirs: Spread, role: str) -> str:
+def _against(what: str, mine: Spread, other: Row, theirs: Spread, role: str) -> str:
     """Return a sentence's end: by how much more or less than whom, and whether the spreads are apart."""
-    who = f"{role}, {other.label}"
-    if not isfinite(mine.median) or not isfinite(theirs.median):
-        if mine.median == theirs.median:
-            return f"without a finite value, as {who}"
-        return f"never reached, {who} has it" if mine.median == inf else f"finite, unlike {who}"
+    who, infinite = f"{role}, {other.label}", "never reached" if what.startswith("seconds") else "diverged"
+    if not isfinite(mine.median):
+        return f"{infinite}; {who}: {f'{theirs.median:.4g}' if isfinite(theirs.median) else infinite}"
+    if not isfinite(theirs.median):
+        return f"{mine.median:.4g}; {who}: {infinite}"
     percent = 100 * (mine.median / theirs.median - 1) if theirs.median else inf
     amount = f"{abs(percent):.1f} % {'more' if percent > 0 else 'less'} than" if percent else "equal to"
     if mine.low == mine.high and theirs.low == theirs.high:

@@ -62,6 +62,7 @@ def _compare(given: argparse.Namespace) -> int:
     from locoprop_ref.compare.report import redraw
 
     if given.redraw is not None:
+        _refuse_beside_redraw(given)
         redraw(Path(given.redraw), _say)
         return 0
     shared = {name: getattr(given, name) for name in SHARED}
@@ -75,6 +76,13 @@ def _compare(given: argparse.Namespace) -> int:
     for failure in failures:
         print(f"locoprop-ref compare: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _refuse_beside_redraw(given: argparse.Namespace) -> None:
+    neutral = {"preset": "quick", "jobs": 1, "untuned": False, "no_clock": False}
+    for name, value in vars(given).items():
+        if name not in ("command", "run", "redraw") and value != neutral.get(name):
+            raise ValueError(f"{name} has no meaning beside redraw, which only reads a results folder")
 
 
 def _say(sentence: str) -> None:

@@ -15,13 +15,11 @@ them out. `low` and `high` hold the middle 95 % of the steps; `blocks` are the m
 whole intervals, whose range tells what the machine's other work makes of the mean.
 """
 
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from math import ceil, lcm
 from typing import Any
 
@@ -30,7 +28,8 @@ import numpy as np
 from locoprop_ref.backend import namespace, synchronize, to_backend
 from locoprop_ref.compare.folder import SCHEMA, clock_path, read_json, write_json
 from locoprop_ref.compare.memory import array_bytes, counted_numbers, parameter_numbers, peak_bytes
-from locoprop_ref.compare.runs import Task, ignoring_interrupts
+from locoprop_ref.compare.runs import Task
+from locoprop_ref.compare.workers import in_workers
 from locoprop_ref.config import Config, as_json, build_method, build_network, epoch_rate
 from locoprop_ref.data import Dataset, load
 from locoprop_ref.environment import environment
@@ -170,7 +169,7 @@ def clock_all(
         if not (path.exists() and read_json(path, "a clock file")["config"] == settings):
             try:
                 measured = _alone(task.config, data_dir)
-            except (ValueError, OSError, MemoryError, np.linalg.LinAlgError, BrokenProcessPool) as error:
+            except (ValueError, OSError, MemoryError, np.linalg.LinAlgError) as error:
                 failures.append(f"{name} could not be measured: {error}")
                 say(failures[-1])
                 continue
@@ -197,16 +196,12 @@ def _spell_memory(memory: Mapping[str, Any]) -> str:
 
 
 def _alone(config: Config, data_dir: str | None) -> dict[str, Any]:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        try:
-            with ignoring_interrupts():
-                future = pool.submit(_measured, config, data_dir)
-            return future.result()
-        except KeyboardInterrupt:
-            for child in multiprocessing.active_children():
-                child.terminate()
-            raise
+    """Measure in a process of its own, with all cores."""
+    found: dict[str, Any] = {}
+    in_workers({"clock": partial(_measured, config, data_dir)}, 1, ended=found.__setitem__)
+    if isinstance(found["clock"], Exception):
+        raise found["clock"]
+    return found["clock"]
 
 
 def _measured(config: Config, data_dir: str | None) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from locoprop_ref.compare.folder import MANIFEST, data_of, join, manifest, read_
 from locoprop_ref.compare.pictures import keep_reconstructions
 from locoprop_ref.compare.plan import Comparison, describe
 from locoprop_ref.compare.report import redraw
-from locoprop_ref.compare.runs import Task, run_all
+from locoprop_ref.compare.runs import Task, is_done, run_all
+from locoprop_ref.environment import forced_kernel
 from locoprop_ref.train import examples
 
 
@@ -46,7 +47,8 @@ def compare(
     examples(dataset, plan.config(plan.contestants[0], plan.seeds[0], data), xp)
     found = join(out, manifest(plan, dataset, xp))
     write_json(out / MANIFEST, found)
-    for line in describe(plan):
+    warning = forced_kernel()
+    for line in [*describe(plan), *([f"warning: {warning}"] if warning else [])]:
         say(line)
     tasks = [
         Task(name, seed, plan.config(name, seed, data), run_path(out, name, seed))
@@ -60,6 +62,7 @@ def compare(
         else ({}, [])
     )
     failures += run_all(tasks, jobs=jobs, costs=costs, data_dir=data_dir, progress=progress, say=say)
-    keep_reconstructions(out, read_results(out), dataset)
-    redraw(out, say)
+    if any(is_done(task) for task in tasks):
+        keep_reconstructions(out, read_results(out), dataset)
+        redraw(out, say)
     return failures

@@ -13,7 +13,7 @@ from locoprop_ref.compare.claims import FIRST_ORDER, LOCOPROP, SECOND_ORDER
 from locoprop_ref.compare.folder import Results
 from locoprop_ref.compare.summary import Row, finished, loss_name, provenance_lines, rows_of
 from locoprop_ref.plot.images import reconstructions
-from locoprop_ref.plot.style import alt_text, describe, label, label_powers_of_ten, panels, spell, styled
+from locoprop_ref.plot.style import alt_text, describe, label, panels, spell, styled
 from locoprop_ref.plot.training import band, log_axis
 
 if TYPE_CHECKING:
@@ -48,26 +48,33 @@ def curves(results: Results, split: str = "train") -> "Figure":
     """Draw a loss of every contestant against epochs (left) and against seconds (right), seeds as bands.
 
     Seconds are those of the clock files, see `summary.step_seconds`; a contestant without is not in the right
-    panel, and where nobody has any the panel says so.
+    panel, and where nobody has any the panel says so. Of a contestant with runs that diverged the others are
+    drawn, if there are any.
 
     Args:
         results: of a folder.
         split: "train" or "test".
+
+    Raises:
+        ValueError: no run that ended has an epoch.
     """
-    name = loss_name(results)
-    shown = {row.contestant: row for row in rows_of(results) if _drawable(results, row.contestant)}
-    what = f"{split} {'cross-entropy (nats an example)' if name == 'ce' else name.replace('_', ' ')}"
+    loss = loss_name(results)
+    drawn = {name: _drawn_runs(results, name) for name in results.manifest["contestants"]}
+    shown = {row.contestant: row for row in rows_of(results) if drawn[row.contestant]}
+    if not shown:
+        raise ValueError("results must hold at least one run with an epoch, got none")
+    what = f"{split} {'cross-entropy (nats an example)' if loss == 'ce' else loss.replace('_', ' ')}"
     figure, (left, right) = panels(
         2, width=13, height=5.4, right=3.3, gap=0.4, sharey=True, title=f"{what}: by epoch, and by the clock"
     )
-    bands = {c: band(list(finished(results, c).values()), f"{split} {name}") for c in shown}
+    bands = {c: band(drawn[c], f"{split} {loss}") for c in shown}
     for contestant, b in bands.items():
-        _draw(left, b["epoch"], b, contestant, shown[contestant].label)
+        _draw(left, b["epoch"], b, contestant, _name(shown[contestant]))
         seconds = shown[contestant].epoch_seconds
         if seconds is not None:
             # a logarithmic axis has no place for the untrained network at 0 s
             after = {key: values[1:] for key, values in b.items()}
-            _draw(right, after["epoch"] * seconds, after, contestant, shown[contestant].label)
+            _draw(right, after["epoch"] * seconds, after, contestant, _name(shown[contestant]))
     label(left, x="epoch", y=what, legend=None)
     label(right, x="training time (s), evaluation left out", y="", legend=None)
     _axes_of_values(left, bands)
@@ -76,8 +83,18 @@ def curves(results: Results, split: str = "train") -> "Figure":
     return describe(figure, _told(results, what, bands, shown))
 
 
-def _drawable(results: Results, contestant: str) -> bool:
-    return any(len(run["epochs"]) > 1 for run in finished(results, contestant).values())
+def has_curves(results: Results) -> bool:
+    """Tell whether `curves` has anything to draw."""
+    return any(_drawn_runs(results, name) for name in results.manifest["contestants"])
+
+
+def _drawn_runs(results: Results, contestant: str) -> list[dict[str, Any]]:
+    runs = [run for run in finished(results, contestant).values() if len(run["epochs"]) > 1]
+    return [run for run in runs if run["status"] != "diverged"] or runs
+
+
+def _name(row: Row) -> str:
+    return f"{row.label} ({row.diverged} of {row.seeds} diverged)" if row.diverged else row.label
 
 
 def _draw(panel: "Axes", x: Any, b: dict[str, np.ndarray], contestant: str, name: str) -> None:
@@ -105,8 +122,7 @@ def _axes_of_values(panel: "Axes", bands: dict[str, dict[str, np.ndarray]]) -> N
 
 def _axis_of_seconds(panel: "Axes", timed: Sequence[Row], of: int) -> None:
     if timed:
-        panel.set_xscale("log")
-        label_powers_of_ten(panel.xaxis)
+        log_axis(panel, "x")
         if len(timed) < of:
             panel.set_title(f"{of - len(timed)} methods have no seconds", fontsize=11.5)
         return
@@ -130,19 +146,20 @@ def _told(results: Results, what: str, bands: dict[str, Any], shown: dict[str, R
 
 
 @styled
-def cost(results: Results) -> "Figure | None":
-    """Draw seconds and memory of a step as bars, a line for each contestant; None without any clock file."""
+def cost(results: Results) -> "Figure":
+    """Draw time and memory of a step as bars, a line for each contestant with a clock file.
+
+    Raises:
+        ValueError: no clock file.
+    """
     rows = [row for row in rows_of(results) if row.contestant in results.clocks]
     if not rows:
-        return None
-    quantities = (
-        (
-            "seconds a step",
-            "seconds",
-            [row.step_seconds.median if row.step_seconds else None for row in rows],
-        ),
-        ("peak of a step", "times the parameters", [row.peak for row in rows]),
-        ("state kept between steps", "times the parameters", [row.state for row in rows]),
+        raise ValueError("results must hold at least one clock file, got none")
+    milliseconds = [1e3 * row.step_seconds.median if row.step_seconds else None for row in rows]
+    quantities: tuple[tuple[str, str, list[float | None]], ...] = (
+        ("mean time of a step", "milliseconds", milliseconds),
+        ("peak memory of a step", "times the parameters' bytes", [row.peak for row in rows]),
+        ("state kept between steps", "times the parameters' bytes", [row.state for row in rows]),
     )
     figure, axes = panels(
         3, width=13, height=1.6 + 0.36 * len(rows), left=2.6, right=0.5, gap=0.35, sharey=True,
@@ -168,7 +185,7 @@ def cost(results: Results) -> "Figure | None":
     )  # fmt: skip
     return describe(
         figure,
-        f"Bars for each method: seconds of a step, then traced peak and state in multiples of the "
+        f"Bars for each method: milliseconds of a step, then traced peak and state in multiples of the "
         f"parameters' bytes. {told}. {' '.join(provenance_lines(results))}",
     )
 

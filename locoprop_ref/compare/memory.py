@@ -34,7 +34,8 @@ def state_numbers(config: Config) -> int:
 
     A first-order rule keeps 0, 1 or 2 arrays as large as the parameters, and so do LocoProp's local steps.
     Second-order methods keep Kronecker factors and their inverses or roots: Σ 2(d̃² + d_out²), with FOOF
-    Σ 2d̃².
+    Σ 2d̃²; and as many numbers as the parameters for momentum (Shampoo: only where it is not 0), and for the
+    mean square and buffer of Shampoo's RMSProp grafting.
 
     Raises:
         ValueError: a method without a formula.
@@ -42,10 +43,12 @@ def state_numbers(config: Config) -> int:
     if config.optimizer is not None:
         return BUFFERS[config.optimizer] * parameter_numbers(config)
     pairs = [(d_in + config.bias, d_out) for d_in, d_out in pairwise(layer_sizes(config))]
-    if config.method in ("kfac", "shampoo"):
-        return sum(2 * (d * d + d_out * d_out) for d, d_out in pairs)
-    if config.method == "foof":
-        return sum(2 * d * d for d, _ in pairs)
+    both, inputs = sum(2 * (d * d + e * e) for d, e in pairs), sum(2 * d * d for d, _ in pairs)
+    if config.method == "shampoo":
+        buffers = bool(config.momentum) + 2 * (getattr(config, "grafting", "none") == "rmsprop")
+        return both + buffers * parameter_numbers(config)
+    if config.method in ("kfac", "foof"):
+        return (both if config.method == "kfac" else inputs) + parameter_numbers(config)
     if config.method.startswith("locoprop-"):
         return 0
     raise ValueError(f"method must be one whose state has a formula, got {config.method!r}")

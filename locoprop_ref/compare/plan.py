@@ -148,6 +148,7 @@ def comparison(
     if explicit.get("data", chosen["data"]) not in NAMES:  # a user's own, of any width, is taken whole
         chosen.pop("layers", None)
         images = None
+    check.integer("epochs", explicit.get("epochs", chosen["epochs"]))
     plan = Comparison(preset, names, numbers, chosen | explicit, images, tuned)
     for name in names:
         plan.config(name, numbers[0])
@@ -165,7 +166,7 @@ def describe(plan: Comparison) -> list[str]:
     lines.append("  for all: " + _spelled(shared))
     for name in plan.contestants:
         source = "tuned" if plan.is_tuned(name) else "package defaults"
-        own = {k: v for k, v in plan.settings(name).items() if k != "method"}
+        own = {k: v for k, v in plan.settings(name).items() if k not in ("method", "diagnostics")}
         lines.append(f"  {name} ({source}): {_spelled(own)}")
     return lines
 

@@ -34,17 +34,17 @@ def redraw(folder: Path, say: Callable[[str], None] = lambda sentence: None) -> 
     if not any(finished(results, name) for name in results.manifest["contestants"]):
         raise ValueError(f"{folder} must hold at least one finished run, got none")
     say("\n" + _write_summary(folder, results))
-    drawn = {
-        f"compare{end}": figures.curves(results, split) for end, split in (("", "train"), ("-test", "test"))
-    }
-    drawn["cost"] = figures.cost(results)
+    drawn = {}
+    if figures.has_curves(results):
+        drawn = {"compare": figures.curves(results), "compare-test": figures.curves(results, "test")}
+    if results.clocks:
+        drawn["cost"] = figures.cost(results)
     kept = read_reconstructions(folder)
     if kept is not None:
         drawn["reconstructions"] = figures.images(results, kept)
     for stem, figure in drawn.items():
-        for end in ("png", "svg") if figure is not None and stem != "reconstructions" else ("png",):
-            if figure is not None:
-                say(str(save(figure, folder / f"{stem}.{end}")))
+        for end in ("png",) if stem == "reconstructions" else ("png", "svg"):
+            say(str(save(figure, folder / f"{stem}.{end}")))
 
 
 def _write_summary(folder: Path, results: Results) -> str:

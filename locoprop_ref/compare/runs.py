@@ -5,19 +5,13 @@ share of the cores. Either way a run is complete on disk after each of its epoch
 a process that dies costs more than the epoch under way.
 """
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from locoprop_ref.backend import keep_to_cores
+from locoprop_ref.compare.workers import in_workers
 from locoprop_ref.config import Config
 from locoprop_ref.run_file import read_run
 from locoprop_ref.train import describe, train
@@ -86,7 +80,7 @@ def run_all(
     cost = {t.name: known[t.contestant] if comparable else rough_cost(t.config) for t in left}
     left.sort(key=lambda t: -cost[t.name] * (t.config.epochs - epochs_on_disk(t)))
     with _bar(left, progress) as bar:
-        if jobs == 1 or not left:
+        if jobs == 1:
             return _in_order(left, data_dir, bar, say)
         return _side_by_side(left, jobs, data_dir, bar, say)
 
@@ -98,27 +92,8 @@ def _bar(tasks: Sequence[Task], progress: bool) -> Any:
     return tqdm(total=epochs, unit="epoch", disable=None if progress else True, desc="compare")
 
 
-# one after the other ----------------------------------------------------------------------------------
-
-
-def _in_order(tasks: Sequence[Task], data_dir: str | None, bar: Any, say: Callable[[str], None]) -> list[str]:
-    failures = []
-    for task in tasks:
-        bar.set_postfix_str(task.name)
-
-        def count(line: str) -> None:
-            bar.update(line.startswith("epoch ") and not line.startswith("epoch 0:"))
-
-        try:
-            run = train(
-                task.config, out=task.out, resume=True, data_dir=data_dir, progress=False, jobs=1, say=count
-            ).run
-        except (ValueError, TypeError, OSError, MemoryError) as error:
-            failures.append(f"{task.name} failed: {error}")
-            say(failures[-1])
-            continue
-        say(_sentence(task, run))
-    return failures
+def _failure(task: Task, error: Exception) -> str:
+    return f"{task.name} failed: {' '.join(str(error).split()) or type(error).__name__}"
 
 
 def _sentence(task: Task, run: Mapping[str, Any]) -> str:
@@ -127,98 +102,61 @@ def _sentence(task: Task, run: Mapping[str, Any]) -> str:
     return f"{task.name} {run['status']}, {describe(run['epochs'][-1])}"
 
 
+# one after the other ----------------------------------------------------------------------------------
+
+
+def _in_order(tasks: Sequence[Task], data_dir: str | None, bar: Any, say: Callable[[str], None]) -> list[str]:
+    failures = []
+
+    def count(line: str) -> None:
+        bar.update(line.startswith("epoch ") and not line.startswith("epoch 0:"))
+
+    for task in tasks:
+        bar.set_postfix_str(task.name)
+        try:
+            say(_sentence(task, train_one(task, 1, data_dir, count)))
+        except (ValueError, TypeError, OSError, MemoryError) as error:
+            failures.append(_failure(task, error))
+            say(failures[-1])
+    return failures
+
+
+def train_one(
+    task: Task, jobs: int, data_dir: str | None, say: Callable[[str], None] = lambda line: None
+) -> dict[str, Any]:
+    """Train a run from its beginning or from where it stands; return the run file's content.
+
+    Args:
+        task: the run.
+        jobs: runs side by side, for the run file.
+        data_dir: see `data.load`.
+        say: called with the lines of `train`.
+    """
+    settings: dict[str, Any] = {"resume": True, "data_dir": data_dir, "progress": False, "jobs": jobs}
+    return train(task.config, out=task.out, say=say, **settings).run
+
+
 # side by side -----------------------------------------------------------------------------------------
 
 
 def _side_by_side(
     tasks: Sequence[Task], jobs: int, data_dir: str | None, bar: Any, say: Callable[[str], None]
 ) -> list[str]:
-    context = multiprocessing.get_context("spawn")  # threads and BLAS do not survive a fork
-    pool = ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_start_worker, initargs=(context.Value("i", 0), jobs)
-    )
-    waiting, running, failures = list(tasks), {}, []
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:  # never more in the pool than it can begin at once
-                task = waiting.pop(0)
-                with ignoring_interrupts():  # a worker is told to stop by us, not by the terminal
-                    running[pool.submit(_train_one, task, jobs, data_dir)] = task
-            ended, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in sorted(ended, key=lambda f: running[f].name):
-                task = running.pop(future)
-                failure, sentence = _result(task, future)
-                failures += [failure] if failure else []
-                say(failure or sentence)
-            _show(bar, running.values(), tasks)
-    except BrokenProcessPool:
-        failures.append(_say_death(tasks, say))
-    except KeyboardInterrupt:
-        for child in multiprocessing.active_children():
-            child.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    failures, named = [], {task.name: task for task in tasks}
+
+    def ended(name: str, result: Any) -> None:
+        if isinstance(result, Exception):
+            failures.append(_failure(named[name], result))
+            say(failures[-1])
+        else:
+            say(_sentence(named[name], result))
+
+    calls = {name: partial(train_one, task, jobs, data_dir) for name, task in named.items()}
+    in_workers(calls, jobs, ended=ended, tick=lambda: _show(bar, tasks))
     return failures
 
 
-def _result(task: Task, future: Future) -> tuple[str | None, str]:
-    try:
-        return None, _sentence(task, future.result())
-    except BrokenProcessPool:
-        raise
-    except (ValueError, TypeError, OSError, MemoryError) as error:
-        return f"{task.name} failed: {error}", ""
-
-
-def _say_death(tasks: Sequence[Task], say: Callable[[str], None]) -> str:
-    left = [task.name for task in tasks if not is_done(task)]
-    sentence = (
-        f"a worker process died (killed, or out of memory); every complete epoch is kept, and the same "
-        f"command goes on with the {len(left)} runs that are left: {', '.join(left)}"
-    )
-    say(sentence)
-    return sentence
-
-
-def _show(bar: Any, running: Any, tasks: Sequence[Task]) -> None:
-    if bar.disable:
-        return
-    bar.n = bar.total - sum(task.config.epochs - epochs_on_disk(task) for task in tasks if not is_done(task))
-    bar.set_postfix_str(", ".join(task.name for task in running))
-
-
-@contextmanager
-def ignoring_interrupts() -> Iterator[None]:
-    """Start processes that Ctrl-C in the terminal does not reach."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _start_worker(counter: Any, jobs: int) -> None:
-    with counter.get_lock():
-        index = counter.value
-        counter.value += 1
-    keep_to_cores(index, jobs)
-
-
-def _train_one(task: Task, jobs: int, data_dir: str | None) -> dict[str, Any]:
-    """Train in a worker process; when it is told to end, the run file says "interrupted" first."""
-
-    def interrupt(number: int, frame: Any) -> NoReturn:
-        signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    try:
-        return train(task.config, out=task.out, resume=True, data_dir=data_dir, progress=False, jobs=jobs).run
-    except KeyboardInterrupt:
-        os._exit(130)
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _show(bar: Any, tasks: Sequence[Task]) -> None:
+    if not bar.disable:
+        left = sum(task.config.epochs - epochs_on_disk(task) for task in tasks if not is_done(task))
+        bar.update(bar.total - left - bar.n)

@@ -242,10 +242,22 @@ def notes(results: Results, rows: list[Row]) -> list[str]:
         for count, what in ((row.diverged, "diverged"), (row.unfinished, "not finished")):
             if count:
                 told.append(f"{row.label}: {count} of {len(seeds)} runs {what}.")
+    others = _other_environments(results)
+    if others:
+        told.append(f"Made in another environment than the plan: {', '.join(others)}.")
     without = [row.label for row in rows if row.seconds_from is None]
     if without:
         told.append(f"No seconds, for want of a clock file: {', '.join(without)}.")
     return told
+
+
+def _other_environments(results: Results) -> list[str]:
+    """Return the runs and clocks whose versions, machine or array library are not the plan's."""
+    keys = ("locoprop-ref", "python", "machine", "cores", "versions", "backend")
+    here = {key: results.manifest["environment"][key] for key in keys}
+    runs = {f"{name} seed {seed}": run for name, found in results.runs.items() for seed, run in found.items()}
+    files = runs | {f"{name} clock": clock for name, clock in results.clocks.items()}
+    return [name for name, file in files.items() if {k: file["environment"].get(k) for k in keys} != here]
 
 
 def provenance_lines(results: Results) -> list[str]:

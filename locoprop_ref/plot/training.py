@@ -150,14 +150,19 @@ def training_curves(
     return describe(figure, _retold(bands, metric))
 
 
-def log_axis(panel: Any) -> None:
-    """Make the axis of the values logarithmic, with plain numbers beside 1, 2 and 5 of each decade."""
+def log_axis(panel: Any, which: str = "y") -> None:
+    """Make an axis, "x" or "y", logarithmic, with plain numbers beside 1, 2 and 5 of each decade.
+
+    Over more than three decades it is the powers of ten alone.
+    """
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-    panel.set_yscale("log")
-    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    panel.yaxis.set_major_formatter(FormatStrFormatter("%g"))
-    panel.yaxis.set_minor_formatter(NullFormatter())
+    getattr(panel, f"set_{which}scale")("log")
+    axis = getattr(panel, f"{which}axis")
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high <= 1000 * low else (1,)))
+    axis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _retold(bands: Mapping[str, Mapping[str, np.ndarray]], metric: str) -> str:
