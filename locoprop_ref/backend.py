@@ -181,7 +181,7 @@ def keep_to_cores(index: int, jobs: int) -> None:
         share = cores[index % len(cores) :: jobs]
         threads = len(share)
         tasks = "/proc/self/task"  # BLAS has threads already; a binding is each thread's own
-        for thread in os.listdir(tasks) if os.path.isdir(tasks) else [0]:
+        for thread in os.listdir(tasks) if os.path.isdir(tasks) else ["0"]:
             os.sched_setaffinity(int(thread), share)
     pools.limit(limits=threads, user_api="blas")
 

@@ -55,12 +55,12 @@ def add_command(commands: Any, say: Callable[[str], None]) -> None:
 
 
 def _tune(given: argparse.Namespace, say: Callable[[str], None]) -> int:
-    from locoprop_ref.tune import problem, tune
+    from locoprop_ref.tune import reduced_problem, tune
     from locoprop_ref.tune.space import parse_ranges
 
     tune(
         given.contestants,
-        problem(given.problem, **{name: getattr(given, name) for name in _PROBLEM}),
+        reduced_problem(given.problem, **{name: getattr(given, name) for name in _PROBLEM}),
         trials=given.trials,
         seed=given.seed,
         storage=given.storage,

@@ -37,7 +37,7 @@ class Problem:
         split_seed: of the permutation that chooses them; default 0.
         backend, dtype: array library and precision; default numpy, float32.
 
-    >>> problem("curves", epochs=6).schedule_epochs
+    >>> reduced_problem("curves", epochs=6).schedule_epochs
     24
     """
 
@@ -87,7 +87,7 @@ PROBLEMS: Mapping[str, Problem] = {
 }
 
 
-def problem(name: str, **changed: Any) -> Problem:
+def reduced_problem(name: str, **changed: Any) -> Problem:
     """Return the problem of that name with other fields where given; None counts as not given.
 
     Raises:
