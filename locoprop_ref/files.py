@@ -52,12 +52,13 @@ def same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bo
 def _remove_leftovers(path: Path) -> None:
     for leftover in path.parent.glob(f".{path.name}.*.part"):
         process = leftover.name.removesuffix(".part").rpartition(".")[2]
-        if process.isdigit() and not _alive(int(process)):
+        if process.isdigit() and not process_is_alive(int(process)):
             with suppress(OSError):
                 leftover.unlink()
 
 
-def _alive(process: int) -> bool:
+def process_is_alive(process: int) -> bool:
+    """Tell whether a process of this number runs on this machine."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

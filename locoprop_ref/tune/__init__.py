@@ -22,14 +22,14 @@ from locoprop_ref import check
 from locoprop_ref.backend import namespace
 from locoprop_ref.catalogue import METHODS
 from locoprop_ref.train import examples
-from locoprop_ref.tune.problem import PROBLEMS, Problem, problem, tuning_data
+from locoprop_ref.tune.problem import PROBLEMS, Problem, reduced_problem, tuning_data
 from locoprop_ref.tune.space import SPACE, Range, search_space
 from locoprop_ref.tune.stored import result, write_result
-from locoprop_ref.tune.study import Outcome, Standing, Task, open_study, opened, standing
+from locoprop_ref.tune.study import Outcome, Standing, Task, fail_dead_trials, open_study, opened, standing
 from locoprop_ref.tune.workers import run_all
 from locoprop_ref.tuned import CONTESTANTS
 
-__all__ = ["PROBLEMS", "SPACE", "Problem", "Range", "available", "problem", "search_space", "tune"]
+__all__ = ["PROBLEMS", "SPACE", "Problem", "Range", "available", "reduced_problem", "search_space", "tune"]
 
 
 def available() -> tuple[str, ...]:
@@ -61,7 +61,7 @@ def tune(
 
     Args:
         contestants: of `tuned.CONTESTANTS`; none means all that are `available`.
-        on: the problem, as `problem("mnist")` makes it.
+        on: the problem, as `reduced_problem("mnist")` makes it.
         trials: a study is done with so many complete or pruned trials; failed ones do not count. Commands
             that share a storage may end up with a few more, one for each trial that runs elsewhere.
         seed: of the network, the batches and the search.
@@ -102,17 +102,19 @@ def tune(
         )
         for name in names or available()
     ]
+    tuning_data.cache_clear()  # a file may have changed since the last call
     dataset = tuning_data(on, data_dir)
     for note in dataset.notes:
         say(note)
     for task in tasks:
         examples(dataset, on.config(task.contestant, seed=seed), namespace(on.backend))
+    Path(out).mkdir(parents=True, exist_ok=True)  # before hours of work, not after them
     with ExitStack() as stack:
         database = stack.enter_context(opened(tasks[0]))
         studies = {task: open_study(task, database, dataset.sha256) for task in tasks}
         search = _Search(studies, trials, Path(out), say)
         search.bar = stack.enter_context(_bar(search.missing, progress))
-        run_all(search.choose, search.report, jobs)
+        run_all(search, jobs)
     return search.results
 
 
@@ -140,11 +142,16 @@ class _Search:
                 self._write(task, study, now)
         return min(open_ones, key=lambda one: one[:2])[2] if open_ones else None
 
-    def report(self, outcome: Outcome | str) -> None:
+    def report(self, outcome: Outcome) -> None:
         """Say how a trial ended."""
         self.say(str(outcome))
-        if isinstance(outcome, Outcome) and outcome.ending != "failed":
+        if outcome.ending != "failed":
             self.bar.update()
+
+    def lost(self, task: Task) -> None:
+        """Mark the trial of a killed worker failed."""
+        fail_dead_trials(self.studies[task])
+        self.say(f"{task.contestant}: a worker was killed, its trial is marked failed and does not count")
 
     def _write(self, task: Task, study: Any, now: Standing) -> None:
         record = result(task, study)

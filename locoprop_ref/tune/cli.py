@@ -10,9 +10,9 @@ from locoprop_ref.tuned import CONTESTANTS
 _PROBLEM = {
     "data": (str, "NAME", "data set in place of the problem's, or your own FILE.npz"),
     "layers": (str, "NAME", "widths from input to output (default: the problem's)"),
-    "width": (float, "X", "times every hidden layer (default mnist 0.5, curves 1)"),
+    "width": (float, "X", "times every hidden layer (default mnist 0.25, curves 1)"),
     "batch_size": (int, "N", "examples a batch (default mnist 1000, curves 500)"),
-    "epochs": (int, "N", "epochs of a trial (default 12)"),
+    "epochs": (int, "N", "epochs of a trial (default mnist 30, curves 12)"),
     "schedule_epochs": (int, "N", "length of the authors' schedule (default 4 times the epochs)"),
     "examples": (int, "N", "training images to train on (default 10000)"),
     "held_out": (int, "N", "further training images to select by (default 5000)"),
@@ -55,12 +55,12 @@ def add_command(commands: Any, say: Callable[[str], None]) -> None:
 
 
 def _tune(given: argparse.Namespace, say: Callable[[str], None]) -> int:
-    from locoprop_ref.tune import problem, tune
+    from locoprop_ref.tune import reduced_problem, tune
     from locoprop_ref.tune.space import parse_ranges
 
     tune(
         given.contestants,
-        problem(given.problem, **{name: getattr(given, name) for name in _PROBLEM}),
+        reduced_problem(given.problem, **{name: getattr(given, name) for name in _PROBLEM}),
         trials=given.trials,
         seed=given.seed,
         storage=given.storage,

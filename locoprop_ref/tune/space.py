@@ -66,19 +66,19 @@ def _names(option: str, *choices: str) -> Range:
 # LocoProp by steps: s·γ is the rate of BackProp, the rest is the local RMSProp
 _BY_STEPS = (
     _log("local_lr", 1e-7, 1e-3), _log("target_step", 0.3, 1e4),
-    _one_minus("momentum", 1e-4, 1), _one_minus("decay", 1e-3, 0.5),
+    _one_minus("momentum", 1e-4, 1), _one_minus("decay", 1e-3, 1),
 )  # fmt: skip
 
 # fmt: off
 SPACE: dict[str, tuple[Range, ...]] = {
     "sgd":        (_log("learning_rate", 1e-5, 1),),
-    "momentum":   (_log("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 0.5)),
-    "nesterov":   (_log("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 0.5)),
+    "momentum":   (_log("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1)),
+    "nesterov":   (_log("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1)),
     "adagrad":    (_log("learning_rate", 1e-4, 1),    _log("initial_accumulator", 1e-10, 1)),
     "rmsprop":    (_log("learning_rate", 1e-6, 1e-2), _one_minus("momentum", 1e-3, 1),
-                   _one_minus("decay", 1e-3, 0.5),    _log("epsilon", 1e-12, 1e-1)),
+                   _one_minus("decay", 1e-3, 1),    _log("epsilon", 1e-12, 1e-1)),
     "adam":       (_log("learning_rate", 1e-5, 1e-1), _one_minus("momentum", 1e-3, 1),
-                   _one_minus("decay", 1e-4, 0.5),    _log("epsilon", 1e-12, 1e-1)),
+                   _one_minus("decay", 1e-4, 1),    _log("epsilon", 1e-12, 1e-1)),
     "shampoo":    (_log("learning_rate", 1e-5, 10),   _one_minus("momentum", 1e-2, 1),
                    _log("epsilon", 1e-12, 1),         _names("grafting", "none", "sgd", "rmsprop")),
     "kfac":       (_log("learning_rate", 1e-4, 10),   _one_minus("momentum", 1e-2, 1),

@@ -5,11 +5,14 @@ marked failed when the study goes on; failed trials do not count. Optuna is impo
 inside functions.
 """
 
+import hashlib
+import os
+import platform
 import re
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +20,16 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import namespace
+from locoprop_ref.files import process_is_alive
 from locoprop_ref.train import examples
 from locoprop_ref.tune.objective import objective
 from locoprop_ref.tune.problem import Problem, tuning_data
 from locoprop_ref.tune.space import Params, Range, settings, untuned
 
 # the sampler's and the pruner's settings: ten trials at random, then by what was found; none is pruned before
-# five are complete, or before it has trained three epochs
+# five are complete, or before it has trained six epochs, past the schedule's warm-up
 STARTUP_TRIALS = 10
-PRUNER = {"n_startup_trials": 5, "n_warmup_steps": 3}
+PRUNER = {"n_startup_trials": 5, "n_warmup_steps": 6}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,26 +109,17 @@ def opened(task: Task) -> Iterator[Any]:
         OSError: the database cannot be opened, or was lost in between.
     """
     optuna = _optuna()
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+    from sqlalchemy.exc import SQLAlchemyError
 
-    shown, level = _shown(task.storage), optuna.logging.get_verbosity()
+    storage, level = None, optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.CRITICAL + 1)
-    storage = None
     try:
         storage = _storage(task)
         yield storage
-    except ArgumentError:
-        raise ValueError(
-            f"storage must be a database URL such as sqlite:///tuning/mnist.db, got {shown!r}"
-        ) from None
-    except ImportError as error:
-        raise ValueError(
-            f"storage {shown} needs a driver that cannot be imported here: {error.__cause__ or error}"
-        ) from None
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error if isinstance(error, SQLAlchemyError) else error.__cause__
         reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
-        raise OSError(f"storage {shown} cannot be used: {reason}") from None
+        raise OSError(f"storage {_shown(task.storage)} cannot be used: {reason}") from None
     finally:
         optuna.logging.set_verbosity(level)
         if storage is not None:
@@ -133,34 +128,40 @@ def opened(task: Task) -> Iterator[Any]:
 
 
 def _storage(task: Task) -> Any:
-    import optuna
+    optuna, options = _optuna(), {}
     from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
 
-    url, engine = make_url(task.storage), {}
-    if url.get_backend_name() == "sqlite":
-        if not url.database or ":memory:" in url.database:
-            raise ValueError(f"storage must be kept in a file or by a server, got {task.storage!r}")
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = {"connect_args": {"timeout": 60}}  # seconds to wait while another worker writes
-    with warnings.catch_warnings():
-        # Optuna calls its heartbeat experimental; without it a killed worker's trial would run for ever
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.storages.RDBStorage(
-            task.storage,
-            engine_kwargs=engine,
-            heartbeat_interval=task.heartbeat,
-            grace_period=task.grace,
-        )
+    try:
+        url = make_url(task.storage)
+        if url.get_backend_name() == "sqlite":
+            if not url.database or ":memory:" in url.database:
+                raise ValueError(f"storage must be a file or a server's, got {task.storage!r}, kept nowhere")
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            options = {"connect_args": {"timeout": 60}}  # seconds to wait while another worker writes
+        with warnings.catch_warnings():
+            # Optuna calls its heartbeat experimental; without it a killed worker's trial would run for ever
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.storages.RDBStorage(
+                task.storage, options, heartbeat_interval=task.heartbeat, grace_period=task.grace
+            )
+    except ArgumentError:
+        wanted = "a database URL such as sqlite:///tuning/mnist.db"
+        raise ValueError(f"storage must be {wanted}, got {_shown(task.storage)!r}") from None
+    except ImportError as error:
+        raise ValueError(
+            f"storage {_shown(task.storage)} needs a driver that cannot be imported here: "
+            f"{error.__cause__ or error}"
+        ) from None
 
 
-def open_study(task: Task, storage: Any, sha256: str, *, sampler_seed: int | None = None) -> Any:
+def open_study(task: Task, storage: Any, sha256: str) -> Any:
     """Return the study, made if need be, its dead trials marked failed and its first trial in the queue.
 
     Args:
         task: which study.
         storage: from `opened`.
         sha256: hash of the data that are used.
-        sampler_seed: None draws one.
 
     Raises:
         ValueError: the storage holds a study of this name on another problem; the differences are named.
@@ -171,18 +172,35 @@ def open_study(task: Task, storage: Any, sha256: str, *, sampler_seed: int | Non
         storage=storage,
         direction="minimize",
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(n_startup_trials=STARTUP_TRIALS, seed=sampler_seed),
         pruner=optuna.pruners.MedianPruner(**PRUNER),
     )
     _check_problem(task, study, sha256)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the heartbeat, as above
-        optuna.storages.fail_stale_trials(study)
+    fail_dead_trials(study)
     failed = optuna.trial.TrialState.FAIL
     trials = study.get_trials(deepcopy=False)
     if not any(t.user_attrs.get("untuned") and t.state != failed for t in trials):
         study.enqueue_trial(_untuned(task), user_attrs={"untuned": True})
     return study
+
+
+def fail_dead_trials(study: Any) -> None:
+    """Mark trials failed whose worker is no more: a process of this machine at once, others after `grace`."""
+    optuna = _optuna()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the heartbeat, as above
+        optuna.storages.fail_stale_trials(study)
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        machine, _, process = trial.user_attrs.get("worker", "").partition(" ")
+        if machine == _machine() and not process_is_alive(int(process)):
+            with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another worker was quicker
+                study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+
+def _machine() -> str:
+    """A name of this machine since it was started that gives nothing away."""
+    started = Path("/proc/sys/kernel/random/boot_id")
+    words = f"{platform.node()} {started.read_text() if started.exists() else ''}"
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
 
 
 def _check_problem(task: Task, study: Any, sha256: str) -> None:
@@ -227,30 +245,39 @@ def run_trial(task: Task, alone: bool) -> Outcome:
         ValueError, OSError: see `opened` and `open_study`.
     """
     started = time.perf_counter()
-    optuna = _optuna()
-    xp = namespace(task.problem.backend)
+    optuna, xp = _optuna(), namespace(task.problem.backend)
     dataset = tuning_data(task.problem, task.data_dir)
     data = examples(dataset, task.problem.config(task.contestant, seed=task.seed), xp)
+    numbers, errors = [], []
+
+    def measure(trial: Any) -> float:
+        numbers.append(trial.number)
+        trial.set_user_attr("worker", f"{_machine()} {os.getpid()}")
+        try:
+            chosen = settings(_suggest(trial, task.space))
+            return objective(trial, task.problem.config(task.contestant, seed=task.seed, **chosen), data, xp)
+        except ValueError as error:
+            errors.append(error)
+            raise
+
     with opened(task) as storage:
         study = open_study(task, storage, dataset.sha256)
-        now = standing(study)
-        if alone and not now.running:
-            seed = int(np.random.SeedSequence([task.seed, now.finished]).generate_state(1)[0])
-            study = open_study(task, storage, dataset.sha256, sampler_seed=seed)
-        ran: list[Any] = []
-
-        def measure(trial: Any) -> float:
-            ran.append(trial)
-            params = _suggest(trial, task.space)
-            config = task.problem.config(task.contestant, seed=task.seed, **settings(params))
-            return objective(trial, config, data, xp)
-
+        study.sampler = _sampler(task, standing(study), alone)
         try:
             study.optimize(measure, n_trials=1)
-        except optuna.exceptions.UpdateFinishedTrialError:
-            pass  # this process slept longer than the grace period
-        trial = study.get_trials(deepcopy=False)[ran[0].number]
+        except (ValueError, optuna.exceptions.UpdateFinishedTrialError) as error:
+            # Optuna's own: the trial was given up for dead, as this process slept beyond the grace
+            if error in errors or not numbers:
+                raise
+        trial = study.get_trials(deepcopy=False)[numbers[0]]
     return _outcome(task, trial, time.perf_counter() - started)
+
+
+def _sampler(task: Task, now: Standing, alone: bool) -> Any:
+    seed = None
+    if alone and not now.running:
+        seed = int(np.random.SeedSequence([task.seed, now.finished]).generate_state(1)[0])
+    return _optuna().samplers.TPESampler(n_startup_trials=STARTUP_TRIALS, seed=seed)
 
 
 def _outcome(task: Task, trial: Any, seconds: float) -> Outcome:

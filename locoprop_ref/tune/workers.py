@@ -7,73 +7,82 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from locoprop_ref.backend import keep_to_cores
 from locoprop_ref.tune.study import Outcome, Task, run_trial
-
-Choose = Callable[[list[str]], Task | None]
-Report = Callable[[Outcome | str], None]
 
 # so many workers killed one after the other, and the command gives up
 MOST_KILLED = 4
 
 
-def run_all(choose: Choose, report: Report, jobs: int) -> None:
+class Search(Protocol):
+    """What decides on trials, and is told how they end."""
+
+    def choose(self, at_work: list[str]) -> Task | None:
+        """Return the study to serve next, given the contestants whose trials are running, or None."""
+
+    def report(self, outcome: Outcome) -> None:
+        """Take note of a trial that has ended."""
+
+    def lost(self, task: Task) -> None:
+        """Take note that the worker of a trial was killed."""
+
+
+def run_all(search: Search, jobs: int) -> None:
     """Run trials until there is none left to choose.
 
     Args:
-        choose: given the contestants whose trials are running, returns the next study to serve, or None.
-        report: is given every outcome, and a sentence where a worker was killed.
+        search: what chooses.
         jobs: how many trials at a time; 1 runs them in this process.
 
     Raises:
+        ChildProcessError: `MOST_KILLED` workers were killed in a row.
         KeyboardInterrupt, Exception: what a trial raised; the others are stopped and marked failed.
     """
     if jobs > 1:
-        _side_by_side(choose, report, jobs)
+        _side_by_side(search, jobs)
         return
-    while (task := choose([])) is not None:
-        report(run_trial(task, alone=True))
+    while (task := search.choose([])) is not None:
+        search.report(run_trial(task, alone=True))
 
 
-def _side_by_side(choose: Choose, report: Report, jobs: int) -> None:
+def _side_by_side(search: Search, jobs: int) -> None:
     workers, killed = [_Worker(index, jobs) for index in range(jobs)], 0
     running: dict[Future[Outcome], tuple[_Worker, Task]] = {}
     try:
         while True:
-            busy = [worker for worker, _ in running.values()]
-            for worker in (w for w in workers if w not in busy):
-                at_work = [task.contestant for _, task in running.values()]
-                task = choose(at_work)
-                if task is not None:
-                    future = worker.pool.submit(_work, task, task.contestant not in at_work)
-                    running[future] = (worker, task)
+            _give_work(search, workers, running)
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 worker, task = running.pop(future)
                 try:
-                    report(future.result())
+                    search.report(future.result())
                     killed = 0
                 except BrokenProcessPool:
                     killed += 1
-                    if killed > MOST_KILLED:
-                        raise ChildProcessError(
-                            f"{killed} workers in a row were killed, the last one in a trial of "
-                            f"{task.contestant}: too little memory?"
-                        ) from None
-                    report(
-                        f"a worker was killed in a trial of {task.contestant}, which will be marked failed"
-                    )
                     worker.restart()
+                    search.lost(task)
+            if killed == MOST_KILLED:
+                raise ChildProcessError(f"{killed} workers were killed in a row: too little memory?")
     finally:
         for worker in workers:
             worker.stop()
+
+
+def _give_work(
+    search: Search, workers: "list[_Worker]", running: "dict[Future[Outcome], tuple[_Worker, Task]]"
+) -> None:
+    busy = [worker for worker, _ in running.values()]
+    for worker in (w for w in workers if w not in busy):
+        at_work = [task.contestant for _, task in running.values()]
+        task = search.choose(at_work)
+        if task is not None:
+            running[worker.submit(task, alone=task.contestant not in at_work)] = (worker, task)
 
 
 class _Worker:
@@ -92,6 +101,14 @@ class _Worker:
             initargs=(self.index, self.jobs),
         )
         self.process = self.pool.submit(os.getpid)
+
+    def submit(self, task: Task, *, alone: bool) -> Future[Outcome]:
+        """Begin a trial."""
+        try:
+            return self.pool.submit(_work, task, alone)
+        except BrokenProcessPool:  # killed while it was idle
+            self.restart()
+            return self.pool.submit(_work, task, alone)
 
     def stop(self) -> None:
         """Stop the process; a trial that it is at is marked failed."""

@@ -1,0 +1,833 @@
+"""Tuning: ranges, the reduced problem that never sees the test set, trials, studies that survive, workers."""
+
+import dataclasses
+import json
+import os
+import platform
+import re
+import shlex
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import warnings
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from small_runs import arrays, command, environment, shell, write_data
+
+from locoprop_ref import cli, tuned
+from locoprop_ref.backend import namespace
+from locoprop_ref.config import Config, epoch_rate, resolve
+from locoprop_ref.files import process_is_alive
+from locoprop_ref.train import Examples, examples, train
+from locoprop_ref.tune import PROBLEMS, SPACE, available, reduced_problem, search_space, tune
+from locoprop_ref.tune import objective as objective_module
+from locoprop_ref.tune import problem as problem_module
+from locoprop_ref.tune import study as study_module
+from locoprop_ref.tune.objective import Diverged, held_out_losses, objective
+from locoprop_ref.tune.space import edges, parse_ranges, settings, untuned
+from locoprop_ref.tune.study import STARTUP_TRIALS, Task, open_study, opened, run_trial, standing
+
+NUMPY = namespace("numpy")
+SMALL = {
+    "data": "tiny.npz", "layers": "9-6-3-6-9", "width": 1.0, "batch_size": 10, "examples": 40, "held_out": 20,
+    "epochs": 2,
+}  # fmt: skip
+FLAGS = [word for name, value in SMALL.items() for word in ("--" + name.replace("_", "-"), str(value))]
+
+
+def small(**changed):
+    return reduced_problem("mnist", **{**SMALL, **changed})
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    write_data(tmp_path / "tiny.npz")
+    monkeypatch.chdir(tmp_path)
+    problem_module.tuning_data.cache_clear()
+    return tmp_path
+
+
+def search(contestant="rmsprop", trials=3, on=None, **options):
+    """Tune one contestant on the tiny problem; what was stored."""
+    return tune([contestant], on or small(), trials=trials, progress=False, **options)[contestant]
+
+
+def a_task(**changed):
+    fields = {
+        "contestant": "rmsprop", "problem": small(), "space": search_space("rmsprop"), "seed": 0,
+        "storage": "sqlite:///tuning/mnist.db",
+    }  # fmt: skip
+    return Task(**{**fields, **changed})
+
+
+def trials_of(task=None):
+    """The trials of a study as they stand in its storage: (state, searched values, values, reports)."""
+    task = task or a_task()
+    with opened(task) as storage:
+        study = optuna.load_study(study_name=task.name, storage=storage)
+        return study.get_trials()
+
+
+def seen(trials):
+    """What the same seed must give again."""
+    return [(t.state.name, t.params, t.value, t.intermediate_values) for t in trials]
+
+
+# ------------------------------ what is searched
+
+
+def test_every_contestant_and_every_problem_has_its_entry():
+    assert SPACE.keys() == tuned.CONTESTANTS.keys()
+    assert tuple(PROBLEMS) == tuned.PROBLEMS
+    assert available() == tuple(name for name in tuned.CONTESTANTS if name in available())
+    assert {"sgd", "rmsprop", "locoprop-s-closed", "locoprop-m"} <= set(available())
+
+
+@pytest.mark.parametrize("contestant", SPACE)
+def test_ranges_are_ranges(contestant):
+    for r in search_space(contestant):
+        assert r.choices or 0 < r.low < r.high
+        assert r.high <= 1 or not r.one_minus
+
+
+@pytest.mark.parametrize("contestant", available())
+def test_every_end_of_every_range_is_a_setting_of_the_contestant(contestant):
+    space = search_space(contestant)
+    middle = {r.name: r.choices[0] if r.choices else (r.low * r.high) ** 0.5 for r in space}
+    for r in space:
+        for end in r.choices or (r.low, r.high):
+            config = PROBLEMS["mnist"].config(contestant, seed=0, **settings({**middle, r.name: end}))
+            assert isinstance(config, Config)
+
+
+@pytest.mark.parametrize("contestant", available())
+def test_the_first_trial_is_the_untuned_package(contestant):
+    """Defaults lie inside their ranges, off the edges, and three digits hold them: nothing moves them."""
+    on = PROBLEMS["mnist"]
+    space = search_space(contestant)
+    begin = untuned(contestant, space, data="mnist")
+    assert not edges(begin, space)
+    own = on.config(contestant, seed=0)
+    there = on.config(contestant, seed=0, **settings(begin))
+    changed = {
+        f.name: (getattr(own, f.name), getattr(there, f.name))
+        for f in dataclasses.fields(own)
+        if getattr(own, f.name) != getattr(there, f.name)
+    }
+    # AdaGrad's default is its optimizer's own, and has no number in the Config
+    assert changed == ({"initial_accumulator": (None, 0.1)} if contestant == "adagrad" else {})
+
+
+def test_adagrads_own_default_is_the_number_that_is_searched_from(here):
+    data, losses = split_data(), []
+    for accumulator in (None, 0.1):
+        config = small().config("adagrad", seed=0, initial_accumulator=accumulator)
+        losses.append(list(held_out_losses(config, data, NUMPY)))
+    assert losses[0] == losses[1]
+
+
+@given(st.floats(1e-12, 1e5))
+def test_three_digits_are_used_and_no_more(value):
+    found = settings({"learning_rate": value})["learning_rate"]
+    # half a unit in the third digit is at most 1/200 of the number
+    assert_allclose(found, value, rtol=5.001e-3)
+    assert float(f"{found:.2e}") == found
+
+
+@given(st.floats(1e-4, 1.0))
+def test_a_momentum_keeps_three_digits_of_its_distance_from_1(value):
+    found = settings({"1 - momentum": value})["momentum"]
+    assert 0 <= found < 1
+    assert_allclose(1 - found, value, rtol=5.001e-3)
+    assert len(repr(found)) <= len("0.9999") + 3
+
+
+def test_edges():
+    space = search_space("rmsprop")
+    inside = {"learning_rate": 1e-4, "1 - momentum": 0.1, "1 - decay": 0.1, "epsilon": 1e-5}
+    assert edges(inside, space) == {}
+    # 4 decades: a twentieth is a fifth of a decade, 10**0.2 = 1.585
+    for value, found in {1.5e-6: "low", 1.7e-6: None, 6e-3: None, 6.5e-3: "high"}.items():
+        expected = {} if found is None else {"learning_rate": found}
+        assert edges({**inside, "learning_rate": value}, space) == expected
+    assert edges({**inside, "1 - momentum": 1.0}, space) == {}  # no momentum: nothing beyond
+    assert edges({**inside, "1 - momentum": 1.1e-3}, space) == {"1 - momentum": "low"}
+    assert edges({**inside, "1 - decay": 0.49}, space) == {"1 - decay": "high"}
+
+
+def test_names_have_no_edge():
+    space = search_space("shampoo")
+    values = {"learning_rate": 1e-2, "1 - momentum": 0.1, "epsilon": 1e-4, "grafting": "none"}
+    assert edges(values, space) == {}
+
+
+def test_another_range():
+    wide = search_space("rmsprop", parse_ranges(["learning_rate=1e-7:1", "1-momentum=1e-5:1"]))
+    usual = search_space("rmsprop")
+    assert (wide[0].low, wide[0].high) == (1e-7, 1.0)
+    assert (wide[1].name, wide[1].low, wide[1].high) == ("1 - momentum", 1e-5, 1.0)
+    assert wide[2:] == usual[2:]
+
+
+# ------------------------------ the problem
+
+
+def split_data(on=None):
+    on = on or small()
+    config = on.config("rmsprop", seed=0)
+    return examples(problem_module.tuning_data(on, None), config, NUMPY)
+
+
+def test_the_reduced_problems():
+    mnist, curves = PROBLEMS["mnist"], PROBLEMS["curves"]
+    assert (mnist.width, mnist.examples, mnist.held_out, mnist.batch_size) == (0.25, 10_000, 5_000, 1000)
+    assert (curves.layers, curves.width, curves.batch_size) == ("784-100-50-6-50-100-784", 1.0, 500)
+    assert mnist.layers == resolve(preset="paper").layers
+    config = curves.config("rmsprop", seed=0)
+    rates = [epoch_rate(config, epoch) for epoch in range(config.epochs)]
+    assert rates[:2] == [0.0, 0.5]  # 10 % of the 12 epochs' rates is missing
+    assert min(rates[2:]) > 0.75
+    config = mnist.config("rmsprop", seed=0)
+    rates = [epoch_rate(config, epoch) for epoch in range(config.epochs)]
+    assert rates[6] == max(rates) and min(rates[6:]) > 0.75
+
+
+def test_a_shorter_problem_keeps_the_form_of_its_schedule():
+    assert reduced_problem("mnist", epochs=5).schedule_epochs == 20
+    assert reduced_problem("mnist", epochs=5, schedule_epochs=9).schedule_epochs == 9
+
+
+def test_training_and_held_out_images_are_different_training_images(here):
+    numbered = np.arange(60, dtype=np.float32)[:, None].repeat(9, axis=1) / 100
+    write_data("tiny.npz", x_train=numbered, x_test=np.full((20, 9), 0.99, np.float32))
+    data = problem_module.tuning_data(small(), None)
+    train_rows, held_out = (np.round(x[:, 0] * 100).astype(int) for x in (data.x_train, data.x_test))
+    assert (len(train_rows), len(held_out)) == (40, 20)
+    assert sorted([*train_rows, *held_out]) == list(range(60))
+    assert_array_equal(np.r_[train_rows, held_out], np.random.default_rng(0).permutation(60))
+    other = problem_module.tuning_data(small(split_seed=1), None)
+    assert not np.array_equal(other.x_train, data.x_train)
+
+
+class Poisoned:
+    """A data set whose test set cannot be looked at."""
+
+    def __init__(self):
+        self.name, self.source, self.notes, self.x_train = "tiny.npz", "folder", (), arrays()["x_train"]
+
+    def __getattr__(self, name):
+        raise AssertionError(f"the test set was reached: {name}")
+
+
+def test_the_test_set_is_never_touched(here, monkeypatch):
+    monkeypatch.setattr(problem_module, "load", lambda data, data_dir: Poisoned())
+    with pytest.raises(AssertionError, match="reached"):
+        _ = problem_module.load("tiny.npz", data_dir=None).x_test  # the poison works
+    assert search()["study"]["complete"] == 3
+
+
+def test_another_test_set_gives_the_same_bytes(here):
+    search(out="one", storage="sqlite:///one.db")
+    write_data("tiny.npz", x_test=arrays()["x_test"][::-1], labels_test=None, labels_train=None)
+    search(out="other", storage="sqlite:///other.db")
+    assert Path("one/mnist/rmsprop.json").read_bytes() == Path("other/mnist/rmsprop.json").read_bytes()
+
+
+# ------------------------------ one trial
+
+
+@pytest.mark.parametrize("contestant", available())
+def test_held_out_losses_are_those_of_train(contestant, here):
+    """`train` on a file whose training set is the reduced one, and whose test set is the held-out one."""
+    on = small()
+    data = problem_module.tuning_data(on, None)
+    np.savez("split.npz", x_train=data.x_train, x_test=data.x_test)
+    config = on.config(contestant, seed=3)
+    run = train(dataclasses.replace(config, data="split.npz"), progress=False).run
+    losses = list(held_out_losses(config, examples(data, config, NUMPY), NUMPY))
+    assert losses == [row["test"]["ce"] for row in run["epochs"]]
+    assert losses[-1] != losses[0]
+
+
+def test_training_images_are_not_evaluated(here, monkeypatch):
+    data, looked_at, right = split_data(), [], objective_module.evaluate
+    monkeypatch.setattr(
+        objective_module, "evaluate", lambda net, x, t: looked_at.append(x) or right(net, x, t)
+    )
+    list(held_out_losses(small().config("sgd", seed=0), data, NUMPY))
+    assert len(looked_at) == 3
+    assert all(x is data.x_test for x in looked_at)
+
+
+class Trial:
+    """What Optuna hands to an objective: keeps the reports, prunes at an epoch."""
+
+    def __init__(self, prune_at=None):
+        self.prune_at, self.reports, self.asked, self.attributes = prune_at, {}, [], {}
+
+    def report(self, value, step):
+        self.reports[step] = value
+
+    def should_prune(self):
+        self.asked.append(max(self.reports))
+        return max(self.reports) == self.prune_at
+
+    def set_user_attr(self, name, value):
+        self.attributes[name] = value
+
+
+def test_every_epoch_is_reported_and_the_last_loss_returned(here):
+    config, data, trial = small(epochs=4).config("rmsprop", seed=0), split_data(), Trial()
+    value = objective(trial, config, data, NUMPY)
+    losses = list(held_out_losses(config, data, NUMPY))
+    assert trial.reports == dict(enumerate(losses[1:], start=1))
+    assert value == losses[-1]
+    assert trial.asked == [1, 2, 3]  # after the last epoch there is nothing left to save
+
+
+def test_the_pruner_ends_a_trial(here):
+    trial = Trial(prune_at=2)
+    with pytest.raises(optuna.TrialPruned):
+        objective(trial, small(epochs=4).config("rmsprop", seed=0), split_data(), NUMPY)
+    assert list(trial.reports) == [1, 2]
+
+
+def test_a_diverged_trial_counts_as_untrained(here):
+    config, data, trial = small().config("sgd", seed=0, learning_rate=1e30), split_data(), Trial()
+    value = objective(trial, config, data, NUMPY)
+    assert value == next(held_out_losses(config, data, NUMPY))
+    assert trial.attributes["diverged"].startswith("epoch 1: ")
+    assert not trial.reports
+
+
+@pytest.mark.parametrize(
+    ("losses", "diverged"), [([2.0, 200.0], False), ([2.0, 200.1], True), ([2.0, np.nan], True)]
+)
+def test_what_counts_as_divergence(losses, diverged, here, monkeypatch):
+    coming = iter([*losses, 1.0])
+    monkeypatch.setattr(objective_module, "evaluate", lambda *_: {"ce": next(coming)})
+    yielded = held_out_losses(small().config("sgd", seed=0), split_data(), NUMPY)
+    assert next(yielded) == losses[0]
+    if diverged:
+        with pytest.raises(Diverged, match=r"epoch 1: loss (200\.1|nan)"):
+            next(yielded)
+    else:
+        assert list(yielded) == [200.0, 1.0]
+
+
+class Failing:
+    """A method whose n-th step fails."""
+
+    def __init__(self, n, error):
+        self.n, self.error, self.steps = n, error, 0
+
+    def init(self, network, seed):
+        return {}
+
+    def step(self, network, state, x, t, *, rate):
+        self.steps += 1
+        if self.steps == self.n:
+            raise self.error
+        return network, state, {}
+
+
+@pytest.mark.parametrize("error", [np.linalg.LinAlgError("singular"), ValueError("nan in it")])
+def test_a_step_that_fails_later_has_diverged(error, here, monkeypatch):
+    config, data = small().config("sgd", seed=0), split_data()
+    monkeypatch.setattr(objective_module, "build_method", lambda config: Failing(7, error))
+    losses = held_out_losses(config, data, NUMPY)
+    next(losses), next(losses)  # four steps make an epoch
+    with pytest.raises(Diverged, match=f"epoch 2: {error}"):
+        next(losses)
+
+
+def test_a_first_step_that_fails_is_an_error(here, monkeypatch):
+    config, data = small().config("sgd", seed=0), split_data()
+    monkeypatch.setattr(objective_module, "build_method", lambda config: Failing(1, ValueError("wrong")))
+    with pytest.raises(ValueError, match="wrong"):
+        list(held_out_losses(config, data, NUMPY))
+
+
+# ------------------------------ studies
+
+
+def test_the_same_seed_gives_the_same_study_resumed_or_not(here):
+    """Beyond the random trials, so that what the sampler learns from is in it too."""
+    count = STARTUP_TRIALS + 3
+    once = search(trials=count, storage="sqlite:///once.db", out="once")
+    for trials in (1, 4, count):
+        twice = search(trials=trials, storage="sqlite:///twice.db", out="twice")
+    assert once == twice
+    first, second = (trials_of(a_task(storage=f"sqlite:///{name}.db")) for name in ("once", "twice"))
+    assert seen(first) == seen(second)
+    assert len({t.params["learning_rate"] for t in first}) == count
+    other = search(trials=3, storage="sqlite:///other.db", seed=1)
+    assert other["study"]["loss"] != once["study"]["loss"]
+
+
+def test_the_first_trial_is_untuned(here):
+    record = search(trials=2)
+    first = trials_of()[0]
+    assert first.user_attrs["untuned"] is True
+    own = small().config("rmsprop", seed=0)
+    assert first.value == record["study"]["untuned_loss"]
+    assert first.value == list(held_out_losses(own, split_data(), NUMPY))[-1]
+
+
+def test_an_interrupted_study_goes_on_as_if_it_had_not_been(here, monkeypatch):
+    search(trials=5, storage="sqlite:///whole.db")
+    right, calls = study_module.objective, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) in (1, 4):
+            raise KeyboardInterrupt
+        return right(*arguments)
+
+    monkeypatch.setattr(study_module, "objective", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            search(trials=5)
+    record = search(trials=5)
+    assert (record["study"]["trials"], record["study"]["failed"]) == (5, 2)
+    whole, resumed = trials_of(a_task(storage="sqlite:///whole.db")), trials_of()
+    assert [t.state.name for t in resumed] == ["FAIL", *["COMPLETE"] * 2, "FAIL", *["COMPLETE"] * 3]
+    assert seen(whole) == seen([t for t in resumed if t.state.name != "FAIL"])
+
+
+def test_a_study_is_extended_and_a_done_one_only_written_again(here):
+    search(trials=2)
+    again = search(trials=2, out="elsewhere")
+    assert len(trials_of()) == 2
+    assert json.loads(Path("elsewhere/mnist/rmsprop.json").read_text()) == again
+    assert search(trials=4)["study"]["trials"] == 4
+    assert search(trials=2)["study"]["trials"] == 4  # what is there counts
+
+
+def test_pruned_trials_count_and_are_never_the_best(here):
+    said = []
+    record = search("sgd", trials=14, on=small(epochs=6), say=said.append)
+    trials = trials_of(a_task(contestant="sgd", problem=small(epochs=6), space=search_space("sgd")))
+    pruned = [t for t in trials if t.state.name == "PRUNED"]
+    study = record["study"]
+    assert pruned
+    assert (study["trials"], study["complete"], study["pruned"]) == (14, 14 - len(pruned), len(pruned))
+    assert all(3 <= max(t.intermediate_values) < 6 for t in pruned)
+    complete = [t for t in trials if t.state.name == "COMPLETE"]
+    best = min(complete, key=lambda t: t.value)
+    assert study["loss"] == best.value
+    assert record["settings"] == settings(best.params)
+    assert any(re.search(r"sgd trial \d+: pruned after epoch \d at ", line) for line in said)
+
+
+def test_diverged_trials_are_counted(here):
+    record = search("sgd", trials=4, ranges={"learning_rate": (1e-3, 1e30)})
+    trials = trials_of(a_task(contestant="sgd", space=search_space("sgd", {"learning_rate": (1e-3, 1e30)})))
+    diverged = [t for t in trials if "diverged" in t.user_attrs]
+    assert record["study"]["diverged"] == len(diverged) > 0
+    untrained = next(held_out_losses(small().config("sgd", seed=0), split_data(), NUMPY))
+    assert {t.value for t in diverged} == {untrained}
+    assert record["study"]["loss"] < untrained
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"on": small(epochs=3)}, "epochs 2 there, 3 here; schedule_epochs 8 there, 12 here"),
+        ({"on": small(layers="9-4-9")}, "layers '9-6-3-6-9' there, '9-4-9' here"),
+        ({"on": small(examples=30)}, "data sha256 '.*' there, '.*' here; examples 40 there, 30 here"),
+        (
+            {"ranges": {"learning_rate": (1e-7, 1e-2)}},
+            r"range of learning_rate \[1e-06, 0.01\] there, \[1e-07, 0.01\] here",
+        ),
+    ],
+)
+def test_a_study_of_another_problem_is_refused(changed, words, here):
+    search(trials=1)
+    before = Path("tuning/mnist/rmsprop.json").read_bytes()
+    with pytest.raises(ValueError, match=rf"study 'mnist rmsprop seed 0' of another problem: {words} \(name"):
+        search(**changed)
+    assert len(trials_of()) == 1
+    assert Path("tuning/mnist/rmsprop.json").read_bytes() == before
+    assert search(trials=1, seed=1, **changed)["study"]["trials"] == 1  # another seed is another study
+
+
+def test_another_training_set_is_another_problem(here):
+    search(trials=1)
+    changed = arrays()["x_train"].copy()
+    changed[0, 0] ^= 1
+    write_data("tiny.npz", x_train=changed)
+    with pytest.raises(
+        ValueError, match=r"another problem: data sha256 '[0-9a-f]+' there, '[0-9a-f]+' here "
+    ):
+        search(trials=1)
+
+
+def test_a_trial_given_up_for_dead_is_repeated(here, monkeypatch):
+    """A worker that slept beyond the grace period finds its trial failed: it does not count."""
+    right, calls = study_module.objective, []
+
+    def slept(trial, *arguments):
+        calls.append(trial)
+        if len(calls) == 2:
+            trial.study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
+        return right(trial, *arguments)
+
+    monkeypatch.setattr(study_module, "objective", slept)
+    said = []
+    study = search(trials=3, say=said.append)["study"]
+    assert (study["trials"], study["failed"], len(calls)) == (3, 1, 4)
+    assert any(line.startswith("rmsprop trial 1: given up for dead") for line in said)
+
+
+def test_trials_of_dead_processes_fail_at_once_and_others_after_their_grace(here):
+    task = a_task(heartbeat=1, grace=1)
+    done = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=1
+    )
+    sha256 = problem_module.tuning_data(task.problem, None).sha256
+    with opened(task) as storage:
+        study = open_study(task, storage, sha256)
+        begin = [optuna.create_study(storage=storage, study_name=task.name, load_if_exists=True)]
+        workers = [
+            f"{study_module._machine()} {int(done.stdout)}",
+            f"{study_module._machine()} {os.getpid()}",
+            f"elsewhere {int(done.stdout)}",
+        ]
+        for worker in workers:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # the heartbeat is wanted from `optimize`
+                begin[0].ask().set_user_attr("worker", worker)
+        study_module.fail_dead_trials(study)
+        assert [t.state.name for t in study.get_trials()] == ["FAIL", "RUNNING", "RUNNING"]
+        for trial in study.get_trials()[1:]:
+            storage.record_heartbeat(trial._trial_id)
+        time.sleep(3.1)  # the database's clock has whole seconds
+        storage.record_heartbeat(study.get_trials()[1]._trial_id)
+        study_module.fail_dead_trials(study)
+        assert [t.state.name for t in study.get_trials()] == ["FAIL", "RUNNING", "FAIL"]
+        assert standing(study) == study_module.Standing(complete=0, pruned=0, failed=2, running=1)
+
+
+# ------------------------------ what is stored
+
+
+def test_what_is_stored(here):
+    record = search("locoprop-m", trials=3)
+    path = here / "tuning" / "mnist" / "locoprop-m.json"
+    text = path.read_text(encoding="utf-8")
+    assert json.loads(text) == record
+    assert list(record) == ["schema", "contestant", "settings", "problem", "study"]
+    assert (record["schema"], record["contestant"]) == (1, "locoprop-m")
+    assert list(record["settings"]) == ["local_lr", "target_step", "momentum", "decay"]
+    assert record["problem"]["data"] == "tiny.npz"
+    assert record["study"]["versions"]["optuna"] == optuna.__version__
+    assert record["study"]["ranges"]["1 - momentum"] == [1e-4, 1]
+    for secret in (str(here), platform.node(), os.environ.get("USER") or "/root", "://"):
+        assert secret not in text
+    # the settings as stored give the loss as stored, bit for bit
+    config = small().config("locoprop-m", seed=0, **record["settings"])
+    assert list(held_out_losses(config, split_data(), NUMPY))[-1] == record["study"]["loss"]
+
+
+def test_the_stored_command_makes_the_same_bytes(here):
+    options = {"ranges": {"1 - decay": (1e-2, 0.5)}, "seed": 2, "on": small(epochs=3, held_out=15)}
+    record = search("rmsprop", trials=3, **options)
+    words = shlex.split(record["study"]["command"])
+    assert words[:2] == ["locoprop-ref", "tune"]
+    assert cli.main([*words[1:], "--out", "again", "--storage", "sqlite:///again.db"]) == 0
+    assert Path("again/mnist/rmsprop.json").read_bytes() == Path("tuning/mnist/rmsprop.json").read_bytes()
+
+
+def test_an_edge_is_said_and_stored(here):
+    said = []
+    record = search("sgd", trials=3, ranges={"learning_rate": (1e-9, 1e-8)}, say=said.append)
+    assert record["study"]["edges"] == {"learning_rate": "high"}
+    assert said[-1] == "sgd: learning_rate is at the high edge of its range (--range widens it)"
+
+
+# ------------------------------ workers
+
+
+def test_two_jobs(here):
+    names = ["sgd", "rmsprop"]
+    alone = tune(names, small(), trials=2, progress=False, storage="sqlite:///alone.db")
+    both = tune(names, small(), trials=2, progress=False, storage="sqlite:///both.db", jobs=2)
+    assert both.keys() == alone.keys() == set(names)
+    for name in names:
+        assert both[name]["study"]["trials"] == 2
+        assert both[name]["study"]["untuned_loss"] == alone[name]["study"]["untuned_loss"]
+
+
+CORES = """
+import os
+from locoprop_ref.backend import keep_to_cores
+from threadpoolctl import threadpool_info
+before = sorted(os.sched_getaffinity(0))
+keep_to_cores({index}, {jobs})
+threads = {{tuple(sorted(os.sched_getaffinity(int(t)))) for t in os.listdir("/proc/self/task")}}
+print([before, sorted(threads), [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no GPU and no Linux: no cores to bind to")
+def test_workers_share_the_cores():
+    shares = []
+    for index in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", CORES.format(index=index, jobs=2)],
+            env=environment(None), capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        before, threads, blas = json.loads(done.stdout.replace("(", "[").replace(")", "]").replace(",]", "]"))
+        assert len(threads) == 1  # every thread of the process, BLAS's own too
+        assert set(blas) == {len(threads[0])}
+        shares += threads[0]
+    if len(before) > 1:
+        assert sorted(shares) == before
+    else:
+        assert shares == before * 2
+
+
+LONG = [*FLAGS[:-1], "400", "--trials", "3"]  # epochs: about half a second a trial
+
+
+def running_worker(path, seconds=30):
+    """The process number of a worker that is at a trial, by what the storage says."""
+    for _ in range(int(seconds / 0.05)):
+        if path.exists():
+            with closing(sqlite3.connect(path, timeout=10)) as database:
+                try:
+                    rows = database.execute(
+                        "select a.value_json from trial_user_attributes a join trials t using (trial_id) "
+                        "where a.key = 'worker' and t.state = 'RUNNING'"
+                    ).fetchall()
+                except sqlite3.OperationalError:  # no tables yet
+                    rows = []
+            if rows:
+                return int(json.loads(rows[0][0]).split()[1])
+        time.sleep(0.05)
+    raise AssertionError("no trial began")
+
+
+def begun(*arguments, cwd):
+    return subprocess.Popen(
+        command(*arguments), cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def test_a_killed_command_goes_on_as_if_it_had_not_been(here):
+    whole = shell("tune", "sgd", *LONG, "--storage", "sqlite:///whole.db", "--out", "whole", cwd=here)
+    assert whole.returncode == 0, whole.stderr
+    process = begun("tune", "sgd", *LONG, cwd=here)
+    killed = running_worker(here / "tuning" / "mnist.db")
+    assert killed == process.pid
+    process.kill()
+    process.communicate()
+    assert not (here / "tuning" / "mnist" / "sgd.json").exists()
+    resumed = shell("tune", "sgd", *LONG, cwd=here)
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+    record, expected = (
+        json.loads((here / out / "mnist" / "sgd.json").read_text()) for out in ("tuning", "whole")
+    )
+    assert record["study"].pop("failed") == 1
+    assert expected["study"].pop("failed") == 0
+    assert record == expected
+
+
+@pytest.mark.full
+def test_a_killed_worker_costs_its_trial_alone(here):
+    process = begun("tune", "sgd", "adam", *LONG, "--jobs", "2", cwd=here)
+    os.kill(running_worker(here / "tuning" / "mnist.db"), signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert out.count("a worker was killed, its trial is marked failed and does not count") == 1
+    studies = [
+        json.loads((here / "tuning" / "mnist" / f"{name}.json").read_text())["study"]
+        for name in ("sgd", "adam")
+    ]
+    assert sorted(study["failed"] for study in studies) == [0, 1]
+    assert [study["trials"] for study in studies] == [3, 3]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_keeps_what_was_complete(jobs, here):
+    arguments = ["tune", "sgd", "adam", *LONG, "--jobs", jobs]
+    process = begun(*arguments, cwd=here)
+    worker = running_worker(here / "tuning" / "mnist.db")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its workers
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "locoprop-ref: interrupted; what was complete is kept\n")
+    assert not process_is_alive(worker)
+    states = {t.state.name for t in trials_of(a_task(problem=small(epochs=400), contestant="sgd"))}
+    assert "RUNNING" not in states
+    resumed = shell(*arguments, cwd=here)
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+
+
+@pytest.mark.full
+def test_workers_do_not_outlive_the_command(here):
+    process = begun("tune", "sgd", "adam", *LONG, "--jobs", "2", cwd=here)
+    worker = running_worker(here / "tuning" / "mnist.db")
+    assert worker != process.pid
+    process.kill()
+    process.communicate()
+    for _ in range(100):
+        if not process_is_alive(worker):
+            break
+        time.sleep(0.05)
+    assert not process_is_alive(worker)
+
+
+# ------------------------------ the command line
+
+TUNE = ["tune", "sgd", *FLAGS, "--trials", "1"]
+
+BAD = {
+    "contestant": (["tune", "adm"], r"contestant must be one of .*, got 'adm' \(did you mean 'adam'\?\)"),
+    "problem": ([*TUNE, "--problem", "mnst"], r"problem must be one of mnist, curves.*did you mean 'mnist'"),
+    "no trials": ([*TUNE, "--trials", "0"], "trials must be an integer of at least 1, got 0"),
+    "trials in words": ([*TUNE, "--trials", "many"], "argument --trials: invalid int value: 'many'"),
+    "no jobs": ([*TUNE, "--jobs", "0"], "jobs must be an integer of at least 1, got 0"),
+    "negative seed": ([*TUNE, "--seed=-1"], "seed must be an integer of at least 0, got -1"),
+    "no epochs": ([*TUNE, "--epochs", "0"], "epochs must be an integer of at least 1, got 0"),
+    "short schedule": ([*TUNE, "--schedule-epochs", "1"], "schedule_epochs must be at least epochs, 2"),
+    "width 0": ([*TUNE, "--width", "0"], "width must be a positive number, got 0.0"),
+    "too many images": (
+        [*TUNE, "--held-out", "21"],
+        "examples and held_out must be at most the 60 training images together, got 40 and 21",
+    ),
+    "batch too large": ([*TUNE, "--batch-size", "41"], "batch_size must be at most the 40 examples, got 41"),
+    "layers": ([*TUNE, "--layers", "8-3-8"], "layers must begin with the 9 inputs of tiny.npz, got 8"),
+    "data": ([*TUNE, "--data", "nothing.npz"], "nothing.npz"),
+    "dtype": ([*TUNE, "--dtype", "float16"], "dtype must be one of float32, float64, got 'float16'"),
+    "range in words": ([*TUNE, "--range", "learning_rate"], "range must be NAME=LOW:HIGH, as in"),
+    "range upside down": (
+        [*TUNE, "--range", "learning_rate=1:0.1"],
+        "range of learning_rate must be 0 < low < high, got 1 to 0.1",
+    ),
+    "range nan": ([*TUNE, "--range", "learning_rate=nan:1"], "must be a number, got nan"),
+    "range beyond 1": (
+        ["tune", "momentum", "--range", "1-momentum=0.1:2"],
+        "range of 1 - momentum must end at 1, got 0.1 to 2",
+    ),
+    "range of another": (
+        [*TUNE, "--range", "1-momentum=0.1:1"],
+        "range of sgd must be one of learning_rate, got '1 - momentum'",
+    ),
+    "storage that is no address": (
+        [*TUNE, "--storage", "somewhere"],
+        "storage must be a database URL such as sqlite:///tuning/mnist.db, got 'somewhere'",
+    ),
+    "storage of no kind": ([*TUNE, "--storage", "nonsense://x/y"], "storage must be a database URL such as"),
+    "storage nowhere": (
+        [*TUNE, "--storage", "postgresql://me:secret@nowhere.invalid/x"],
+        r"storage postgresql://\*\*\*@nowhere.invalid/x (needs a driver|cannot be used: )",
+    ),
+    "storage in memory": ([*TUNE, "--storage", "sqlite://"], "storage must be a file or a server's"),
+    "storage that is a folder": ([*TUNE, "--storage", "sqlite:///."], "storage .* cannot be used: "),
+    "storage in a file": ([*TUNE, "--storage", "sqlite:///tiny.npz/x.db"], "tiny.npz"),
+    "storage that is no database": (
+        [*TUNE, "--storage", "sqlite:///tiny.npz"],
+        "storage sqlite:///tiny.npz cannot be used: file is not a database",
+    ),
+    "out is a file": ([*TUNE, "--out", "tiny.npz"], "tiny.npz: file exists"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_line(arguments, words, here, capsys):
+    before = (here / "tiny.npz").read_bytes()
+    try:
+        status = cli.main(arguments)
+    except SystemExit as stop:
+        status = stop.code
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert err.startswith("locoprop-ref tune: ")
+    assert re.search(words, err), err
+    assert "secret" not in err
+    assert (here / "tiny.npz").read_bytes() == before
+    assert not list(here.rglob("*.json"))
+
+
+def test_a_folder_that_may_not_be_written(here, capsys, monkeypatch):
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert cli.main(TUNE) == 2
+    assert capsys.readouterr().err == "locoprop-ref tune: tuning: permission denied\n"
+
+
+def test_without_optuna(here, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert cli.main(TUNE) == 2
+    assert capsys.readouterr().err == (
+        "locoprop-ref tune: tune needs Optuna, which cannot be imported here: install locoprop-ref[tune]\n"
+    )
+
+
+def test_optuna_is_imported_by_trials_alone():
+    code = "import sys; import locoprop_ref.tune, locoprop_ref.cli; print('optuna' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["tune", "--help"])
+    out = capsys.readouterr().out
+    assert out.startswith("usage: locoprop-ref tune ")
+    for flag in ("--problem", "--trials", "--storage", "--jobs", "--range", "--held-out"):
+        assert flag in out
+
+
+def test_it_speaks_of_every_trial(here, capsys):
+    assert cli.main([*TUNE, "--trials", "2"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert re.match(r"sgd trial 0: held-out loss \d\.\d+, \d+\.\d s\nsgd trial 1: ", out)
+    assert "sgd: held-out loss " in out and "tuning/mnist/sgd.json" in out
+
+
+def test_optunas_logging_is_left_as_it_was(here):
+    optuna.logging.set_verbosity(optuna.logging.DEBUG)
+    try:
+        search(trials=1)
+        assert optuna.logging.get_verbosity() == optuna.logging.DEBUG
+    finally:
+        optuna.logging.set_verbosity(optuna.logging.INFO)
+
+
+def test_run_trial_says_how_it_ended(here):
+    outcome = run_trial(a_task(), True)
+    assert (outcome.contestant, outcome.number, outcome.ending, outcome.epochs) == (
+        "rmsprop",
+        0,
+        "complete",
+        2,
+    )
+    assert str(outcome).startswith(f"rmsprop trial 0: held-out loss {outcome.loss:.6g}, ")
+
+
+def test_examples_hold_no_test_set(here):
+    """The types say `test`; what is in it are the held-out training images."""
+    data = split_data()
+    assert isinstance(data, Examples)
+    held_out = problem_module.tuning_data(small(), None).x_test
+    rows = {row.tobytes() for row in arrays()["x_train"]}
+    assert {row.tobytes() for row in held_out} <= rows

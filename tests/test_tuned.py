@@ -1,0 +1,94 @@
+"""The stored studies: every one has its form, its settings resolve, and it is a finished search."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from locoprop_ref import tuned
+from locoprop_ref.config import resolve
+from locoprop_ref.tune.problem import PROBLEMS
+from locoprop_ref.tune.space import SPACE
+
+FOLDER = Path(tuned.__file__).parent
+STORED = sorted(FOLDER.rglob("*.json"))
+
+
+def name_of(path):
+    return path.relative_to(FOLDER).as_posix()
+
+
+def test_every_stored_file_is_a_study_of_a_contestant():
+    known = {f"{problem}/{name}.json" for problem in tuned.PROBLEMS for name in tuned.CONTESTANTS}
+    assert {name_of(path) for path in STORED} <= known
+
+
+def wrong_with(record, problem, contestant):
+    """What is wrong with a stored study: a list of words, empty where nothing is."""
+    study, settings = record["study"], record["settings"]
+    names = [r.option for r in SPACE[contestant]]
+    checks = {
+        "schema": record["schema"] == 1,
+        "contestant": record["contestant"] == contestant,
+        "problem": record["problem"]["name"] == problem,
+        "data": record["problem"]["data"] == PROBLEMS[problem].data,
+        "settings": sorted(settings) == sorted(names),
+        "trials": study["trials"] == study["complete"] + study["pruned"] >= 30,
+        "loss": study["loss"] <= study["untuned_loss"],
+        "edges": study["edges"] == {},
+        "command": study["command"].startswith(f"locoprop-ref tune {contestant} --problem {problem} "),
+        "optuna": bool(study["versions"]["optuna"]),
+    }
+    return [name for name, holds in checks.items() if not holds]
+
+
+@pytest.mark.parametrize("path", STORED, ids=name_of)
+def test_a_stored_study_is_whole(path):
+    problem, contestant = path.parent.name, path.stem
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert wrong_with(record, problem, contestant) == []
+    assert record == tuned.provenance(contestant, problem)
+    options = tuned.options(contestant, problem)
+    config = resolve(**options, data="curves")
+    for name, value in record["settings"].items():
+        assert getattr(config, name) == value
+
+
+def test_what_is_wrong_with_a_study_is_found():
+    good = {
+        "schema": 1, "contestant": "sgd", "settings": {"learning_rate": 0.1},
+        "problem": {"name": "mnist", "data": "mnist"},
+        "study": {
+            "trials": 30, "complete": 20, "pruned": 10, "loss": 1.0, "untuned_loss": 2.0, "edges": {},
+            "command": "locoprop-ref tune sgd --problem mnist --trials 30", "versions": {"optuna": "5.0.0"},
+        },
+    }  # fmt: skip
+    assert wrong_with(good, "mnist", "sgd") == []
+    assert wrong_with(good, "curves", "adam") == ["contestant", "problem", "data", "settings", "command"]
+    bad = {"trials": 29, "loss": 3.0, "edges": {"learning_rate": "low"}}
+    for name, value in bad.items():
+        assert wrong_with({**good, "study": {**good["study"], name: value}}, "mnist", "sgd") == [name]
+
+
+def test_a_stored_study_is_what_options_returns(tmp_path, monkeypatch):
+    (tmp_path / "mnist").mkdir()
+    stored = {"schema": 1, "settings": {"learning_rate": 0.25}}
+    (tmp_path / "mnist" / "sgd.json").write_text(json.dumps(stored), encoding="utf-8")
+    monkeypatch.setattr(tuned, "files", lambda package: tmp_path)
+    assert tuned.provenance("sgd") == stored
+    assert tuned.options("sgd") == {"method": "backprop", "optimizer": "sgd", "learning_rate": 0.25}
+    assert tuned.provenance("sgd", "curves") is None
+    assert tuned.options("adam") == {"method": "backprop", "optimizer": "adam"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("adm",), r"contestant must be one of .* \(did you mean 'adam'\?\)"),
+        (("sgd", "mnst"), r"problem must be one of mnist, curves, got 'mnst' \(did you mean 'mnist'\?\)"),
+    ],
+)
+def test_unknown_names(arguments, words):
+    for function in (tuned.options, tuned.provenance):
+        with pytest.raises(ValueError, match=words):
+            function(*arguments)
