@@ -81,8 +81,8 @@ class Problem:
 
 
 PROBLEMS: Mapping[str, Problem] = {
-    # the paper's architecture at a quarter of its width, 300 steps: RMSProp's mean square from 1 (tf1) needs a
-    # hundred to forget its start, and a shorter problem would tune that start away
+    # the paper's architecture at a quarter of its width, 300 steps: RMSProp's mean square from 1 (tf1) needs
+    # a hundred to forget its start, and a shorter problem would tune that start away
     "mnist": Problem(
         name="mnist", data="mnist", layers="784-1000-500-250-30-250-500-1000-784", width=0.25, epochs=30
     ),
