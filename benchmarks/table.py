@@ -130,16 +130,17 @@ def run(
     for peer in PEERS:
         if peer not in peers:
             print(f"{PEERS[peer].title}: {PEERS[peer].library} is not installed, left out")
-    methods, environments = {}, {}
-    for method in METHODS:
-        times, found = measure_method(method, problem, peers, rounds=rounds, seconds=seconds)
-        methods[method] = {"floor": faster_floor(times), "peers": summary(times)}
-        environments |= found
+    # first what can fail: the long measurement after it is not lost
     start_up = {
         "import": median(import_seconds(max(rounds, 2))[1:]).to_dict(),  # the first reads files from the disk
         "demo": demo_seconds(),
         "test": test_seconds() if tests else None,
     }
+    methods, environments = {}, {}
+    for method in METHODS:
+        times, found = measure_method(method, problem, peers, rounds=rounds, seconds=seconds)
+        methods[method] = {"floor": faster_floor(times), "peers": summary(times)}
+        environments |= found
     memory = memory_rows(problem)
     kept = bounds(methods, memory, start_up)
     result = {
