@@ -427,7 +427,7 @@ def test_command_line(tmp_path, capsys):
     results = measured(2)
     assert err == ""
     assert out.startswith(table(results))
-    assert out.splitlines()[-1] == "11 of 11 identities hold (seed 2, numpy, float64)"
+    assert out.splitlines()[-1] == "12 of 12 identities hold (seed 2, numpy, float64)"
     report = json.loads(file.read_bytes())
     assert report == json.loads(json.dumps(as_json(results, seed=2, backend="numpy")))
     assert {key: report[key] for key in ("schema", "seed", "backend", "dtype")} == {
