@@ -445,7 +445,7 @@ def test_command_line_says_when_an_identity_fails(tmp_path, capsys, monkeypatch)
     assert "FAILS" in out
     held = [row["id"] for row in json.loads((tmp_path / "r.json").read_bytes())["identities"] if row["holds"]]
     assert set(held).isdisjoint(FOUND_BY[wrong_target_sign])
-    assert out.splitlines()[-1].startswith(f"{len(held)} of 11 identities hold")
+    assert out.splitlines()[-1].startswith(f"{len(held)} of 12 identities hold")
 
 
 @pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (1.5, TypeError), (True, TypeError)])
