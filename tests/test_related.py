@@ -32,10 +32,12 @@ def next_code(layer, below, code):
     return sum(f(code)[i] * layer.W[i] for i in range(len(layer.W))) + layer.b
 
 
-def loss_of_one(name, y, t):
-    if name == "squared_error":
-        return sum((y - t) ** 2) / 2
-    return -sum(t * np.log(y) + ((1 - t) * np.log(1 - y) if name == "sigmoid_cross_entropy" else 0))
+def loss_of_one(network, a, t):
+    """The loss of one example at â_M; for sigmoid without the 1 − y of its definition, which cancels."""
+    if network.loss.name == "sigmoid_cross_entropy":
+        return sum(np.log(1 + np.exp(a)) - t * a)
+    f, _ = complex_transfer(network.layers[-1].transfer.name, network.layers[-1].transfer.parameters)
+    return sum((f(a) - t) ** 2) / 2 if network.loss.name == "squared_error" else -sum(t * np.log(f(a)))
 
 
 def code_by_code(network, x, t, step):
@@ -54,8 +56,7 @@ def code_by_code(network, x, t, step):
                 code[j] += STEP * 1j
                 a_hat = next_code(layers[m + 1], layers[m], code)
                 if m == len(layers) - 2:
-                    f, _ = complex_transfer(layers[-1].transfer.name, layers[-1].transfer.parameters)
-                    loss = loss_of_one(network.loss.name, f(a_hat), t[n]) / batch
+                    loss = loss_of_one(network, a_hat, t[n]) / batch
                 else:
                     loss = sum((a_hat - moved[m + 1][n]) ** 2) / 2
                 moved[m][n, j] = start[m][j] - step * loss.imag / STEP

@@ -224,20 +224,24 @@ def test_every_number_agrees_with_the_naive_program(numpy_backend, settings):
 
 
 @every_dtype
-def test_the_update_is_a_kronecker_product_times_the_gradient(backend, dtype):
-    """vec of one update is (L^{1/4} ⊗ R^{1/4})⁻¹ vec ∇, the matrix built densely (rows end to end)."""
+@pytest.mark.parametrize("warm", [False, True], ids=["first", "second"])
+def test_the_update_is_a_kronecker_product_times_the_gradient(backend, warm, dtype):
+    """vec of one update is (L^{1/4} ⊗ R^{1/4})⁻¹ vec ∇, the matrix built densely (rows end to end).
+
+    A first update is also ∇R^{−1/2}, since L and R share their eigenvalues then; a second one is not.
+    """
     network, x, t = draw(backend, CASES[3], dtype=dtype)
-    moved, _, _ = PLAIN.step(network, PLAIN.init(network), x, t)
-    for old, new, G in zip(
-        stacked_arrays(backend, network),
-        stacked_arrays(backend, moved),
-        gradients(network, x, t),
-        strict=True,
-    ):
-        G = backend.numpy(G).astype(float)
-        L, R = (0.1 * np.eye(len(S)) + S for S in (G @ G.T, G.T @ G))
+    state, batches = PLAIN.init(network), [(x, t)]
+    if warm:
+        batches = [draw(backend, CASES[3], seed=7, dtype=dtype)[1:], (x, t)]
+        _, state, _ = PLAIN.step(network, state, *batches[0], rate=0.0)
+    moved, _, _ = PLAIN.step(network, state, x, t)
+    arrays = (stacked_arrays(backend, n) for n in (network, moved))
+    seen = [[backend.numpy(G).astype(float) for G in gradients(network, *batch)] for batch in batches]
+    for old, new, *Gs in zip(*arrays, *seen, strict=True):
+        L, R = (0.1 * np.eye(len(S)) + S for S in (sum(G @ G.T for G in Gs), sum(G.T @ G for G in Gs)))
         dense = np.linalg.inv(np.kron(fractional_matrix_power(L, 0.25), fractional_matrix_power(R, 0.25)))
-        wanted = old - 0.1 * (dense @ G.ravel()).reshape(G.shape)
+        wanted = old - 0.1 * (dense @ Gs[-1].ravel()).reshape(old.shape)
         # κ of L and R is below 1e3, and their quarter roots and a tenth stand before it
         assert_allclose(new, wanted, rtol=0, atol=100 * np.finfo(dtype).eps * np.abs(wanted).max())
 

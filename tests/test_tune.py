@@ -597,7 +597,7 @@ def test_workers_share_the_cores():
         assert shares == before * 2
 
 
-LONG = [*FLAGS[:-1], "400", "--trials", "3"]  # epochs: about half a second a trial
+LONG = [*FLAGS, "--batch-size", "1", "--epochs", "40", "--trials", "3"]  # about half a second a trial
 
 
 def running_worker(path, seconds=30):
@@ -669,7 +669,9 @@ def test_ctrl_c_keeps_what_was_complete(jobs, here):
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "locoprop-ref: interrupted; what was complete is kept\n")
     assert not process_is_alive(worker)
-    states = {t.state.name for t in trials_of(a_task(problem=small(epochs=400), contestant="sgd"))}
+    states = {
+        t.state.name for t in trials_of(a_task(problem=small(epochs=40, batch_size=1), contestant="sgd"))
+    }
     assert "RUNNING" not in states
     resumed = shell(*arguments, cwd=here)
     assert (resumed.returncode, resumed.stderr) == (0, "")

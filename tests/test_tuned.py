@@ -42,16 +42,15 @@ def wrong_with(record, problem, contestant):
     return [name for name, holds in checks.items() if not holds]
 
 
-@pytest.mark.parametrize("path", STORED, ids=name_of)
-def test_a_stored_study_is_whole(path):
-    problem, contestant = path.parent.name, path.stem
-    record = json.loads(path.read_text(encoding="utf-8"))
-    assert wrong_with(record, problem, contestant) == []
-    assert record == tuned.provenance(contestant, problem)
-    options = tuned.options(contestant, problem)
-    config = resolve(**options, data="curves")
-    for name, value in record["settings"].items():
-        assert getattr(config, name) == value
+def test_stored_studies_are_whole():
+    for path in STORED:
+        problem, contestant = path.parent.name, path.stem
+        record = json.loads(path.read_text(encoding="utf-8"))
+        assert (name_of(path), wrong_with(record, problem, contestant)) == (name_of(path), [])
+        assert record == tuned.provenance(contestant, problem)
+        config = resolve(**tuned.options(contestant, problem), data="curves")
+        for name, value in record["settings"].items():
+            assert (name_of(path), name, getattr(config, name)) == (name_of(path), name, value)
 
 
 def test_what_is_wrong_with_a_study_is_found():

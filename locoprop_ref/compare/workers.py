@@ -76,12 +76,16 @@ class _Worker:
         with _ignoring_interrupts():
             self.process = self.pool.submit(os.getpid)
 
+    def _start_again(self) -> None:
+        self.pool.shutdown(wait=True)
+        self._start()
+
     def submit(self, call: Callable[[], Any]) -> Future:
         """Begin a call; a process that has died is replaced."""
         try:
             return self.pool.submit(_run, call)
         except BrokenProcessPool:
-            self._start()
+            self._start_again()
             return self.pool.submit(_run, call)
 
     def result(self, future: Future) -> Any:
@@ -89,7 +93,7 @@ class _Worker:
         try:
             return future.result()
         except BrokenProcessPool:
-            self._start()
+            self._start_again()
             return ChildProcessError(DIED)
         except Exception as error:
             return error
@@ -116,6 +120,9 @@ def _ignoring_interrupts() -> Iterator[None]:
 
 
 def _begin(index: int, jobs: int) -> None:
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())  # its own lock between processes outlives a process that is killed
     threading.Thread(target=_end_with_parent, daemon=True).start()
     keep_to_cores(index, jobs)
 

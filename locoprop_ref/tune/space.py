@@ -159,7 +159,7 @@ def untuned(contestant: str, space: Iterable[Range], **problem: Any) -> Params:
     config = resolve(**CONTESTANTS[contestant], **problem)
     params: Params = {}
     for r in space:
-        value = getattr(config, r.option)
+        value: Any = getattr(config, r.option)
         value = _UNTUNED.get(contestant, {}).get(r.option) if value is None else value
         if not r.choices:
             searched = round(1 - value, 12) if r.one_minus else value

@@ -100,8 +100,12 @@ class Outcome:
 
 
 @contextmanager
-def opened(task: Task) -> Iterator[Any]:
+def opened(task: Task, *, known: bool = False) -> Iterator[Any]:
     """Open the study's storage, and close it at the end; Optuna is silent in between.
+
+    Args:
+        task: which study.
+        known: the storage has been opened before and its version need not be looked at again.
 
     Raises:
         ValueError: Optuna or the database's driver is not installed, the URL is none, or names no lasting
@@ -114,7 +118,7 @@ def opened(task: Task) -> Iterator[Any]:
     storage, level = None, optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.CRITICAL + 1)
     try:
-        storage = _storage(task)
+        storage = _storage(task, known)
         yield storage
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error if isinstance(error, SQLAlchemyError) else error.__cause__
@@ -127,7 +131,7 @@ def opened(task: Task) -> Iterator[Any]:
             storage.engine.dispose()
 
 
-def _storage(task: Task) -> Any:
+def _storage(task: Task, known: bool) -> Any:
     optuna, options = _optuna(), {}
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
@@ -143,7 +147,7 @@ def _storage(task: Task) -> Any:
             # Optuna calls its heartbeat experimental; without it a killed worker's trial would run for ever
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return optuna.storages.RDBStorage(
-                task.storage, options, heartbeat_interval=task.heartbeat, grace_period=task.grace
+                task.storage, options, known, heartbeat_interval=task.heartbeat, grace_period=task.grace
             )
     except ArgumentError:
         wanted = "a database URL such as sqlite:///tuning/mnist.db"
@@ -260,7 +264,7 @@ def run_trial(task: Task, alone: bool) -> Outcome:
             errors.append(error)
             raise
 
-    with opened(task) as storage:
+    with opened(task, known=True) as storage:
         study = open_study(task, storage, dataset.sha256)
         study.sampler = _sampler(task, standing(study), alone)
         try:
