@@ -10,12 +10,12 @@ from locoprop_ref.tuned import CONTESTANTS
 _PROBLEM = {
     "data": (str, "NAME", "data set in place of the problem's, or your own FILE.npz"),
     "layers": (str, "NAME", "widths from input to output (default: the problem's)"),
-    "width": (float, "X", "times every hidden layer (default mnist 0.25, curves 1)"),
+    "width": (float, "X", "times every hidden layer (default 1)"),
     "batch_size": (int, "N", "examples a batch (default mnist 1000, curves 500)"),
-    "epochs": (int, "N", "epochs of a trial (default mnist 30, curves 12)"),
+    "epochs": (int, "N", "epochs of a trial (default 12)"),
     "schedule_epochs": (int, "N", "length of the authors' schedule (default 4 times the epochs)"),
-    "examples": (int, "N", "training images to train on (default 10000)"),
-    "held_out": (int, "N", "further training images to select by (default 5000)"),
+    "examples": (int, "N", "training images to train on (default mnist 8000, curves 10000)"),
+    "held_out": (int, "N", "further training images to select by (default mnist 2000, curves 5000)"),
     "backend": (str, "NAME", "array library (default numpy)"),
     "dtype": (str, "NAME", "float32 (default) or float64"),
 }

@@ -76,7 +76,7 @@ SPACE: dict[str, tuple[Range, ...]] = {
     "nesterov":   (_log("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1)),
     "adagrad":    (_log("learning_rate", 1e-4, 1),    _log("initial_accumulator", 1e-10, 1)),
     "rmsprop":    (_log("learning_rate", 1e-6, 1e-2), _one_minus("momentum", 1e-3, 1),
-                   _one_minus("decay", 1e-3, 1),    _log("epsilon", 1e-12, 1e-1)),
+                   _one_minus("decay", 1e-3, 1),      _log("epsilon", 1e-18, 1e-1)),
     "adam":       (_log("learning_rate", 1e-5, 1e-1), _one_minus("momentum", 1e-3, 1),
                    _one_minus("decay", 1e-4, 1),    _log("epsilon", 1e-12, 1e-1)),
     "shampoo":    (_log("learning_rate", 1e-5, 10),   _one_minus("momentum", 1e-2, 1),

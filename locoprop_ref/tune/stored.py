@@ -41,7 +41,7 @@ def result(task: Task, study: Any) -> dict[str, Any]:
             "failed": now.failed,
             "diverged": sum("diverged" in t.user_attrs for t in complete),
             "sampler": {"name": "TPESampler", "n_startup_trials": STARTUP_TRIALS},
-            "pruner": {"name": "MedianPruner", **PRUNER},
+            "pruner": {"name": "SuccessiveHalvingPruner", **PRUNER},
             "seed": task.seed,
             "loss": best.value,
             "untuned_loss": untuned[0] if untuned else None,
