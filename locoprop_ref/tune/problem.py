@@ -81,7 +81,7 @@ class Problem:
 
 
 PROBLEMS: Mapping[str, Problem] = {
-    # the paper's network at its full width, on fewer images: rates tuned on a quarter of the width were several
+    # the paper's network at full width, on fewer images: rates tuned on a quarter of the width were several
     # times too large for the whole (RMSProp's train loss rose again from the third epoch on)
     "mnist": Problem(
         name="mnist",
