@@ -53,7 +53,7 @@ def _factors(case: Case, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, fl
     # π² = (tr A/d̃)/(tr G/d_out), and tr A/d̃ is the mean of all x̃²
     pi = np.sqrt(np.mean(x * x) / np.mean(np.diag(G))) if np.any(G) else 1.0
     G = G + np.sqrt(DAMPING) / pi * np.eye(len(G))
-    return x, to_numpy(stacked(layer)), G, 1 / (B * pi * np.sqrt(DAMPING))
+    return x, to_numpy(stacked(layer)), G, float(1 / (B * pi * np.sqrt(DAMPING)))
 
 
 def _by_target(case: Case, m: int, G: np.ndarray, eta: float) -> list[Any]:
