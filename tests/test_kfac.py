@@ -30,7 +30,7 @@ fishers = pytest.mark.parametrize("fisher", ["sampled", "empirical"])
 # nothing is off or 1, so that every rule is seen within eight steps
 BUSY = {
     "learning_rate": 0.05, "damping": 0.1, "momentum": 0.8, "factor_decay": 0.6, "factor_interval": 2,
-    "inverse_interval": 3, "kl_clip": 1e-3,
+    "inverse_interval": 3, "kl_clip": 3e-5,
 }  # fmt: skip
 ALONE = {"momentum": 0.0, "factor_decay": 0.0, "inverse_interval": 1}
 RATES = (0.0, 0.3, 1.0, 0.7, 1.0, 0.1, 1.0, 0.5)
@@ -72,7 +72,7 @@ def assert_moved_alike(backend, network, start, layers, *, dtype="float64", unit
     ):
         assert ours.dtype == np.dtype(dtype)
         size = np.abs(old).max() + np.abs(wanted - old).max()
-        assert np.abs(wanted - old).max() > 1e-3  # something has moved
+        assert np.abs(wanted - old).max() > 1e-4  # something has moved
         assert_allclose(ours, wanted, rtol=0, atol=units * np.finfo(dtype).eps * size)
 
 
@@ -151,7 +151,7 @@ def test_eight_steps_agree_with_loops(backend, case, bias, fisher):
         naive_layers(backend, network), as_lists(backend, some), case[2], BUSY,
         seed=7 if fisher == "sampled" else None,
     )  # fmt: skip
-    assert min(lengths) < 1e-3 < max(lengths)  # the clip cuts some steps and not others
+    assert min(lengths) < 3e-5 < max(lengths)  # the clip cuts some steps and not others
     assert_moved_alike(backend, moved, network, layers)
 
 
@@ -377,7 +377,7 @@ def test_one_example_and_one_unit_are_enough(backend):
 
 
 def test_it_learns_faster_than_gradient_descent(numpy_backend):
-    """Inputs with scales from 1 to 1/100, 60 steps: half of what SGD at its best leaves.
+    """Inputs with scales from 1 to 1/100, 60 steps: half of what SGD at its best leaves (0.34 to 0.82).
 
     Ill-conditioned inputs are what A undoes. SGD's rate is the best of a grid on this very problem; K-FAC's
     settings are one guess.
@@ -391,9 +391,10 @@ def test_it_learns_faster_than_gradient_descent(numpy_backend):
     def loss(method):
         return float(network_loss(run(method, network, some)[0], x, target))
 
-    by_sgd = min(loss(backprop("sgd", rate)) for rate in (0.01, 0.03, 0.1, 0.3))
+    by_sgd = min(loss(backprop("sgd", rate)) for rate in (0.03, 0.1, 0.2, 0.3))
     by_kfac = loss(KFAC(learning_rate=0.1, damping=1e-3, inverse_interval=5))
-    assert by_kfac < 0.5 * by_sgd < 0.5 * float(network_loss(network, x, target))
+    assert by_kfac < 0.5 * by_sgd
+    assert by_sgd < 0.25 * float(network_loss(network, x, target))
 
 
 # bad inputs ---------------------------------------------------------------------------------------
