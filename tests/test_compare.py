@@ -34,6 +34,12 @@ SMALL = {"layers": "9-6-3-6-9", "batch_size": 20, "epochs": 2}
 PAIR = ("rmsprop", "locoprop-m")
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Runs without their figures, which take longer than the runs."""
+    monkeypatch.setattr(conduct, "redraw", lambda *_: None)
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data") / "tiny.npz")
@@ -140,7 +146,7 @@ def test_every_run_is_the_one_that_train_makes(compared, tiny):
             assert_equal(without_seconds(run), without_seconds(alone))
 
 
-def test_all_contestants_begin_with_the_same_network(tiny, tmp_path):
+def test_all_contestants_begin_with_the_same_network(tiny, tmp_path, undrawn):
     every = available()
     compare(plan_of(tiny, every, epochs=1), tmp_path, clock=False, progress=False)
     for seed in (0, 1):
@@ -165,7 +171,7 @@ def test_settings_are_said_and_stored(compared):
         assert str(folder.parent) not in (folder / name).read_text()
 
 
-def test_finished_runs_are_skipped_and_the_folder_grows(tiny, tmp_path, compared):
+def test_finished_runs_are_skipped_and_the_folder_grows(tiny, tmp_path, compared, undrawn):
     first, _ = compared
     compare(plan_of(tiny, ["rmsprop"], [0]), tmp_path, clock=False, progress=False)
     before = (tmp_path / "rmsprop-seed0.json").read_bytes()
@@ -181,7 +187,7 @@ def test_finished_runs_are_skipped_and_the_folder_grows(tiny, tmp_path, compared
     assert manifest["command"] == json.loads((first / "comparison.json").read_text())["command"]
 
 
-def test_more_epochs_go_on_where_the_schedule_is_the_same(tiny, tmp_path):
+def test_more_epochs_go_on_where_the_schedule_is_the_same(tiny, tmp_path, undrawn):
     one = plan_of(tiny, ["adam"], [0], schedule_epochs=9)
     compare(one, tmp_path, clock=False, progress=False)
     more = plan_of(tiny, ["adam"], [0], schedule_epochs=9, epochs=4)
@@ -340,7 +346,7 @@ def reached(out, name, epoch):
     return path.exists() and len(read_run(path)["epochs"]) > epoch
 
 
-LONG = {"epochs": 60, "contestants": ["locoprop-m"]}
+LONG = {"epochs": 40, "contestants": ["locoprop-m"]}
 
 
 @pytest.fixture(scope="module")
@@ -352,7 +358,7 @@ def uninterrupted(tiny, tmp_path_factory):
     return {seed: losses(folder, "locoprop-m", seed) for seed in (0, 1)}
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.full), 2])
 def test_killed_and_started_again(tiny, tmp_path, uninterrupted, jobs):
     out = tmp_path / "out"
     arguments = [*options(tiny, out, **LONG), "--jobs", jobs]
@@ -389,7 +395,7 @@ def test_a_worker_that_dies_takes_no_other_run_with_it(tiny, tmp_path, uninterru
     assert_equal({seed: losses(out, "locoprop-m", seed) for seed in (0, 1)}, uninterrupted)
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.full), 2])
 def test_interrupted(tiny, tmp_path, uninterrupted, jobs):
     out = tmp_path / "out"
     arguments = [*options(tiny, out, **LONG), "--jobs", jobs]
@@ -456,7 +462,7 @@ def test_statistics():
     assert_allclose(found["blocks"], [10 / 3, 14 / 3], rtol=1e-15)
 
 
-def test_clock_files(tiny, tmp_path, monkeypatch):
+def test_clock_files(tiny, tmp_path, monkeypatch, undrawn):
     said = []
     plan = plan_of(tiny, ["adam", "locoprop-s-closed"], [0])
     assert compare(plan, tmp_path, progress=False, say=said.append) == []

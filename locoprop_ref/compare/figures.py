@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 1)))
+_STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (10, 3)))
 # family: members, colours in turn, width of the line, markers
 _FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], float, tuple[str, ...]]] = {
     "first-order": (FIRST_ORDER, ("#56B4E9", "#0072B2"), 1.6, ("o", "s", "^", "D", "v", "P")),
@@ -111,13 +111,22 @@ def _all_contestants() -> tuple[str, ...]:
 
 
 def _axes_of_values(panel: "Axes", bands: dict[str, dict[str, np.ndarray]]) -> None:
+    """Give the losses the room: the axis ends above all final losses and above 2½ times the least loss.
+
+    What lies above is the beginning of steep descents, from the untrained network on.
+    """
     from matplotlib.ticker import MaxNLocator
 
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     low = min(float(np.min(b["low"])) for b in bands.values())
     high = max(float(np.max(b["high"])) for b in bands.values())
-    if low > 0 and high > 3 * low:
+    end = max(2.5 * low, *(1.1 * float(b["high"][-1]) for b in bands.values()))
+    if low <= 0:
+        return
+    if min(high, end) > 4 * low:
         log_axis(panel)
+    if end < high:
+        panel.set_ylim(low**1.05 / end**0.05, end)
 
 
 def _axis_of_seconds(panel: "Axes", timed: Sequence[Row], of: int) -> None:
@@ -171,16 +180,13 @@ def cost(results: Results) -> "Figure":
         colours = [look(row.contestant)["color"] for row in rows]
         panel.barh(place, numbers, color=colours, height=0.7)
         for y, value, number in zip(place, values, numbers, strict=True):
-            panel.annotate(" not traced" if value is None else f" {spell(value)}", (number, y), va="center")
+            panel.annotate(f" {_spelled(value)}", (number, y), va="center")
         panel.set_xlim(0, 1.28 * (max(numbers) or 1.0))
         label(panel, title=title, x=unit, y="", legend=None)
     axes[0].set_yticks(place, [row.label for row in rows])
     axes[0].invert_yaxis()
     told = "; ".join(
-        f"{row.label}: " + ", ".join(
-            f"{title} {'not traced' if values[i] is None else spell(values[i])}"
-            for title, _, values in quantities
-        )
+        f"{row.label}: " + ", ".join(f"{title} {_spelled(values[i])}" for title, _, values in quantities)
         for i, row in enumerate(rows)
     )  # fmt: skip
     return describe(
@@ -188,6 +194,10 @@ def cost(results: Results) -> "Figure":
         f"Bars for each method: milliseconds of a step, then traced peak and state in multiples of the "
         f"parameters' bytes. {told}. {' '.join(provenance_lines(results))}",
     )
+
+
+def _spelled(value: float | None) -> str:
+    return "not traced" if value is None else spell(value)
 
 
 def images(results: Results, kept: dict[str, Any]) -> "Figure":
