@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any
 
 from scipy.stats import binom
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from benchmarks.problem import Problem
 from benchmarks.worker import Worker
 
+LEAST_ROUNDS = 3
 PAUSE = 0.03  # seconds in which one peer's spinning threads go to sleep before the next one's turn
 
 
@@ -54,7 +56,12 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> Median:
 
 
 def interleave(
-    runs: Mapping[str, tuple[str, Problem, str]], *, rounds: int, seconds: float, title: str = ""
+    runs: Mapping[str, tuple[str, Problem, str]],
+    *,
+    rounds: int,
+    seconds: float,
+    budget: float = inf,
+    title: str = "",
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
     """Measure runs in turn, each in a process of its own.
 
@@ -62,6 +69,7 @@ def interleave(
         runs: label: (peer, problem, method).
         rounds: turns of each.
         seconds: how long a turn takes at least, but for one unmeasured step before it.
+        budget: seconds after which no round begins, three at least having been made.
         title: of the progress bar.
 
     Returns:
@@ -74,7 +82,10 @@ def interleave(
         found = {
             label: workers[label].prepare(problem, method) for label, (_, problem, method) in runs.items()
         }
-        for _ in tqdm(range(rounds), desc=title, unit="round", disable=None, leave=False):
+        started = time.perf_counter()
+        for number in tqdm(range(rounds), desc=title, unit="round", disable=None, leave=False):
+            if number >= LEAST_ROUNDS and time.perf_counter() - started > budget:
+                break
             turns = list(runs)
             order.shuffle(turns)
             for label in turns:

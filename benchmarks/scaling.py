@@ -55,14 +55,15 @@ def point(axis: str, value: int) -> Problem:
     return scale(Problem(), **{axis: value})
 
 
-def measure_axis(method: str, axis: str, *, rounds: int, seconds: float) -> dict[str, Any]:
+def measure_axis(method: str, axis: str, *, rounds: int, seconds: float, budget: float) -> dict[str, Any]:
     """Return the rows of one method along one axis, and the exponents of time, products and memory."""
     rows = []
     for value in AXES[axis]:
         problem = point(axis, value)
         peers = ("ours", *FLOORS)
         runs = {peer: (peer, problem, method) for peer in peers}
-        times, _ = interleave(runs, rounds=rounds, seconds=seconds, title=f"{method} {axis} {value}")
+        title = f"{method} {axis} {value}"
+        times, _ = interleave(runs, rounds=rounds, seconds=seconds, budget=budget, title=title)
         rows.append(
             {
                 axis: value,
@@ -105,11 +106,11 @@ def text(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def run(*, rounds: int = 20, seconds: float = 0.1) -> None:
-    """Measure every axis; save and print."""
+def run(*, rounds: int = 20, seconds: float = 0.1, budget: float = 30.0) -> None:
+    """Measure every axis, fewer rounds where a step takes long; save and print."""
+    how = {"rounds": rounds, "seconds": seconds, "budget": budget}
     methods = {
-        method: {axis: measure_axis(method, axis, rounds=rounds, seconds=seconds) for axis in axes}
-        for method, axes in METHODS.items()
+        method: {axis: measure_axis(method, axis, **how) for axis in axes} for method, axes in METHODS.items()
     }
     result = {"problem": to_dict(Problem()), "methods": methods}
     save("scaling", result, text(result))

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import binom
 
 from benchmarks.compare import slower
-from benchmarks.measure import Median, median, ratio
+from benchmarks.measure import Median, interleave, median, ratio
 from benchmarks.memory import STATE, counted_bytes, peak_bytes
 from benchmarks.peers import PEERS, ours
 from benchmarks.problem import METHODS, Problem, from_dict, images, network, scale, to_dict
@@ -265,6 +265,14 @@ def test_a_worker_measures_without_blas_variables(monkeypatch):
         assert worker.measure(0.0) > 0
         with pytest.raises(RuntimeError, match="ended"):
             worker.prepare(SMALL, "no-such-method")
+
+
+def test_a_budget_that_is_spent_leaves_three_rounds():
+    runs = {"ours": ("ours", SMALL, "backprop-sgd")}
+    times, _ = interleave(runs, rounds=9, seconds=0.0, budget=0.0)
+    assert len(times["ours"]) == 3
+    times, _ = interleave(runs, rounds=2, seconds=0.0, budget=0.0)
+    assert len(times["ours"]) == 2
 
 
 def test_the_batch_is_the_same_for_all_and_in_its_range():
