@@ -207,7 +207,7 @@ def test_every_method_lowers_the_train_loss(tiny, name):
         "backprop": {"learning_rate": 1e-2},
         "locoprop-s": {"momentum": 0.5},
         "locoprop-m": {"momentum": 0.5},
-        "kfac": {"learning_rate": 0.1},
+        "shampoo": {"learning_rate": 0.02},
     }
     step = {"target_step": 20.0} if name.startswith("locoprop") else {}
     result = run(tiny, method=name, epochs=5, **settings.get(name, {}), **step)

@@ -153,7 +153,7 @@ def test_a_momentum_keeps_three_digits_of_its_distance_from_1(value):
 
 def test_edges():
     space = search_space("rmsprop")
-    inside = {"learning_rate": 1e-4, "1 - momentum": 0.1, "1 - decay": 0.1, "epsilon": 1e-5}
+    inside = {"learning_rate": 1e-4, "1 - momentum": 0.1, "1 - decay": 0.1, "epsilon": 1e-5, "dialect": "tf1"}
     assert edges(inside, space) == {}
     # 4 decades: a twentieth is a fifth of a decade, 10**0.2 = 1.585
     for value, found in {1.5e-6: "low", 1.7e-6: None, 6e-3: None, 6.5e-3: "high"}.items():
@@ -161,7 +161,7 @@ def test_edges():
         assert edges({**inside, "learning_rate": value}, space) == expected
     assert edges({**inside, "1 - momentum": 1.0}, space) == {}  # no momentum: nothing beyond
     assert edges({**inside, "1 - momentum": 1.1e-3}, space) == {"1 - momentum": "low"}
-    assert edges({**inside, "1 - decay": 0.49}, space) == {"1 - decay": "high"}
+    assert edges({**inside, "epsilon": 0.09}, space) == {"epsilon": "high"}
 
 
 def test_names_have_no_edge():

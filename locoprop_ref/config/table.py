@@ -136,12 +136,28 @@ class Config:
     )
     form: Any = _option(None, "closed form: auto (default, by shape), primal, dual or inverse", choices=FORMS)
     # second-order methods
-    damping: Any = _option(None, "lambda of kfac and foof, added to the curvature", float)
-    fisher: Any = _option(None, "of kfac: sampled (default, the true Fisher) or empirical", choices=FISHERS)
-    kl_clip: Any = _option(None, "of kfac: bound of the update's KL divergence (default inf, off)", float)
-    factor_decay: Any = _option(None, "of the running averages of kfac, foof, shampoo", float)
-    factor_interval: Any = _option(None, "steps between statistics of kfac, foof, shampoo", int)
-    inverse_interval: Any = _option(None, "steps between inverses or roots of kfac, foof, shampoo", int)
+    damping: Any = _option(
+        None, "lambda of kfac and foof, added to the curvature (default 0.01, a first guess)", float
+    )
+    fisher: Any = _option(
+        None, "Fisher matrix of kfac: sampled (default, its paper) or empirical", choices=FISHERS
+    )
+    kl_clip: Any = _option(
+        None, "bound of kfac's step in the metric of the Fisher matrix (default inf: none)", float
+    )
+    factor_decay: Any = _option(
+        None,
+        "of the running averages of kfac, foof (default 0.95, K-FAC's paper), shampoo (default 0.99)",
+        float,
+    )
+    factor_interval: Any = _option(
+        None, "steps from one statistic of kfac, foof, shampoo to the next (default 1)", int
+    )
+    inverse_interval: Any = _option(
+        None,
+        "steps from one inverse of kfac, foof, root of shampoo to the next (default 20, K-FAC's paper)",
+        int,
+    )
     statistics: Any = _option(None, "of shampoo: sum (default, the paper) or average", choices=STATISTICS)
     root: Any = _option(None, "of shampoo: the p of its inverse p-th roots (default 4, the paper)", int)
     grafting: Any = _option(
@@ -150,7 +166,7 @@ class Config:
         choices=GRAFTINGS,
     )
     grafting_decay: Any = _option(None, "of the rmsprop that lends shampoo its length (default 0.9)", float)
-    grafting_epsilon: Any = _option(None, "likewise (default 1e-5)", float)
+    grafting_epsilon: Any = _option(None, "of the same rmsprop (default 1e-5)", float)
     # how it is computed
     seed: int = _option(0, "of weights and batches (default 0)", int)
     backend: str = _option("numpy", "array library (default numpy)", choices=tuple(BACKENDS))
