@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 import re
+import signal
 import time
 import warnings
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ import numpy as np
 from locoprop_ref.backend import namespace
 from locoprop_ref.files import process_is_alive
 from locoprop_ref.train import examples
+from locoprop_ref.tune.interrupt import Interrupts
 from locoprop_ref.tune.objective import objective
 from locoprop_ref.tune.problem import Problem, tuning_data
 from locoprop_ref.tune.space import Params, Range, settings, untuned
@@ -236,7 +238,7 @@ def standing(study: Any) -> Standing:
     return Standing(*(states.count(state) for state in ("COMPLETE", "PRUNED", "FAIL", "RUNNING")))
 
 
-def run_trial(task: Task, alone: bool) -> Outcome:
+def run_trial(task: Task, alone: bool, stop: int = signal.SIGINT) -> Outcome:
     """Run the next trial of a study.
 
     Args:
@@ -244,6 +246,7 @@ def run_trial(task: Task, alone: bool) -> Outcome:
         alone: no other worker of this command is at it. If no other command is either, the sampler's seed
             follows from (seed, trials that count so far), so that a resumed study goes on as if it had never
             stopped; with several workers it is drawn, as their order cannot be repeated anyhow.
+        stop: the signal that ends the trial, as failed, with KeyboardInterrupt.
 
     Raises:
         ValueError, OSError: see `opened` and `open_study`.
@@ -252,19 +255,22 @@ def run_trial(task: Task, alone: bool) -> Outcome:
     optuna, xp = _optuna(), namespace(task.problem.backend)
     dataset = tuning_data(task.problem, task.data_dir)
     data = examples(dataset, task.problem.config(task.contestant, seed=task.seed), xp)
-    numbers, errors = [], []
+    numbers: list[int] = []
+    errors: list[ValueError] = []
 
     def measure(trial: Any) -> float:
         numbers.append(trial.number)
         trial.set_user_attr("worker", f"{_machine()} {os.getpid()}")
+        chosen = settings(_suggest(trial, task.space))
+        config = task.problem.config(task.contestant, seed=task.seed, **chosen)
         try:
-            chosen = settings(_suggest(trial, task.space))
-            return objective(trial, task.problem.config(task.contestant, seed=task.seed, **chosen), data, xp)
+            with interrupts.heard():
+                return objective(trial, config, data, xp)
         except ValueError as error:
             errors.append(error)
             raise
 
-    with opened(task, known=True) as storage:
+    with Interrupts(stop) as interrupts, opened(task, known=True) as storage:
         study = open_study(task, storage, dataset.sha256)
         study.sampler = _sampler(task, standing(study), alone)
         try:

@@ -10,7 +10,7 @@ import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 from locoprop_ref.backend import keep_to_cores
 from locoprop_ref.tune.study import Outcome, Task, run_trial
@@ -105,10 +105,10 @@ class _Worker:
     def submit(self, task: Task, *, alone: bool) -> Future[Outcome]:
         """Begin a trial."""
         try:
-            return self.pool.submit(_work, task, alone)
+            return self.pool.submit(run_trial, task, alone, signal.SIGTERM)
         except BrokenProcessPool:  # killed while it was idle
             self.restart()
-            return self.pool.submit(_work, task, alone)
+            return self.pool.submit(run_trial, task, alone, signal.SIGTERM)
 
     def stop(self) -> None:
         """Stop the process; a trial that it is at is marked failed."""
@@ -124,18 +124,6 @@ def _begin(index: int, jobs: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     keep_to_cores(index, jobs)
-
-
-def _work(task: Task, alone: bool) -> Outcome:
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        return run_trial(task, alone)
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:
