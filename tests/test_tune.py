@@ -451,7 +451,7 @@ def test_a_study_is_extended_and_a_done_one_only_written_again(here):
 
 def test_pruned_trials_count_and_are_never_the_best(here):
     said = []
-    warm_up, epochs = study_module.PRUNER["n_warmup_steps"], 9
+    warm_up, epochs = study_module.PRUNER["min_resource"], 9
     record = search("sgd", trials=14, on=small(epochs=epochs), say=said.append)
     trials = trials_of(a_task(contestant="sgd"))
     pruned = [t for t in trials if t.state.name == "PRUNED"]
