@@ -5,16 +5,19 @@ r"""Tuning: the hyper-parameters of every contestant, searched alike, on held-ou
     objective  one trial: train, report the held-out loss after every epoch
     study      the trials of one contestant, in a database after every step
     workers    trials side by side
+    finals     the best settings at several rates, and the defaults, on the whole network
     stored     the best settings with their provenance, as JSON
 
 Every contestant gets the same number of trials: the package's own defaults first, then random ones, then
-those that a tree-structured Parzen estimator proposes. Of the trials that reach four epochs the best quarter
-goes on, the others are cut short. Needs Optuna: locoprop-ref[tune].
+those that a tree-structured Parzen estimator proposes. Of the trials that reach eight epochs the best quarter
+goes on, the others are cut short. Then, where the problem is a reduced one, the same final for every
+contestant. Needs Optuna: locoprop-ref[tune].
 """
 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +25,18 @@ from locoprop_ref import check
 from locoprop_ref.backend import namespace
 from locoprop_ref.catalogue import METHODS
 from locoprop_ref.train import examples
-from locoprop_ref.tune.problem import PROBLEMS, Problem, reduced_problem, tuning_data
-from locoprop_ref.tune.space import SPACE, Range, search_space
-from locoprop_ref.tune.stored import result, write_result
-from locoprop_ref.tune.study import Outcome, Standing, Task, fail_dead_trials, open_study, opened, standing
+from locoprop_ref.tune.finals import candidates
+from locoprop_ref.tune.problem import PROBLEMS, Problem, reduced_problem, tuning_data, whole_problem
+from locoprop_ref.tune.space import SPACE, Range, search_space, settings
+from locoprop_ref.tune.stored import best_trial, result, with_final, write_result
+from locoprop_ref.tune.study import Outcome, Task, fail_dead_trials, open_study, opened, standing, start
 from locoprop_ref.tune.workers import run_all
 from locoprop_ref.tuned import CONTESTANTS
 
-__all__ = ["PROBLEMS", "SPACE", "Problem", "Range", "available", "reduced_problem", "search_space", "tune"]
+__all__ = [
+    "PROBLEMS", "SPACE", "Problem", "Range", "available", "reduced_problem", "search_space", "tune",
+    "whole_problem",
+]  # fmt: skip
 
 
 def available() -> tuple[str, ...]:
@@ -41,6 +48,7 @@ def tune(
     contestants: Sequence[str] = (),
     on: Problem = PROBLEMS["mnist"],
     *,
+    final: Problem | None = None,
     trials: int = 30,
     seed: int = 0,
     storage: str | None = None,
@@ -62,6 +70,7 @@ def tune(
     Args:
         contestants: of `tuned.CONTESTANTS`; none means all that are `available`.
         on: the problem, as `reduced_problem("mnist")` makes it.
+        final: the whole problem, as `whole_problem` makes it, for the final; default none.
         trials: a study is done with so many complete or pruned trials; failed ones do not count. Commands
             that share a storage may end up with a few more, one for each trial that runs elsewhere.
         seed: of the network, the batches and the search.
@@ -103,43 +112,60 @@ def tune(
         for name in names or available()
     ]
     tuning_data.cache_clear()  # a file may have changed since the last call
-    dataset = tuning_data(on, data_dir)
+    for problem in (final, on) if final else (on,):
+        dataset = tuning_data(problem, data_dir)
+        for task in tasks:
+            examples(dataset, problem.config(task.contestant, seed=seed), namespace(problem.backend))
     for note in dataset.notes:
         say(note)
-    for task in tasks:
-        examples(dataset, on.config(task.contestant, seed=seed), namespace(on.backend))
     Path(out).mkdir(parents=True, exist_ok=True)  # before hours of work, not after them
     with ExitStack() as stack:
         database = stack.enter_context(opened(tasks[0]))
         studies = {task: open_study(task, database, dataset.sha256) for task in tasks}
-        search = _Search(studies, trials, Path(out), say)
+        search = _Search(database, studies, trials, final, Path(out), say)
         search.bar = stack.enter_context(_bar(search.missing, progress))
         run_all(search, jobs)
     return search.results
 
 
 class _Search:
-    """Studies on their way to their number of trials."""
+    """Studies on their way to their number of trials, and then through their final."""
 
-    def __init__(self, studies: dict[Task, Any], trials: int, out: Path, say: Callable[[str], None]) -> None:
-        self.studies, self.trials, self.out, self.say = studies, trials, out, say
+    def __init__(
+        self,
+        database: Any,
+        studies: dict[Task, Any],
+        trials: int,
+        final: Problem | None,
+        out: Path,
+        say: Callable[[str], None],
+    ) -> None:
+        self.database, self.studies, self.trials, self.final = database, studies, trials, final
+        self.out, self.say = out, say
         self.results: dict[str, dict[str, Any]] = {}
+        self.before: dict[Task, tuple[Task, Any]] = {}
         self.bar: Any = None
+
+    def _wanted(self, task: Task) -> int:
+        return len(task.candidates) or self.trials
 
     @property
     def missing(self) -> int:
         """How many trials are still to be run."""
-        return sum(max(self.trials - standing(study).finished, 0) for study in self.studies.values())
+        return sum(
+            max(self._wanted(task) - standing(study).finished, 0) for task, study in self.studies.items()
+        )
 
     def choose(self, at_work: list[str]) -> Task | None:
-        """Return the study with the fewest running trials that still needs one; write those that are done."""
+        """Return the study with the fewest running trials that still needs one; end those that are done."""
         open_ones: list[tuple[int, int, Task]] = []
-        for number, (task, study) in enumerate(self.studies.items()):
+        for number, (task, study) in enumerate(list(self.studies.items())):
             now, ours = standing(study), at_work.count(task.contestant)
-            if now.finished + ours < self.trials:
+            if now.finished + ours < self._wanted(task):
                 open_ones.append((max(now.running, ours), number, task))
             elif not ours and task.contestant not in self.results:
-                self._write(task, study, now)
+                self._end(task, study)
+                return self.choose(at_work)
         return min(open_ones, key=lambda one: one[:2])[2] if open_ones else None
 
     def report(self, outcome: Outcome) -> None:
@@ -153,19 +179,42 @@ class _Search:
         fail_dead_trials(self.studies[task])
         self.say(f"{task.contestant}: a worker was killed, its trial is marked failed and does not count")
 
-    def _write(self, task: Task, study: Any, now: Standing) -> None:
-        record = result(task, study)
-        path = write_result(self.out, record)
-        self.results[task.contestant] = record
-        found, start = record["study"]["loss"], record["study"]["untuned_loss"]
-        chosen = ", ".join(f"{name} {value}" for name, value in record["settings"].items())
-        before = "" if start is None else f" (untuned {start:.6g})"
+    def _end(self, task: Task, study: Any) -> None:
+        """Begin the final of a study that has its trials, or write the result."""
+        if self.final and not task.candidates:
+            del self.studies[task]
+            found = candidates(task.contestant, settings(best_trial(study).params), settings(start(task)))
+            final = replace(
+                task,
+                problem=self.final,
+                space=(Range("candidate", choices=tuple(map(str, range(len(found))))),),
+                candidates=tuple(tuple(each.items()) for each in found),
+            )
+            sha256 = tuning_data(self.final, task.data_dir).sha256
+            self.studies[final] = open_study(final, self.database, sha256)
+            self.before[final] = (task, study)
+            self.bar.total = self.bar.n + self.missing
+            return
+        if task.candidates:
+            reduced, trials = self.before[task]
+            record = with_final(result(reduced, trials), task, study)
+        else:
+            record = result(task, study)
+        self._write(record)
+
+    def _write(self, record: dict[str, Any]) -> None:
+        name, path = record["contestant"], write_result(self.out, record)
+        self.results[name] = record
+        found, begun = record["study"]["loss"], record["study"]["untuned_loss"]
+        chosen = ", ".join(f"{option} {value}" for option, value in record["settings"].items())
+        before = "" if begun is None else f" (untuned {begun:.6g})"
+        final = f", in the final {record['final']['loss']:.6g}" if "final" in record else ""
         self.say(
-            f"{task.contestant}: held-out loss {found:.6g}{before} after {now.finished} trials, "
-            f"{now.pruned} of them pruned; {chosen}; {path}"
+            f"{name}: held-out loss {found:.6g}{before} after {record['study']['trials']} trials, "
+            f"{record['study']['pruned']} of them pruned{final}; {chosen}; {path}"
         )
-        for name, end in record["study"]["edges"].items():
-            self.say(f"{task.contestant}: {name} is at the {end} edge of its range (--range widens it)")
+        for option, end in record["study"]["edges"].items():
+            self.say(f"{name}: {option} is at the {end} edge of its range (--range widens it)")
 
 
 def _bar(missing: int, progress: bool) -> Any:

@@ -10,12 +10,12 @@ from locoprop_ref.tuned import CONTESTANTS
 _PROBLEM = {
     "data": (str, "NAME", "data set in place of the problem's, or your own FILE.npz"),
     "layers": (str, "NAME", "widths from input to output (default: the problem's)"),
-    "width": (float, "X", "times every hidden layer (default 1)"),
+    "width": (float, "X", "times every hidden layer (default mnist 0.25, curves 1)"),
     "batch_size": (int, "N", "examples a batch (default mnist 1000, curves 500)"),
-    "epochs": (int, "N", "epochs of a trial (default 12)"),
+    "epochs": (int, "N", "epochs of a trial (default mnist 30, curves 12)"),
     "schedule_epochs": (int, "N", "length of the authors' schedule (default 4 times the epochs)"),
-    "examples": (int, "N", "training images to train on (default mnist 8000, curves 10000)"),
-    "held_out": (int, "N", "further training images to select by (default mnist 2000, curves 5000)"),
+    "examples": (int, "N", "training images to train on (default 10000)"),
+    "held_out": (int, "N", "further training images to select by (default 5000)"),
     "backend": (str, "NAME", "array library (default numpy)"),
     "dtype": (str, "NAME", "float32 (default) or float64"),
 }
@@ -47,6 +47,9 @@ def add_command(commands: Any, say: Callable[[str], None]) -> None:
         "--range", metavar="NAME=LOW:HIGH", action="append", default=[],
         help="another range of a searched value, as learning_rate=1e-6:1 or 1-momentum=1e-5:1",
     )  # fmt: skip
+    command.add_argument(
+        "--no-final", action="store_true", help="keep the best of the reduced problem (curves has no final)"
+    )
     for name, (kind, metavar, words) in _PROBLEM.items():
         command.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=words)
     command.add_argument(
@@ -55,12 +58,14 @@ def add_command(commands: Any, say: Callable[[str], None]) -> None:
 
 
 def _tune(given: argparse.Namespace, say: Callable[[str], None]) -> int:
-    from locoprop_ref.tune import reduced_problem, tune
+    from locoprop_ref.tune import reduced_problem, tune, whole_problem
     from locoprop_ref.tune.space import parse_ranges
 
+    on = reduced_problem(given.problem, **{name: getattr(given, name) for name in _PROBLEM})
     tune(
         given.contestants,
-        reduced_problem(given.problem, **{name: getattr(given, name) for name in _PROBLEM}),
+        on,
+        final=None if given.no_final else whole_problem(on),
         trials=given.trials,
         seed=given.seed,
         storage=given.storage,

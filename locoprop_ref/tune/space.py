@@ -75,10 +75,8 @@ SPACE: dict[str, tuple[Range, ...]] = {
     "momentum":   (_log("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1)),
     "nesterov":   (_log("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1)),
     "adagrad":    (_log("learning_rate", 1e-4, 1),    _log("initial_accumulator", 1e-10, 1)),
-    # in the dialect tf1 the mean square begins at ones, which the short problem cannot forget
     "rmsprop":    (_log("learning_rate", 1e-6, 1e-2), _one_minus("momentum", 1e-3, 1),
-                   _one_minus("decay", 1e-3, 1),      _log("epsilon", 1e-12, 1e-1),
-                   _names("dialect", "tf1", "torch")),
+                   _one_minus("decay", 1e-3, 1),      _log("epsilon", 1e-16, 1e-1)),
     "adam":       (_log("learning_rate", 1e-5, 1e-1), _one_minus("momentum", 1e-3, 1),
                    _one_minus("decay", 1e-4, 1),      _log("epsilon", 1e-12, 1e-1)),
     "shampoo":    (_log("learning_rate", 1e-5, 10),   _one_minus("momentum", 1e-2, 1),

@@ -10,6 +10,7 @@ from typing import Any
 import locoprop_ref
 from locoprop_ref.environment import LIBRARIES, version
 from locoprop_ref.files import write_atomically
+from locoprop_ref.tune.finals import edge
 from locoprop_ref.tune.problem import PROBLEMS
 from locoprop_ref.tune.space import edges, search_space, settings
 from locoprop_ref.tune.study import PRUNER, STARTUP_TRIALS, Task, standing
@@ -18,14 +19,8 @@ SCHEMA = 1
 
 
 def result(task: Task, study: Any) -> dict[str, Any]:
-    """Return a study as JSON values: the best settings, the problem, and where they come from.
-
-    The best are those of the complete trial with the least held-out loss; equal losses go to the earlier one.
-    A diverged trial is never the best, unless all diverged.
-    """
-    trials = study.get_trials(deepcopy=False)
-    complete = [t for t in trials if t.state.name == "COMPLETE"]
-    best = min(complete, key=lambda t: (t.value, "diverged" in t.user_attrs, t.number))
+    """Return a study as JSON values: the best settings, the problem, and where they come from."""
+    complete, best = _complete(study), best_trial(study)
     untuned = [t.value for t in complete if t.user_attrs.get("untuned")]
     now = standing(study)
     record = study.user_attrs["problem"]
@@ -51,6 +46,36 @@ def result(task: Task, study: Any) -> dict[str, Any]:
             "command": command(task, now.finished),
         },
     }
+
+
+def with_final(record: dict[str, Any], task: Task, study: Any) -> dict[str, Any]:
+    """Return the record of a study with what its final chose, and every candidate's held-out loss."""
+    best, losses = best_trial(study), {t.user_attrs["candidate"]: t.value for t in _complete(study)}
+    chosen = best.user_attrs["candidate"]
+    known = study.user_attrs["problem"]
+    final = {
+        "problem": {k: v for k, v in known.items() if not k.startswith(("range of ", "candidate "))},
+        "candidates": [
+            {"settings": dict(each), "loss": losses[number]} for number, each in enumerate(task.candidates)
+        ],
+        "chosen": chosen,
+        "loss": best.value,
+    }
+    edges = {name: end for name, end in record["study"]["edges"].items() if chosen < len(task.candidates) - 1}
+    record = record | {"study": record["study"] | {"edges": edges | edge(chosen)}}
+    return record | {"settings": dict(task.candidates[chosen]), "final": final}
+
+
+def best_trial(study: Any) -> Any:
+    """Return the complete trial with the least held-out loss; equal losses go to the earlier one.
+
+    A diverged trial is never the best, unless all diverged.
+    """
+    return min(_complete(study), key=lambda t: (t.value, "diverged" in t.user_attrs, t.number))
+
+
+def _complete(study: Any) -> list[Any]:
+    return [t for t in study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
 
 
 def command(task: Task, trials: int) -> str:

@@ -28,10 +28,10 @@ from locoprop_ref.tune.objective import objective
 from locoprop_ref.tune.problem import Problem, tuning_data
 from locoprop_ref.tune.space import Params, Range, settings, untuned
 
-# the sampler's and the pruner's settings: ten trials at random, then by what was found; after four epochs the
-# best quarter goes on, after sixteen its best quarter (successive halving)
+# the sampler's and the pruner's settings: ten trials at random, then by what was found; after eight epochs
+# the best quarter goes on (successive halving)
 STARTUP_TRIALS = 10
-PRUNER = {"min_resource": 4, "reduction_factor": 4}
+PRUNER = {"min_resource": 8, "reduction_factor": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,7 @@ class Task:
         seed: of the network, the batches and the sampler.
         storage: database URL.
         data_dir: folder of the data set's files.
+        candidates: in a final, the settings to try, and nothing else, as tuples of (option, value).
         heartbeat: seconds from one sign of life of a running trial to the next; default 10.
         grace: seconds without one after which it is taken for dead; default 60.
     """
@@ -55,13 +56,19 @@ class Task:
     seed: int
     storage: str
     data_dir: str | None = None
+    candidates: tuple[tuple[tuple[str, Any], ...], ...] = ()
     heartbeat: int = 10
     grace: int = 60
 
     @property
     def name(self) -> str:
         """The study's name in the storage."""
-        return f"{self.problem.name} {self.contestant} seed {self.seed}"
+        final = " final" if self.candidates else ""
+        return f"{self.problem.name} {self.contestant} seed {self.seed}{final}"
+
+    def settings(self, params: Params) -> dict[str, Any]:
+        """Return the options of a trial's searched values."""
+        return dict(self.candidates[int(params["candidate"])]) if self.candidates else settings(params)
 
 
 @dataclass(frozen=True)
@@ -178,15 +185,25 @@ def open_study(task: Task, storage: Any, sha256: str) -> Any:
         storage=storage,
         direction="minimize",
         load_if_exists=True,
-        pruner=optuna.pruners.SuccessiveHalvingPruner(**PRUNER),
+        pruner=optuna.pruners.NopPruner()
+        if task.candidates
+        else optuna.pruners.SuccessiveHalvingPruner(**PRUNER),
     )
     _check_problem(task, study, sha256)
     fail_dead_trials(study)
-    failed = optuna.trial.TrialState.FAIL
-    trials = study.get_trials(deepcopy=False)
-    if not any(t.user_attrs.get("untuned") and t.state != failed for t in trials):
-        study.enqueue_trial(_untuned(task), user_attrs={"untuned": True})
+    _enqueue(task, study)
     return study
+
+
+def _enqueue(task: Task, study: Any) -> None:
+    """Put into the queue what has to be tried, unless it is there or done: the defaults; in a final all."""
+    failed = _optuna().trial.TrialState.FAIL
+    there = [t for t in study.get_trials(deepcopy=False) if t.state != failed]
+    for number in range(len(task.candidates)):
+        if not any(t.user_attrs["candidate"] == number for t in there):
+            study.enqueue_trial({"candidate": str(number)}, user_attrs={"candidate": number})
+    if not task.candidates and not any(t.user_attrs.get("untuned") for t in there):
+        study.enqueue_trial(start(task), user_attrs={"untuned": True})
 
 
 def fail_dead_trials(study: Any) -> None:
@@ -211,6 +228,7 @@ def _machine() -> str:
 
 def _check_problem(task: Task, study: Any, sha256: str) -> None:
     here = task.problem.record(sha256) | {f"range of {r.name}": r.record for r in task.space}
+    here |= {f"candidate {number}": dict(found) for number, found in enumerate(task.candidates)}
     there = study.user_attrs.get("problem")
     if there is None:
         study.set_user_attr("problem", here)
@@ -227,7 +245,8 @@ def _check_problem(task: Task, study: Any, sha256: str) -> None:
         )
 
 
-def _untuned(task: Task) -> Params:
+def start(task: Task) -> Params:
+    """Return where a study begins: the package's own defaults, as searched."""
     own = task.problem.config(task.contestant, seed=task.seed)
     return untuned(task.contestant, task.space, data=own.data, layers=own.layers)
 
@@ -261,7 +280,7 @@ def run_trial(task: Task, alone: bool, stop: int = signal.SIGINT) -> Outcome:
     def measure(trial: Any) -> float:
         numbers.append(trial.number)
         trial.set_user_attr("worker", f"{_machine()} {os.getpid()}")
-        chosen = settings(_suggest(trial, task.space))
+        chosen = task.settings(_suggest(trial, task.space))
         config = task.problem.config(task.contestant, seed=task.seed, **chosen)
         try:
             with interrupts.heard():

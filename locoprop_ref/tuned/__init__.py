@@ -9,6 +9,8 @@ stand in `PROBLEM/CONTESTANT.json` beside this file, with where they come from:
     problem      {name, data, layers, width, batch_size, epochs, ..., data sha256}: what was tuned on
     study        {trials, complete, pruned, failed, diverged, sampler, pruner, seed, loss, untuned_loss,
                  ranges, edges, versions, command}
+    final        {problem, candidates [{settings, loss}], chosen, loss}: the choice on the whole network,
+                 where the problem was a reduced one
 
 `loss` is the network loss on held-out training images; the test set is never looked at. `edges` names values
 that ended on the edge of their range: such a study wants a wider one (`locoprop-ref tune --range`).
