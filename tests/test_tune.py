@@ -270,8 +270,14 @@ def test_training_images_are_not_evaluated(here, monkeypatch):
 class Trial:
     """What Optuna hands to an objective: keeps the reports, prunes at an epoch."""
 
-    def __init__(self, prune_at=None):
-        self.prune_at, self.reports, self.asked, self.attributes = prune_at, {}, [], {}
+    def __init__(self, prune_at=None, **user_attrs):
+        self.user_attrs, self.prune_at, self.reports, self.asked, self.attributes = (
+            user_attrs,
+            prune_at,
+            {},
+            [],
+            {},
+        )
 
     def report(self, value, step):
         self.reports[step] = value
@@ -298,6 +304,11 @@ def test_the_pruner_ends_a_trial(here):
     with pytest.raises(optuna.TrialPruned):
         objective(trial, small(epochs=4).config("rmsprop", seed=0), split_data(), NUMPY)
     assert list(trial.reports) == [1, 2]
+
+
+def test_the_untuned_trial_is_never_cut_short(here):
+    config, trial = small(epochs=4).config("rmsprop", seed=0), Trial(prune_at=2, untuned=True)
+    assert objective(trial, config, split_data(), NUMPY) == trial.reports[4]
 
 
 def test_a_diverged_trial_counts_as_untrained(here):

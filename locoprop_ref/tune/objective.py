@@ -60,19 +60,20 @@ def objective(trial: Any, config: Config, data: Examples, xp: Any) -> float:
     """Return the held-out loss after the last epoch, to Optuna; the loss of every epoch is reported to it.
 
     A trial that diverges counts with the untrained network's loss: as bad as not training, but a number, so
-    that the sampler learns from it.
+    that the sampler learns from it. The untuned trial is never cut short: the others are compared with it.
 
     Raises:
         optuna.TrialPruned: the pruner has seen enough.
     """
     from optuna import TrialPruned
 
+    kept = trial.user_attrs.get("untuned", False)
     losses = held_out_losses(config, data, xp)
     untrained = loss = next(losses)
     try:
         for epoch, loss in enumerate(losses, start=1):
             trial.report(loss, epoch)
-            if epoch < config.epochs and trial.should_prune():
+            if epoch < config.epochs and not kept and trial.should_prune():
                 raise TrialPruned
     except Diverged as error:
         trial.set_user_attr("diverged", str(error))
