@@ -474,6 +474,7 @@ def test_clock_files(tiny, tmp_path, monkeypatch, undrawn):
         found = json.loads((tmp_path / f"{name}-clock.json").read_text())
         assert_equal((found["schema"], found["contestant"], len(found["step"]["seconds"])), (1, name, 20))
         assert all(block["threads"] >= 1 for block in found["environment"]["blas"])
+        assert found["load"] >= 0
         kept = found["memory"]
         assert_equal((kept["parameters"], kept["parameter_bytes"]), (parameters, 4 * parameters))
         assert_equal(kept["state_bytes"], 4 * buffers * parameters)
@@ -609,6 +610,14 @@ def test_runs_that_were_not_alone_have_no_seconds(tmp_path, jobs):
     )
     assert_equal(rows["rmsprop"].epoch_seconds, 2.0)
     assert "No seconds, for want of a clock file: SGD." in summary.notes(results, list(rows.values()))
+
+
+def test_a_clock_on_a_busy_machine_is_said(tmp_path):
+    runs = {name: [made_up.run([9, 8, 7, 6])] * 3 for name in ("rmsprop", "adam", "sgd")}
+    clocks = {name: made_up.clock(0.1) | {"load": load} for name, load in (("rmsprop", 2.5), ("adam", 1.9))}
+    results = read_results(made_up.write(tmp_path, runs, clocks | {"sgd": made_up.clock(0.1)}))
+    told = summary.notes(results, summary.rows_of(results))
+    assert "Seconds measured while other work held the cores, not to be trusted: RMSProp." in told
 
 
 def test_spread_of_an_even_number():

@@ -7,6 +7,7 @@ that costly steps come in the share that training has. The clock file of a conte
     schema       1
     contestant   name
     config       as in a run file, without the seed; data, environment, command likewise
+    load         processes that wanted a core in the minute before, own ones included; None where unknown
     step         {warm_up, steps, interval, steps_per_epoch, seconds: [...], mean, median, low, high, blocks}
     memory       {parameters, parameter_bytes, state_bytes, peak_bytes, counted: {...}, counted_bytes}
 
@@ -15,6 +16,7 @@ them out. `low` and `high` hold the middle 95 % of the steps; `blocks` are the m
 whole intervals, whose range tells what the machine's other work makes of the mean.
 """
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -167,6 +169,7 @@ def clock_all(
         path = clock_path(task.out.parent, name)
         settings = recorded(task.config, manifest)
         if not (path.exists() and read_json(path, "a clock file")["config"] == settings):
+            load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
             try:
                 measured = _alone(task.config, data_dir)
             except (ValueError, OSError, MemoryError, np.linalg.LinAlgError) as error:
@@ -174,6 +177,7 @@ def clock_all(
                 say(failures[-1])
                 continue
             about = {"schema": SCHEMA, "contestant": name, "command": manifest["command"], "config": settings}
+            about["load"] = load_before
             write_json(path, about | {"data": manifest["data"]} | measured)
         found = read_json(path, "a clock file")
         means[name] = found["step"]["mean"]

@@ -245,6 +245,12 @@ def notes(results: Results, rows: list[Row]) -> list[str]:
     others = _other_environments(results)
     if others:
         told.append(f"Made in another environment than the plan: {', '.join(others)}.")
+    cores = results.manifest["environment"]["cores"]
+    busy = [row.label for row in rows if (results.clocks.get(row.contestant, {}).get("load") or 0) > cores]
+    if busy:
+        told.append(
+            f"Seconds measured while other work held the cores, not to be trusted: {', '.join(busy)}."
+        )
     without = [row.label for row in rows if row.seconds_from is None]
     if without:
         told.append(f"No seconds, for want of a clock file: {', '.join(without)}.")

@@ -124,7 +124,8 @@ def _begin(index: int, jobs: int) -> None:
 
     tqdm.set_lock(threading.RLock())  # its own lock between processes outlives a process that is killed
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    keep_to_cores(index, jobs)
+    if jobs > 1:  # alone it has all cores, and the BLAS threads of the environment
+        keep_to_cores(index, jobs)
 
 
 def _end_with_parent() -> None:
