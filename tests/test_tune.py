@@ -29,7 +29,17 @@ from locoprop_ref.backend import namespace
 from locoprop_ref.config import Config, epoch_rate, resolve
 from locoprop_ref.files import process_is_alive
 from locoprop_ref.train import Examples, examples, train
-from locoprop_ref.tune import PROBLEMS, SPACE, available, reduced_problem, search_space, tune
+from locoprop_ref.tune import (
+    PROBLEMS,
+    SPACE,
+    Range,
+    available,
+    finals,
+    reduced_problem,
+    search_space,
+    tune,
+    whole_problem,
+)
 from locoprop_ref.tune import objective as objective_module
 from locoprop_ref.tune import problem as problem_module
 from locoprop_ref.tune import study as study_module
@@ -43,7 +53,8 @@ SMALL = {
     "data": "tiny.npz", "layers": "9-6-3-6-9", "width": 1.0, "batch_size": 10, "examples": 40, "held_out": 20,
     "epochs": 2,
 }  # fmt: skip
-FLAGS = [word for name, value in SMALL.items() for word in ("--" + name.replace("_", "-"), str(value))]
+FLAGS = ["--no-final"]
+FLAGS += [word for name, value in SMALL.items() for word in ("--" + name.replace("_", "-"), str(value))]
 
 
 def small(**changed):
@@ -886,3 +897,79 @@ def test_examples_hold_no_test_set(here):
     held_out = problem_module.tuning_data(small(), None).x_test
     rows = {row.tobytes() for row in arrays()["x_train"]}
     assert {row.tobytes() for row in held_out} <= rows
+
+
+# ------------------------------ the final
+
+FINAL = whole_problem(small())
+
+
+def test_the_whole_problem_keeps_what_the_reduced_one_has_of_its_own():
+    assert whole_problem(PROBLEMS["curves"]) is None
+    whole = whole_problem(PROBLEMS["mnist"])
+    assert (whole.width, whole.examples, whole.layers) == (1.0, None, resolve(preset="paper").layers)
+    rates = [epoch_rate(whole.config("sgd", seed=0), epoch) for epoch in range(whole.epochs)]
+    assert rates[0] == 0  # warms the averages
+    assert min(rates[1:]) > 0.85
+    assert (FINAL.data, FINAL.layers, FINAL.batch_size, FINAL.held_out) == ("tiny.npz", "9-6-3-6-9", 10, 20)
+
+
+def test_a_final_trains_on_all_images_that_are_not_held_out(here):
+    data = split_data(FINAL)
+    assert (len(data.x_train), len(data.x_test)) == (40, 20)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_final_keeps_the_best_candidate(here, jobs):
+    reduced = search("sgd")
+    record = search("sgd", final=FINAL, jobs=jobs)
+    assert {k: v for k, v in record["study"].items() if k != "edges"} == {
+        k: v for k, v in reduced["study"].items() if k != "edges"
+    }
+    tried = record["final"]["candidates"]
+    rates = [each["settings"]["learning_rate"] for each in tried]
+    best = reduced["settings"]["learning_rate"]
+    assert_allclose(rates[:4], [best, best / 2, best / 4, best / 8], rtol=5.001e-3)  # three digits
+    assert rates[4] == 1e-2  # the package's own
+    for rate, each in zip(rates, tried, strict=True):
+        config = FINAL.config("sgd", seed=0, learning_rate=rate)
+        losses = held_out_losses(config, split_data(FINAL), NUMPY)
+        # with two jobs the workers have one BLAS thread each: the last bits of float32
+        assert_allclose(each["loss"], list(losses)[-1], rtol=0 if jobs == 1 else 1e-5)
+    found = [each["loss"] for each in tried]
+    assert record["final"]["chosen"] == found.index(min(found))
+    assert record["final"]["loss"] == min(found)
+    assert record["settings"] == tried[record["final"]["chosen"]]["settings"]
+    assert record["final"]["problem"]["width"] == 1.0
+
+
+def test_a_final_is_resumed_and_its_failed_trials_are_tried_again(here):
+    first = search("sgd", final=FINAL)
+    chosen = tuple(tuple(each["settings"].items()) for each in first["final"]["candidates"])
+    names = Range("candidate", choices=tuple("01234"))
+    final = a_task(contestant="sgd", problem=FINAL, space=(names,), candidates=chosen)
+    assert [t.params["candidate"] for t in trials_of(final)] == list("01234")
+    assert search("sgd", final=FINAL)["final"] == first["final"]
+    assert len(trials_of(final)) == 5
+    third = trials_of(final)[2]._trial_id
+    with closing(sqlite3.connect("tuning/mnist.db")) as database:  # as if a worker had been killed at it
+        database.execute("UPDATE trials SET state = 'FAIL' WHERE trial_id = ?", (third,))
+        database.commit()
+    assert search("sgd", final=FINAL)["final"] == first["final"]
+    assert [t.params["candidate"] for t in trials_of(final)] == [*"01234", "2"]
+
+
+def test_a_smallest_rate_that_wins_is_an_edge():
+    assert finals.edge(3) == {"rate factor": "low"}
+    assert [finals.edge(number) for number in (0, 1, 2, 4)] == [{}] * 4
+
+
+@pytest.mark.parametrize("contestant", SPACE)
+def test_every_contestant_has_a_rate_that_is_searched(contestant):
+    assert finals.RATE[contestant] in {r.option for r in search_space(contestant)}
+
+
+def test_the_command_line_runs_a_final(here, capsys):
+    assert cli.main(["tune", "sgd", "--trials", "2", "--out", "out", *FLAGS[1:]]) == 0
+    assert ", in the final " in capsys.readouterr().out
+    assert "final" in json.loads((here / "out" / "mnist" / "sgd.json").read_text(encoding="utf-8"))

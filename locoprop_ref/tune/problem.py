@@ -32,7 +32,7 @@ class Problem:
         epochs: to train, at least 1; default 12, mnist 30.
         schedule_epochs: length of the authors' schedule; default four times the epochs, the first quarter of
             a run: up over the first sixth (of 12 epochs: 0, 0.5), then near 1 (down to 0.78).
-        examples: training images to train on; default 10,000.
+        examples: training images to train on; default 10,000. None: all but those held out.
         held_out: further training images to select by; default 5,000.
         split_seed: of the permutation that chooses them; default 0.
         backend, dtype: array library and precision; default numpy, float32.
@@ -48,17 +48,17 @@ class Problem:
     batch_size: int = 1000
     epochs: int = 12
     schedule_epochs: int | None = None
-    examples: int = 10_000
+    examples: int | None = 10_000
     held_out: int = 5_000
     split_seed: int = 0
     backend: str = "numpy"
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "examples", "held_out", "batch_size"):
+        for name in ("epochs", "held_out", "batch_size"):
             check.integer(name, getattr(self, name))
         check.integer("split_seed", self.split_seed, minimum=0)
-        if self.batch_size > self.examples:
+        if self.examples is not None and self.batch_size > check.integer("examples", self.examples):
             raise ValueError(
                 f"batch_size must be at most the {self.examples} examples, got {self.batch_size}"
             )
@@ -89,10 +89,10 @@ PROBLEMS: Mapping[str, Problem] = {
 }
 
 # the whole network, for the final; the curves' is whole already. The first of three epochs has rate 0, as the
-# authors' has, and warms the averages over 50 batches; the others have nearly 1
+# authors' has, and warms the averages over 55 batches; the others have nearly 1
 WHOLE: Mapping[str, Problem] = {
     "mnist": Problem(
-        name="mnist", data="mnist", layers=_PAPER_LAYERS, epochs=3, schedule_epochs=20, examples=50_000
+        name="mnist", data="mnist", layers=_PAPER_LAYERS, epochs=3, schedule_epochs=20, examples=None
     ),
 }
 
@@ -101,7 +101,7 @@ def whole_problem(reduced: Problem) -> Problem | None:
     """Return the problem of the final that goes with a reduced one, or None where that one is whole."""
     if reduced.name not in WHOLE:
         return None
-    same = ("data", "layers", "batch_size", "split_seed", "backend", "dtype")
+    same = ("data", "layers", "batch_size", "held_out", "split_seed", "backend", "dtype")
     return replace(WHOLE[reduced.name], **{name: getattr(reduced, name) for name in same})
 
 
@@ -129,12 +129,14 @@ def tuning_data(problem: Problem, data_dir: str | None) -> Dataset:
         OSError: as `data.load`.
     """
     dataset = load(problem.data, data_dir=data_dir)
-    x, wanted = dataset.x_train, problem.examples + problem.held_out
+    x = dataset.x_train
+    count = max(len(x) - problem.held_out, 1) if problem.examples is None else problem.examples
+    wanted = count + problem.held_out
     if wanted > len(x):
         raise ValueError(
             f"examples and held_out must be at most the {len(x)} training images together, "
-            f"got {problem.examples} and {problem.held_out}"
+            f"got {count} and {problem.held_out}"
         )
     order = np.random.default_rng(problem.split_seed).permutation(len(x))
-    parts = {"x_train": x[order[: problem.examples]], "x_test": x[order[problem.examples : wanted]]}
+    parts = {"x_train": x[order[:count]], "x_test": x[order[count:wanted]]}
     return checked_dataset(dataset.name, parts, source=dataset.source, notes=dataset.notes)
