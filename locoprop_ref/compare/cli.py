@@ -37,6 +37,7 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "--redraw", metavar="DIR", help="table and figures of a results folder again, nothing else"
     )
+    command.add_argument("--figures", metavar="DIR", help="with --redraw: where figures go (default there)")
 
 
 def _add_shared(command: argparse.ArgumentParser) -> None:
@@ -63,8 +64,10 @@ def _compare(given: argparse.Namespace) -> int:
 
     if given.redraw is not None:
         _refuse_beside_redraw(given)
-        redraw(Path(given.redraw), _say)
+        redraw(Path(given.redraw), _say, pictures=Path(given.figures) if given.figures else None)
         return 0
+    if given.figures is not None:
+        raise ValueError("figures has no meaning without redraw: a comparison draws into its results folder")
     shared = {name: getattr(given, name) for name in SHARED}
     plan = comparison(
         given.preset, contestants=given.methods, seeds=given.seeds, tuned=not given.untuned, **shared
@@ -81,7 +84,7 @@ def _compare(given: argparse.Namespace) -> int:
 def _refuse_beside_redraw(given: argparse.Namespace) -> None:
     neutral = {"preset": "quick", "jobs": 1, "untuned": False, "no_clock": False}
     for name, value in vars(given).items():
-        if name not in ("command", "run", "redraw") and value != neutral.get(name):
+        if name not in ("command", "run", "redraw", "figures") and value != neutral.get(name):
             raise ValueError(f"{name} has no meaning beside redraw, which only reads a results folder")
 
 

@@ -20,12 +20,15 @@ from locoprop_ref.files import write_atomically
 from locoprop_ref.plot import save
 
 
-def redraw(folder: Path, say: Callable[[str], None] = lambda sentence: None) -> None:
+def redraw(
+    folder: Path, say: Callable[[str], None] = lambda sentence: None, *, pictures: Path | None = None
+) -> None:
     """Write summary.json, .md, .txt and every figure of a results folder from its JSON files.
 
     Args:
         folder: what `compare` wrote.
         say: called with the table, the claims and every path.
+        pictures: folder for the figures, default the results folder itself.
 
     Raises:
         OSError, ValueError: no results folder, no finished run in it, a file that is not what it should be.
@@ -44,7 +47,7 @@ def redraw(folder: Path, say: Callable[[str], None] = lambda sentence: None) -> 
         drawn["reconstructions"] = figures.images(results, kept)
     for stem, figure in drawn.items():
         for end in ("png",) if stem == "reconstructions" else ("png", "svg"):
-            say(str(save(figure, folder / f"{stem}.{end}")))
+            say(str(save(figure, (pictures or folder) / f"{stem}.{end}")))
 
 
 def _write_summary(folder: Path, results: Results) -> str:
