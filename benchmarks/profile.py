@@ -1,4 +1,4 @@
-"""Where the time of a LocoProp step goes: processor seconds of its parts on one core, and of their products.
+"""Where the time of a step goes: processor seconds of its parts on one core, and of their products.
 
 Processor time of one thread, the least of several rounds: it says nearly the same on a busy machine. The
 parts are measured with freed memory kept by the process; what the C library's usual habit costs, to give it
@@ -9,6 +9,7 @@ import ctypes
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -20,7 +21,7 @@ from benchmarks.problem import Problem, images, network, to_dict
 from benchmarks.results import save
 from locoprop_ref.network import backward, forward
 
-METHODS = ("locoprop-m", "locoprop-s", "locoprop-s-closed")
+METHODS = ("locoprop-m", "locoprop-s", "locoprop-s-closed", "backprop-rmsprop", "backprop-sgd")
 
 
 def step_parts(problem: Problem, method: str) -> dict[str, Callable[[], Any]]:
@@ -30,15 +31,18 @@ def step_parts(problem: Problem, method: str) -> dict[str, Callable[[], Any]]:
     state, trace = how.init(net), forward(net, x)
     g = backward(net, trace, x)
     layers = list(zip(net.layers, trace.x, trace.a_hat, trace.y_hat, g, strict=True))
-    problems = [how.local_problem(*layer) for layer in layers]
-    parts = {
-        "forward": lambda: forward(net, x),
-        "backward": lambda: backward(net, trace, x),
-        "local problems": lambda: [how.local_problem(*layer) for layer in layers],
-    }
-    for m, (local, old) in enumerate(zip(problems, state["layers"], strict=True)):
-        name = f"layer {m + 1}, {net.layers[m].W.shape[0]}-{net.layers[m].W.shape[1]}"
-        parts[name] = lambda local=local, old=old: how.solver(local, old, 1.0)
+    parts = {"forward": lambda: forward(net, x), "backward": lambda: backward(net, trace, x)}
+    if method.startswith("backprop"):
+        works = [
+            partial(how._update, layer, old, x_m, g_m, 1e-4)
+            for (layer, x_m, _, _, g_m), old in zip(layers, state["layers"], strict=True)
+        ]
+    else:
+        problems = [how.local_problem(*layer) for layer in layers]
+        parts["local problems"] = lambda: [how.local_problem(*layer) for layer in layers]
+        works = [partial(how.solver, *pair, 1.0) for pair in zip(problems, state["layers"], strict=True)]
+    for m, work in enumerate(works):
+        parts[f"layer {m + 1}, {net.layers[m].W.shape[0]}-{net.layers[m].W.shape[1]}"] = work
     parts["whole step"] = lambda: how.step(net, state, x, x)
     return parts
 
@@ -79,7 +83,7 @@ def keep_freed_memory() -> None:
 
 
 def run(*, rounds: int = 20) -> None:
-    """Profile the LocoProp methods; save and print."""
+    """Profile every method; save and print."""
     problem, result = Problem(), {}
     lines = ["processor milliseconds on one core: the part, its products alone, the rest"]
     with threadpool_limits(1, user_api="blas"):

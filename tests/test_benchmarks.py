@@ -11,6 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import binom
 
+from benchmarks import profile
 from benchmarks.compare import slower
 from benchmarks.measure import Median, interleave, median, ratio
 from benchmarks.memory import STATE, counted_bytes, peak_bytes
@@ -250,6 +251,15 @@ def test_rounds_are_checked():
     done = run_benchmarks("table", "--rounds", "0")
     assert done.returncode == 2
     assert "--rounds must be at least 1, got 0" in done.stderr
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_profile_has_every_layer_and_the_products_of_each(method):
+    parts, products = profile.step_parts(SMALL, method), profile.product_parts(SMALL, method)
+    assert products.keys() <= parts.keys()
+    assert {name for name in parts if name.startswith("layer")} <= products.keys()
+    for part in (*parts.values(), *products.values()):
+        part()
 
 
 # ------------------------------ a process of its own
