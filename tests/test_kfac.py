@@ -61,11 +61,11 @@ def run(method, network, some, seed=0):
     return network, state
 
 
-def assert_moved_alike(backend, network, start, layers, *, dtype="float64", units=1e5):
-    """To 1e5 roundings of the weights and of what they moved.
+def assert_moved_alike(backend, network, start, layers, *, dtype="float64", units=200):
+    """To 200 roundings of the weights and of what they moved.
 
-    Rounding errors of the gradient are multiplied by both inverses, of condition below 100 each (damping
-    0.1), and the weights that they end up in shape the seven steps after.
+    Every step rounds the weights once. The inverses enlarge the roundings of a gradient by their conditions,
+    below 100 each (damping 0.1), and the rate, 0.05 at most, shrinks them again.
     """
     for ours, wanted, old in zip(
         stacked_arrays(backend, network), stacked_lists(layers), stacked_arrays(backend, start), strict=True
