@@ -14,6 +14,7 @@ import difflib
 import math
 import numbers
 from collections.abc import Iterable
+from types import UnionType
 from typing import Any
 
 from array_api_compat import is_array_api_obj
@@ -112,7 +113,7 @@ def batch(name: str, value: Any, *, width: int | None = None) -> Any:
     return array(name, value, shape=(None, width))
 
 
-def instance(name: str, value: Any, kind: type, wanted: str) -> Any:
+def instance(name: str, value: Any, kind: type | UnionType, wanted: str) -> Any:
     """Check that a value is of one of our own types; `wanted` says how to make one."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be {wanted}, got {type(value).__name__}")
