@@ -106,7 +106,7 @@ def text(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def run(*, rounds: int = 20, seconds: float = 0.1, budget: float = 30.0) -> None:
+def run(*, rounds: int = 20, seconds: float = 0.1, budget: float = 20.0) -> None:
     """Measure every axis, fewer rounds where a step takes long; save and print."""
     how = {"rounds": rounds, "seconds": seconds, "budget": budget}
     methods = {

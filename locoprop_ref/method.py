@@ -261,7 +261,7 @@ class LocoProp:
         trace = forward(network, x)
         g = backward(network, trace, t)
         solve = self._solve_jacobi if self.target_order == "jacobi" else self._solve_gauss_seidel
-        problems, solved = zip(*solve(network, state, trace, g, rate), strict=True)
+        problems, solved = solve(network, state, trace, g, rate)
         layers = tuple(unstacked(layer, W) for layer, (W, _) in zip(network.layers, solved, strict=True))
         info = diagnosis(problems, solved) if self.diagnose else {}
         return replace(network, layers=layers), {"layers": tuple(s for _, s in solved)}, info
@@ -283,24 +283,20 @@ class LocoProp:
         W0, eta = stacked(layer), self.weight_step
         return LocalProblem(layer_input(layer, x), y_target, local, W0, eta, self.local_reduction, a_hat)
 
-    def _solve_jacobi(self, network: Network, state: State, trace: Any, g: Any, rate: float) -> list[Any]:
-        parts = zip(network.layers, trace.x, trace.a_hat, trace.y_hat, g, strict=True)
-        pairs = zip(state["layers"], parts, strict=True)
-        tasks = [partial(self._solve_layer, old, rate, *part) for old, part in pairs]
-        return run_layers(tasks, network, self.parallel_layers)
+    def _solve_jacobi(self, network: Network, state: State, trace: Any, g: Any, rate: float) -> Any:
+        everything = zip(network.layers, trace.x, trace.a_hat, trace.y_hat, g, strict=True)
+        problems = [self.local_problem(*parts) for parts in everything]
+        tasks = [partial(self.solver, p, s, rate) for p, s in zip(problems, state["layers"], strict=True)]
+        return problems, run_layers(tasks, network, self.parallel_layers)
 
-    def _solve_gauss_seidel(self, network: Network, state: State, trace: Any, g: Any, rate: float) -> list:
-        solved, x = [], trace.x[0]
+    def _solve_gauss_seidel(self, network: Network, state: State, trace: Any, g: Any, rate: float) -> Any:
+        problems, solved, x = [], [], trace.x[0]
         for layer, old, g_m in zip(network.layers, state["layers"], g, strict=True):
             a_hat = pre_activation(layer, x)
-            solved.append(self._solve_layer(old, rate, layer, x, a_hat, layer.transfer.f(a_hat), g_m))
-            problem, (W, _) = solved[-1]
-            x = layer.transfer.f(problem.x @ W)
-        return solved
-
-    def _solve_layer(self, old: State, rate: float, *parts: Any) -> tuple[LocalProblem, Any]:
-        problem = self.local_problem(*parts)
-        return problem, self.solver(problem, old, rate)
+            problems.append(self.local_problem(layer, x, a_hat, layer.transfer.f(a_hat), g_m))
+            solved.append(self.solver(problems[-1], old, rate))
+            x = layer.transfer.f(problems[-1].x @ solved[-1][0])
+        return problems, solved
 
 
 def backprop(optimizer_name: str = "rmsprop", learning_rate: float = 3e-4, **hyper: Any) -> BackProp:
