@@ -17,7 +17,7 @@ from benchmarks.measure import Median, interleave, median, ratio
 from benchmarks.memory import STATE, counted_bytes, peak_bytes
 from benchmarks.peers import PEERS, ours
 from benchmarks.problem import METHODS, Problem, from_dict, images, network, scale, to_dict
-from benchmarks.results import faster_floor, read, save, shares
+from benchmarks.results import FOLDER, faster_floor, read, save, shares
 from benchmarks.scaling import exponent, multiplications
 from benchmarks.table import Bound
 from benchmarks.worker import Worker
@@ -291,3 +291,33 @@ def test_the_batch_is_the_same_for_all_and_in_its_range():
     assert x.dtype == np.float64
     assert_array_equal(x, images(SMALL))
     assert 0 <= x.min() < x.max() < 1
+
+
+# ------------------------------ what the README says
+
+
+def test_the_readme_has_the_numbers_of_the_saved_table():
+    table = read(FOLDER / "table.json")
+    labels = {
+        "locoprop-m": "LocoProp-M, K = 10", "locoprop-s": "LocoProp-S, K = 10",
+        "locoprop-s-closed": "LocoProp-S, closed form",
+        "backprop-rmsprop": "BackProp, RMSProp", "backprop-sgd": "BackProp, SGD",
+    }  # fmt: skip
+    lines = (FOLDER.parent.parent / "README.md").read_text(encoding="utf-8").splitlines()
+    for method, label in labels.items():
+        (line,) = (line for line in lines if line.startswith(f"| {label} |"))
+        found = table["methods"][method]
+        peers = [found["peers"].get(name) for name in ("ours", "jax", "torch", "pypi", found["floor"])]
+        cells = ["–" if peer is None else f"{1e3 * peer['seconds']['median']:.0f}" for peer in peers]
+        share = found["peers"]["ours"]["share_of_floor"]["median"]
+        assert line.split(" | ")[1:] == [*cells, f"{100 * share:.0f} % |"], method
+
+
+def test_the_saved_tables_are_whole():
+    """What the text beside each result says is what its numbers say; the baseline is a table."""
+    for name in ("table", "baseline"):
+        assert set(read(FOLDER / f"{name}.json")["methods"]) == set(METHODS)
+    text = (FOLDER / "table.txt").read_text(encoding="utf-8")
+    for bound in read(FOLDER / "table.json")["bounds"]:
+        (line,) = (line for line in text.splitlines() if bound["what"] + ":" in line)
+        assert ("kept" in line) == bound["kept"]
