@@ -94,7 +94,7 @@ def test_presets():
     assert_equal((wide.data, wide.width, wide.depth, wide.epochs), ("fashion_mnist", 2.0, 3, 99))
     assert_equal(comparison("standard").config("sgd", 0).layers.count("-"), 12)
     quick = comparison("quick", data="mnist")
-    assert_equal((quick.images, quick.config("sgd", 0).layers), ((4000, 1000), "784-100-50-6-50-100-784"))
+    assert_equal((quick.images, quick.config("sgd", 0).layers), ((8000, 2000), "784-100-50-6-50-100-784"))
 
 
 def test_tuned_settings_are_used_and_cannot_change_what_is_shared(monkeypatch):

@@ -197,7 +197,7 @@ class _Search:
             return
         if task.candidates:
             reduced, trials = self.before[task]
-            record = with_final(result(reduced, trials), task, study)
+            record = with_final(result(reduced, trials), reduced, task, study)
         else:
             record = result(task, study)
         self._write(record)

@@ -11,7 +11,7 @@ import locoprop_ref
 from locoprop_ref.environment import LIBRARIES, version
 from locoprop_ref.files import write_atomically
 from locoprop_ref.tune.finals import edge
-from locoprop_ref.tune.problem import PROBLEMS
+from locoprop_ref.tune.problem import PROBLEMS, whole_problem
 from locoprop_ref.tune.space import edges, search_space, settings
 from locoprop_ref.tune.study import PRUNER, STARTUP_TRIALS, Task, standing
 
@@ -43,12 +43,12 @@ def result(task: Task, study: Any) -> dict[str, Any]:
             "ranges": {r.name: r.record for r in task.space},
             "edges": edges(best.params, task.space),
             "versions": _versions(),
-            "command": command(task, now.finished),
+            "command": command(task, now.finished, final=False),
         },
     }
 
 
-def with_final(record: dict[str, Any], task: Task, study: Any) -> dict[str, Any]:
+def with_final(record: dict[str, Any], reduced: Task, task: Task, study: Any) -> dict[str, Any]:
     """Return the record of a study with what its final chose, and every candidate's held-out loss."""
     best, losses = best_trial(study), {t.user_attrs["candidate"]: t.value for t in _complete(study)}
     chosen = best.user_attrs["candidate"]
@@ -62,7 +62,11 @@ def with_final(record: dict[str, Any], task: Task, study: Any) -> dict[str, Any]
         "loss": best.value,
     }
     edges = {name: end for name, end in record["study"]["edges"].items() if chosen < len(task.candidates) - 1}
-    record = record | {"study": record["study"] | {"edges": edges | edge(chosen)}}
+    about = {
+        "edges": edges | edge(chosen),
+        "command": command(reduced, record["study"]["trials"], final=True),
+    }
+    record = record | {"study": record["study"] | about}
     return record | {"settings": dict(task.candidates[chosen]), "final": final}
 
 
@@ -78,11 +82,13 @@ def _complete(study: Any) -> list[Any]:
     return [t for t in study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
 
 
-def command(task: Task, trials: int) -> str:
+def command(task: Task, trials: int, *, final: bool) -> str:
     """Return the command that makes such a study anew; no storage, no paths."""
     usual, here = PROBLEMS[task.problem.name], task.problem
     words = ["locoprop-ref", "tune", task.contestant, "--problem", here.name]
     words += ["--trials", str(trials), "--seed", str(task.seed)]
+    if whole_problem(here) is not None and not final:
+        words.append("--no-final")
     for f in fields(here):
         value = getattr(here, f.name)
         if value != getattr(usual, f.name):
