@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ import pytest
 from backends import FULL, OPEN, Backend
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# A shell script's background job ignores Ctrl-C, and so do its children: the tests of Ctrl-C want it heard.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("locoprop-ref", derandomize=True, deadline=None, max_examples=40)
 hypothesis.settings.load_profile("locoprop-ref")
