@@ -180,6 +180,7 @@ def test_edges():
 def test_names_have_no_edge():
     space = search_space("shampoo")
     values = {"learning_rate": 1e-2, "1 - momentum": 0.1, "epsilon": 1e-4, "grafting": "none"}
+    values["inverse_interval"] = 20
     assert edges(values, space) == {}
 
 

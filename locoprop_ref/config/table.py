@@ -155,7 +155,7 @@ class Config:
     )
     inverse_interval: Any = _option(
         None,
-        "steps from one inverse of kfac, foof, root of shampoo to the next (default 20, K-FAC's paper)",
+        "steps from one inverse (default kfac 20, its paper; foof 1) or root (shampoo 20) to the next",
         int,
     )
     statistics: Any = _option(None, "of shampoo: sum (default, the paper) or average", choices=STATISTICS)

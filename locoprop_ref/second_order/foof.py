@@ -33,8 +33,8 @@ class FOOF:
         factor_decay: of the running average, 0 ≤ decay < 1; default 0.95 (that of K-FAC, Martens and Grosse
             2015). 0: this batch alone.
         factor_interval: A sees every so many-th batch; default 1, all of them.
-        inverse_interval: the inverse is computed at every so many-th step and kept in between; default 20
-            (that of K-FAC, likewise).
+        inverse_interval: the inverse is computed at every so many-th step and kept in between; default 1.
+            Kept for five steps it was no longer that of the inputs: a CURVES autoencoder's loss exploded.
         parallel_layers: the layers side by side (default True, for the reason given in `LocoProp`).
 
     Raises:
@@ -49,7 +49,7 @@ class FOOF:
     momentum: float = 0.0
     factor_decay: float = 0.95
     factor_interval: int = 1
-    inverse_interval: int = 20
+    inverse_interval: int = 1
     parallel_layers: bool = True
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ from locoprop_ref import check
 from locoprop_ref.config import resolve
 from locoprop_ref.tuned import CONTESTANTS
 
-Params = dict[str, float | str]
+Params = dict[str, float | str | int]
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Range:
         option: of `config.Config`.
         low, high: of the searched number, which is 1 − option where `one_minus` is set.
         one_minus: search the distance from 1.
-        choices: names instead of a range of numbers.
+        choices: names or whole numbers instead of a range.
     """
 
     option: str
     low: float = 0.0
     high: float = 0.0
     one_minus: bool = False
-    choices: tuple[str, ...] = ()
+    choices: tuple[str | int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -52,14 +52,14 @@ class Range:
 
 
 def _log(option: str, low: float, high: float) -> Range:
-    return Range(option, low, high)
+    return Range(option, float(low), float(high))
 
 
 def _one_minus(option: str, low: float, high: float) -> Range:
-    return Range(option, low, high, one_minus=True)
+    return Range(option, float(low), float(high), one_minus=True)
 
 
-def _names(option: str, *choices: str) -> Range:
+def _names(option: str, *choices: str | int) -> Range:
     return Range(option, choices=choices)
 
 
@@ -80,12 +80,15 @@ SPACE: dict[str, tuple[Range, ...]] = {
     "adam":       (_log("learning_rate", 1e-5, 1e-1), _one_minus("momentum", 1e-3, 1),
                    _one_minus("decay", 1e-4, 1),      _log("epsilon", 1e-12, 1e-1)),
     "shampoo":    (_log("learning_rate", 1e-5, 10),   _one_minus("momentum", 1e-2, 1),
-                   _log("epsilon", 1e-12, 1),         _names("grafting", "none", "sgd", "rmsprop")),
+                   _log("epsilon", 1e-12, 1),         _names("grafting", "none", "sgd", "rmsprop"),
+                   _names("inverse_interval", 5, 20)),
     "kfac":       (_log("learning_rate", 1e-4, 10),   _one_minus("momentum", 1e-2, 1),
-                   _log("damping", 1e-6, 10),         _one_minus("factor_decay", 1e-3, 1)),
+                   _log("damping", 1e-6, 10),         _one_minus("factor_decay", 1e-3, 1),
+                   _names("inverse_interval", 1, 5, 20)),
     # rate γ/B and damping 1/(ηB) of the closed form below, at B = 1000 (identity I9)
     "foof":       (_log("learning_rate", 1e-3, 100),  _one_minus("momentum", 1e-2, 1),
-                   _log("damping", 1e-6, 100),        _one_minus("factor_decay", 1e-3, 1)),
+                   _log("damping", 1e-6, 100),        _one_minus("factor_decay", 1e-3, 1),
+                   _names("inverse_interval", 1, 5, 20)),
     "locoprop-s": _BY_STEPS,
     "locoprop-s-closed": (_log("target_step", 1, 1e5), _log("weight_step", 1e-5, 1e3)),
     "locoprop-m": _BY_STEPS,
@@ -168,14 +171,14 @@ def untuned(contestant: str, space: Iterable[Range], **problem: Any) -> Params:
     return params
 
 
-def settings(params: Mapping[str, float | str]) -> dict[str, Any]:
+def settings(params: Mapping[str, float | str | int]) -> dict[str, Any]:
     """Return the options of searched values, rounded to three significant digits (1 − option where searched).
 
     The numbers are those that a trial trains with, not only those that are stored.
     """
     found: dict[str, Any] = {}
     for name, value in params.items():
-        if isinstance(value, str):
+        if isinstance(value, str | int):
             found[name] = value
             continue
         rounded = float(f"{value:.3g}")
@@ -187,7 +190,7 @@ def settings(params: Mapping[str, float | str]) -> dict[str, Any]:
 
 
 def edges(
-    params: Mapping[str, float | str], space: Iterable[Range], *, share: float = 0.05
+    params: Mapping[str, float | str | int], space: Iterable[Range], *, share: float = 0.05
 ) -> dict[str, str]:
     """Return which values ended on the edge of their range: {name: "low" or "high"}.
 
@@ -203,7 +206,7 @@ def edges(
     found = {}
     for r in space:
         value = params[r.name]
-        if isinstance(value, str):
+        if isinstance(value, str | int):
             continue
         place = log(value / r.low) / log(r.high / r.low)
         if place < share:
