@@ -28,7 +28,7 @@ from locoprop_ref import cli, tuned
 from locoprop_ref.backend import namespace
 from locoprop_ref.config import Config, epoch_rate, resolve
 from locoprop_ref.files import process_is_alive
-from locoprop_ref.train import Examples, examples, train
+from locoprop_ref.train import DIVERGENCE, Examples, examples, train
 from locoprop_ref.tune import (
     PROBLEMS,
     SPACE,
@@ -168,13 +168,14 @@ def test_edges():
     space = search_space("rmsprop")
     inside = {"learning_rate": 1e-4, "1 - momentum": 0.1, "1 - decay": 0.1, "epsilon": 1e-5, "dialect": "tf1"}
     assert edges(inside, space) == {}
-    # 4 decades: a twentieth is a fifth of a decade, 10**0.2 = 1.585
-    for value, found in {1.5e-6: "low", 1.7e-6: None, 6e-3: None, 6.5e-3: "high"}.items():
+    # 5 decades: a twentieth is a quarter of a decade, 10**0.25 = 1.778
+    for value, found in {1.7e-6: "low", 1.9e-6: None, 5.5e-2: None, 5.7e-2: "high"}.items():
         expected = {} if found is None else {"learning_rate": found}
         assert edges({**inside, "learning_rate": value}, space) == expected
     assert edges({**inside, "1 - momentum": 1.0}, space) == {}  # no momentum: nothing beyond
     assert edges({**inside, "1 - momentum": 1.1e-3}, space) == {"1 - momentum": "low"}
     assert edges({**inside, "epsilon": 0.09}, space) == {"epsilon": "high"}
+    assert edges({**inside, "epsilon": 1.1e-16}, space) == {}  # under the root, a smaller one does the same
 
 
 def test_names_have_no_edge():
@@ -323,10 +324,10 @@ def test_the_untuned_trial_is_never_cut_short(here):
     assert objective(trial, config, split_data(), NUMPY) == trial.reports[4]
 
 
-def test_a_diverged_trial_counts_as_untrained(here):
+def test_a_diverged_trial_counts_as_the_worst(here):
     config, data, trial = small().config("sgd", seed=0, learning_rate=1e30), split_data(), Trial()
     value = objective(trial, config, data, NUMPY)
-    assert value == next(held_out_losses(config, data, NUMPY))
+    assert value == DIVERGENCE * next(held_out_losses(config, data, NUMPY))
     assert trial.attributes["diverged"].startswith("epoch 1: ")
     assert not trial.reports
 
@@ -495,7 +496,7 @@ def test_diverged_trials_are_counted(here):
     diverged = [t for t in trials if "diverged" in t.user_attrs]
     assert record["study"]["diverged"] == len(diverged) > 0
     untrained = next(held_out_losses(small().config("sgd", seed=0), split_data(), NUMPY))
-    assert {t.value for t in diverged} == {untrained}
+    assert {t.value for t in diverged} == {DIVERGENCE * untrained}
     assert record["study"]["loss"] < untrained
 
 
@@ -507,7 +508,7 @@ def test_diverged_trials_are_counted(here):
         ({"on": small(examples=30)}, "data sha256 '.*' there, '.*' here; examples 40 there, 30 here"),
         (
             {"ranges": {"learning_rate": (1e-7, 1e-2)}},
-            r"range of learning_rate \[1e-06, 0.01\] there, \[1e-07, 0.01\] here",
+            r"range of learning_rate \[1e-06, 0.1\] there, \[1e-07, 0.01\] here",
         ),
     ],
 )

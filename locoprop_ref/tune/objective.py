@@ -59,8 +59,8 @@ def held_out_losses(config: Config, data: Examples, xp: Any) -> Iterator[float]:
 def objective(trial: Any, config: Config, data: Examples, xp: Any) -> float:
     """Return the held-out loss after the last epoch, to Optuna; the loss of every epoch is reported to it.
 
-    A trial that diverges counts with the untrained network's loss: as bad as not training, but a number, so
-    that the sampler learns from it. The untuned trial is never cut short: the others are compared with it.
+    A trial that diverges counts with `DIVERGENCE` times the untrained network's loss, the least that is
+    called so: no better than any that did not, but a number, so that the sampler learns from it.
 
     Raises:
         optuna.TrialPruned: the pruner has seen enough.
@@ -77,7 +77,7 @@ def objective(trial: Any, config: Config, data: Examples, xp: Any) -> float:
                 raise TrialPruned
     except Diverged as error:
         trial.set_user_attr("diverged", str(error))
-        return untrained
+        return DIVERGENCE * untrained
     return loss
 
 

@@ -31,6 +31,7 @@ class Range:
         option: of `config.Config`.
         low, high: of the searched number, which is 1 − option where `one_minus` is set.
         one_minus: search the distance from 1.
+        nothing_below: below `low` nothing changes any more.
         choices: names or whole numbers instead of a range.
     """
 
@@ -38,6 +39,7 @@ class Range:
     low: float = 0.0
     high: float = 0.0
     one_minus: bool = False
+    nothing_below: bool = False
     choices: tuple[str | int, ...] = ()
 
     @property
@@ -59,6 +61,10 @@ def _one_minus(option: str, low: float, high: float) -> Range:
     return Range(option, float(low), float(high), one_minus=True)
 
 
+def _tiny(option: str, low: float, high: float) -> Range:
+    return Range(option, low, high, nothing_below=True)
+
+
 def _names(option: str, *choices: str | int) -> Range:
     return Range(option, choices=choices)
 
@@ -75,10 +81,10 @@ SPACE: dict[str, tuple[Range, ...]] = {
     "momentum":   (_log("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1)),
     "nesterov":   (_log("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1)),
     "adagrad":    (_log("learning_rate", 1e-4, 1),    _log("initial_accumulator", 1e-10, 1)),
-    "rmsprop":    (_log("learning_rate", 1e-6, 1e-2), _one_minus("momentum", 1e-3, 1),
-                   _one_minus("decay", 1e-3, 1),      _log("epsilon", 1e-16, 1e-1)),
+    "rmsprop":    (_log("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1),
+                   _one_minus("decay", 1e-3, 1),      _tiny("epsilon", 1e-16, 1e-1)),
     "adam":       (_log("learning_rate", 1e-5, 1e-1), _one_minus("momentum", 1e-3, 1),
-                   _one_minus("decay", 1e-4, 1),      _log("epsilon", 1e-12, 1e-1)),
+                   _one_minus("decay", 1e-4, 1),      _tiny("epsilon", 1e-12, 1e-1)),
     "shampoo":    (_log("learning_rate", 1e-5, 10),   _one_minus("momentum", 1e-2, 1),
                    _log("epsilon", 1e-12, 1),         _names("grafting", "none", "sgd", "rmsprop"),
                    _names("inverse_interval", 5, 20)),
@@ -87,7 +93,7 @@ SPACE: dict[str, tuple[Range, ...]] = {
                    _names("inverse_interval", 1, 5, 20)),
     # rate γ/B and damping 1/(ηB) of the closed form below, at B = 1000 (identity I9)
     "foof":       (_log("learning_rate", 1e-3, 100),  _one_minus("momentum", 1e-2, 1),
-                   _log("damping", 1e-6, 100),        _one_minus("factor_decay", 1e-3, 1),
+                   _log("damping", 1e-6, 1e4),        _one_minus("factor_decay", 1e-3, 1),
                    _names("inverse_interval", 1, 5, 20)),
     "locoprop-s": _BY_STEPS,
     "locoprop-s-closed": (_log("target_step", 1, 1e5), _log("weight_step", 1e-5, 1e3)),
@@ -198,7 +204,8 @@ def edges(
         params: searched values, by `Range.name`.
         space: of `search_space`.
         share: of a range's (logarithmic) length that counts as its edge; default 0.05. The end 1 of a
-            distance from 1, a momentum of 0, is no edge: there is nothing beyond.
+            distance from 1, a momentum of 0, is no edge: there is nothing beyond. Nor is the low end of an
+            ε that only keeps a root from 0: a smaller one does the same.
 
     >>> edges({"learning_rate": 0.9}, search_space("sgd"))
     {'learning_rate': 'high'}
@@ -209,7 +216,7 @@ def edges(
         if isinstance(value, str | int):
             continue
         place = log(value / r.low) / log(r.high / r.low)
-        if place < share:
+        if place < share and not r.nothing_below:
             found[r.name] = "low"
         elif place > 1 - share and not (r.one_minus and r.high == 1):
             found[r.name] = "high"
