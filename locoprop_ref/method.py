@@ -192,8 +192,8 @@ class LocoProp:
         project_targets: project targets onto the closed range of the local transfer (default False, the
             authors' code).
         parallel_layers: solve the layers side by side, as the method allows (default True: on two cores it
-            saves a sixth of a step by K steps, half of a closed form); False solves them in order with all BLAS threads.
-            The two agree to rounding. "gauss-seidel" is always in order.
+            saves a sixth of a step by K steps, half of a closed form); False solves them in order with all
+            BLAS threads. The two agree to rounding. "gauss-seidel" is always in order.
         diagnose: report in `info`, per layer, the share of targets out of range, the local loss before and
             after, and the cosine between the update and −∂L/∂W̃ (costs extra products; default False).
 
