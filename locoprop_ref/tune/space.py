@@ -88,8 +88,9 @@ SPACE: dict[str, tuple[Range, ...]] = {
     "shampoo":    (_log("learning_rate", 1e-5, 10),   _one_minus("momentum", 1e-2, 1),
                    _log("epsilon", 1e-12, 1),         _names("grafting", "none", "sgd", "rmsprop"),
                    _names("inverse_interval", 5, 20)),
+    # without the clip the first steps of these autoencoders go too far at every damping small enough to help
     "kfac":       (_log("learning_rate", 1e-4, 10),   _one_minus("momentum", 1e-2, 1),
-                   _log("damping", 1e-6, 10),         _one_minus("factor_decay", 1e-3, 1),
+                   _log("damping", 1e-6, 10),         _log("kl_clip", 1e-5, 10),
                    _names("inverse_interval", 1, 5, 20)),
     # rate γ/B and damping 1/(ηB) of the closed form below, at B = 1000 (identity I9)
     "foof":       (_log("learning_rate", 1e-3, 100),  _one_minus("momentum", 1e-2, 1),
