@@ -31,8 +31,8 @@ class Range:
         option: of `config.Config`.
         low, high: of the searched number, which is 1 − option where `one_minus` is set.
         one_minus: search the distance from 1.
-        nothing_below: below `low` nothing changes any more.
-        choices: names or whole numbers instead of a range.
+        nothing_below, nothing_above: beyond `low` or `high` nothing changes any more.
+        choices: names or numbers instead of a range.
     """
 
     option: str
@@ -40,7 +40,8 @@ class Range:
     high: float = 0.0
     one_minus: bool = False
     nothing_below: bool = False
-    choices: tuple[str | int, ...] = ()
+    nothing_above: bool = False
+    choices: tuple[str | float, ...] = ()
 
     @property
     def name(self) -> str:
@@ -65,7 +66,11 @@ def _tiny(option: str, low: float, high: float) -> Range:
     return Range(option, low, high, nothing_below=True)
 
 
-def _names(option: str, *choices: str | int) -> Range:
+def _bound(option: str, low: float, high: float) -> Range:
+    return Range(option, low, high, nothing_above=True)
+
+
+def _names(option: str, *choices: str | float) -> Range:
     return Range(option, choices=choices)
 
 
@@ -88,13 +93,13 @@ SPACE: dict[str, tuple[Range, ...]] = {
     "shampoo":    (_log("learning_rate", 1e-5, 10),   _one_minus("momentum", 1e-2, 1),
                    _log("epsilon", 1e-12, 1),         _names("grafting", "none", "sgd", "rmsprop"),
                    _names("inverse_interval", 5, 20)),
-    # without the clip the first steps of these autoencoders go too far at every damping small enough to help
+    # without its clip K-FAC stays on these autoencoders' first plateau or diverges
     "kfac":       (_log("learning_rate", 1e-4, 10),   _one_minus("momentum", 1e-2, 1),
-                   _log("damping", 1e-6, 10),         _log("kl_clip", 1e-5, 10),
+                   _log("damping", 1e-6, 10),         _bound("kl_clip", 1e-4, 100),
                    _names("inverse_interval", 1, 5, 20)),
-    # rate γ/B and damping 1/(ηB) of the closed form below, at B = 1000 (identity I9)
-    "foof":       (_log("learning_rate", 1e-3, 100),  _one_minus("momentum", 1e-2, 1),
-                   _log("damping", 1e-6, 1e4),        _one_minus("factor_decay", 1e-3, 1),
+    # rate γ/B and damping 1/(ηB) of the closed form below (identity I9); decay 0 is this batch alone
+    "foof":       (_log("learning_rate", 1e-3, 10),   _one_minus("momentum", 1e-2, 1),
+                   _log("damping", 1e-5, 100),        _names("factor_decay", 0.0, 0.5, 0.9, 0.95),
                    _names("inverse_interval", 1, 5, 20)),
     "locoprop-s": _BY_STEPS,
     "locoprop-s-closed": (_log("target_step", 1, 1e5), _log("weight_step", 1e-5, 1e3)),
@@ -102,7 +107,8 @@ SPACE: dict[str, tuple[Range, ...]] = {
 }
 # fmt: on
 
-# AdaGrad's own default in the dialect tf1, which `config` leaves to it
+# AdaGrad's own default in the dialect tf1, which `config` leaves to it; K-FAC's clip is infinite by default,
+# and moves to the end of its range, which hardly ever clips
 _UNTUNED: dict[str, dict[str, float]] = {"adagrad": {"initial_accumulator": 0.1}}
 
 
@@ -206,7 +212,7 @@ def edges(
         space: of `search_space`.
         share: of a range's (logarithmic) length that counts as its edge; default 0.05. The end 1 of a
             distance from 1, a momentum of 0, is no edge: there is nothing beyond. Nor is the low end of an
-            ε that only keeps a root from 0: a smaller one does the same.
+            ε that only keeps a root from 0, nor the high end of a clip: beyond it the same happens.
 
     >>> edges({"learning_rate": 0.9}, search_space("sgd"))
     {'learning_rate': 'high'}
@@ -214,11 +220,11 @@ def edges(
     found = {}
     for r in space:
         value = params[r.name]
-        if isinstance(value, str | int):
+        if r.choices or isinstance(value, str):
             continue
         place = log(value / r.low) / log(r.high / r.low)
         if place < share and not r.nothing_below:
             found[r.name] = "low"
-        elif place > 1 - share and not (r.one_minus and r.high == 1):
+        elif place > 1 - share and not (r.nothing_above or (r.one_minus and r.high == 1)):
             found[r.name] = "high"
     return found
