@@ -137,7 +137,11 @@ def test_the_first_trial_is_the_untuned_package(contestant):
         if getattr(own, f.name) != getattr(there, f.name)
     }
     # AdaGrad's default is its optimizer's own, and has no number in the Config; no range reaches infinity
-    known = {"adagrad": {"initial_accumulator": (None, 0.1)}, "kfac": {"kl_clip": (np.inf, 100.0)}}
+    known = {
+        "adagrad": {"initial_accumulator": (None, 0.1)},
+        "kfac": {"kl_clip": (np.inf, 100.0)},
+        "foof": {"factor_decay": (0.95, 0.0)},  # the closed form
+    }
     assert changed == known.get(contestant, {})
 
 

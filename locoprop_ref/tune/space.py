@@ -108,8 +108,12 @@ SPACE: dict[str, tuple[Range, ...]] = {
 # fmt: on
 
 # AdaGrad's own default in the dialect tf1, which `config` leaves to it; K-FAC's clip is infinite by default,
-# and moves to the end of its range, which hardly ever clips
-_UNTUNED: dict[str, dict[str, float]] = {"adagrad": {"initial_accumulator": 0.1}}
+# and moves to the end of its range, which hardly ever clips; FOOF begins as the closed form that it is at
+# decay 0, because the first steps at its own 0.95 diverge
+_UNTUNED: dict[str, dict[str, float]] = {
+    "adagrad": {"initial_accumulator": 0.1},
+    "foof": {"factor_decay": 0.0},
+}
 
 
 def search_space(
@@ -165,7 +169,7 @@ def parse_ranges(words: Iterable[str]) -> dict[str, tuple[float, float]]:
 
 
 def untuned(contestant: str, space: Iterable[Range], **problem: Any) -> Params:
-    """Return where the search begins: the package's own defaults, as searched.
+    """Return where the search begins: the package's own defaults, as searched, but for the table's exceptions.
 
     Args:
         contestant: one of `tuned.CONTESTANTS`.
@@ -176,7 +180,7 @@ def untuned(contestant: str, space: Iterable[Range], **problem: Any) -> Params:
     params: Params = {}
     for r in space:
         value: Any = getattr(config, r.option)
-        value = _UNTUNED.get(contestant, {}).get(r.option) if value is None else value
+        value = _UNTUNED.get(contestant, {}).get(r.option, value)
         if not r.choices:
             searched = round(1 - value, 12) if r.one_minus else value
             value = min(max(searched, r.low), r.high)
