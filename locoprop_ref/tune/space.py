@@ -169,7 +169,7 @@ def parse_ranges(words: Iterable[str]) -> dict[str, tuple[float, float]]:
 
 
 def untuned(contestant: str, space: Iterable[Range], **problem: Any) -> Params:
-    """Return where the search begins: the package's own defaults, as searched, but for the table's exceptions.
+    """Return where the search begins: the package's own defaults as searched, but for a few exceptions.
 
     Args:
         contestant: one of `tuned.CONTESTANTS`.
