@@ -36,6 +36,8 @@ def wrong_with(record, problem, contestant):
         "trials": study["trials"] == study["complete"] + study["pruned"] >= 30,
         "loss": study["loss"] <= study["untuned_loss"],
         "edges": study["edges"] == {},
+        "ranges": "--range" in study["command"]
+        or study["ranges"] == {r.name: r.record for r in SPACE[contestant]},
         "command": study["command"].startswith(f"locoprop-ref tune {contestant} --problem {problem} "),
         "optuna": bool(study["versions"]["optuna"]),
     }
@@ -59,12 +61,20 @@ def test_what_is_wrong_with_a_study_is_found():
         "problem": {"name": "mnist", "data": "mnist"},
         "study": {
             "trials": 30, "complete": 20, "pruned": 10, "loss": 1.0, "untuned_loss": 2.0, "edges": {},
+            "ranges": {"learning_rate": [1e-5, 1.0]},
             "command": "locoprop-ref tune sgd --problem mnist --trials 30", "versions": {"optuna": "5.0.0"},
         },
     }  # fmt: skip
     assert wrong_with(good, "mnist", "sgd") == []
-    assert wrong_with(good, "curves", "adam") == ["contestant", "problem", "data", "settings", "command"]
-    bad = {"trials": 29, "loss": 3.0, "edges": {"learning_rate": "low"}}
+    assert wrong_with(good, "curves", "adam") == [
+        *("contestant", "problem", "data", "settings", "ranges", "command")
+    ]
+    bad = {
+        "ranges": {"learning_rate": [1e-6, 1.0]},
+        "trials": 29,
+        "loss": 3.0,
+        "edges": {"learning_rate": "low"},
+    }
     for name, value in bad.items():
         assert wrong_with({**good, "study": {**good["study"], name: value}}, "mnist", "sgd") == [name]
 
