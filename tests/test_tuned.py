@@ -66,9 +66,8 @@ def test_what_is_wrong_with_a_study_is_found():
         },
     }  # fmt: skip
     assert wrong_with(good, "mnist", "sgd") == []
-    assert wrong_with(good, "curves", "adam") == [
-        *("contestant", "problem", "data", "settings", "ranges", "command")
-    ]
+    wrong = ["contestant", "problem", "data", "settings", "ranges", "command"]
+    assert wrong_with(good, "curves", "adam") == wrong
     bad = {
         "ranges": {"learning_rate": [1e-6, 1.0]},
         "trials": 29,
