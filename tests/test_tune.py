@@ -940,8 +940,8 @@ def test_the_final_keeps_the_best_candidate(here, jobs):
     tried = record["final"]["candidates"]
     rates = [each["settings"]["learning_rate"] for each in tried]
     best = reduced["settings"]["learning_rate"]
-    assert_allclose(rates[:5], best / 2.0 ** np.arange(5), rtol=5.001e-3)  # three digits
-    assert rates[5] == 1e-2  # the package's own
+    assert_allclose(rates[:3], best / 4.0 ** np.arange(3), rtol=5.001e-3)  # three digits
+    assert rates[3] == 1e-2  # the package's own
     for rate, each in zip(rates, tried, strict=True):
         config = FINAL.config("sgd", seed=0, learning_rate=rate)
         losses = held_out_losses(config, split_data(FINAL), NUMPY)
@@ -957,22 +957,22 @@ def test_the_final_keeps_the_best_candidate(here, jobs):
 def test_a_final_is_resumed_and_its_failed_trials_are_tried_again(here):
     first = search("sgd", final=FINAL)
     chosen = tuple(tuple(each["settings"].items()) for each in first["final"]["candidates"])
-    names = Range("candidate", choices=tuple("012345"))
+    names = Range("candidate", choices=tuple("0123"))
     final = a_task(contestant="sgd", problem=FINAL, space=(names,), candidates=chosen)
-    assert [t.params["candidate"] for t in trials_of(final)] == list("012345")
+    assert [t.params["candidate"] for t in trials_of(final)] == list("0123")
     assert search("sgd", final=FINAL)["final"] == first["final"]
-    assert len(trials_of(final)) == 6
+    assert len(trials_of(final)) == 4
     third = trials_of(final)[2]._trial_id
     with closing(sqlite3.connect("tuning/mnist.db")) as database:  # as if a worker had been killed at it
         database.execute("UPDATE trials SET state = 'FAIL' WHERE trial_id = ?", (third,))
         database.commit()
     assert search("sgd", final=FINAL)["final"] == first["final"]
-    assert [t.params["candidate"] for t in trials_of(final)] == [*"012345", "2"]
+    assert [t.params["candidate"] for t in trials_of(final)] == [*"0123", "2"]
 
 
 def test_a_smallest_rate_that_wins_is_an_edge():
-    assert finals.edge(4) == {"rate factor": "low"}
-    assert [finals.edge(number) for number in (0, 1, 2, 3, 5)] == [{}] * 5
+    assert finals.edge(2) == {"rate factor": "low"}
+    assert [finals.edge(number) for number in (0, 1, 3)] == [{}] * 3
 
 
 @pytest.mark.parametrize("contestant", SPACE)

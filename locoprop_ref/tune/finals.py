@@ -2,8 +2,8 @@
 
 Momenta, decays and dampings carry over from a narrow network to a wide one; rates do not (RMSProp's, tuned
 on a quarter of the width, let the whole network's loss rise again). So the best settings are trained on the
-whole network with their rate times 1, ½, ¼, ⅛ and 1/16, and the package's own defaults beside them; the
-least held-out loss is kept.
+whole network with their rate times 1, ¼ and 1/16, and the package's own defaults beside them; the least
+held-out loss is kept.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any
 
 from locoprop_ref.tuned import CONTESTANTS
 
-FACTORS = (1.0, 0.5, 0.25, 0.125, 0.0625)
+FACTORS = (1.0, 0.25, 0.0625)
 # which option of a contestant is its rate
 RATE = {name: "learning_rate" for name in CONTESTANTS} | {
     "locoprop-s": "local_lr",
@@ -23,7 +23,7 @@ RATE = {name: "learning_rate" for name in CONTESTANTS} | {
 def candidates(
     contestant: str, best: Mapping[str, Any], untuned: Mapping[str, Any]
 ) -> tuple[dict[str, Any], ...]:
-    """Return the settings of the final: the best ones at five rates, then the defaults.
+    """Return the settings of the final: the best ones at three rates, then the defaults.
 
     Args:
         contestant: one of `tuned.CONTESTANTS`.
@@ -31,7 +31,7 @@ def candidates(
         untuned: the package's defaults of the same options.
 
     >>> [c["learning_rate"] for c in candidates("sgd", {"learning_rate": 0.8}, {"learning_rate": 0.01})]
-    [0.8, 0.4, 0.2, 0.1, 0.05, 0.01]
+    [0.8, 0.2, 0.05, 0.01]
     """
     rate = RATE[contestant]
     scaled = [dict(best) | {rate: float(f"{factor * best[rate]:.3g}")} for factor in FACTORS]
