@@ -89,8 +89,8 @@ PROBLEMS: Mapping[str, Problem] = {
 }
 
 # the whole network, for the final; the curves' is whole already. The first of five epochs has rate 0, as the
-# authors' has, and warms the averages over 55 batches; the others have nearly 1. Three were too few: RMSProp's
-# known setting, whose mean square starts from ones (tf1), is ahead of a hasty one from the fifth on
+# authors' has, and warms the averages over 55 batches; the others have nearly 1. Three were too few: with its
+# mean square from ones (tf1) RMSProp's known setting passes a hasty one only at the fifth
 WHOLE: Mapping[str, Problem] = {
     "mnist": Problem(
         name="mnist", data="mnist", layers=_PAPER_LAYERS, epochs=5, schedule_epochs=20, examples=None
