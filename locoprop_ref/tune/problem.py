@@ -88,8 +88,8 @@ PROBLEMS: Mapping[str, Problem] = {
     "curves": Problem(name="curves", data="curves", layers="784-100-50-6-50-100-784", batch_size=500),
 }
 
-# the whole network, for the final; the curves' is whole already. It is the beginning of the authors' schedule
-# of length 100: rates 0, 0.2, … 0.8, 0.99. Shorter ones prefer the hasty: with its mean square from ones (tf1)
+# the whole network, for the final; CURVES is whole already. It is the beginning of the authors' schedule of
+# length 100: rates 0, 0.2, … 0.8, 0.99. Shorter ones prefer the hasty: with its mean square from ones (tf1)
 # RMSProp's known setting is far behind a decay near 0 after three epochs, and far ahead after ten
 WHOLE: Mapping[str, Problem] = {
     "mnist": Problem(
