@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pooch
 import pytest
 import requests
 from hypothesis import given
@@ -372,9 +373,12 @@ def test_a_cache_file_with_other_bytes_is_no_copy(tmp_path):
         data.load("mnist", download=False)
 
 
-def test_offline_says_what_to_do(tmp_path):
+def test_offline_says_what_to_do(tmp_path, caplog):
+    pooch.get_logger().addHandler(caplog.handler)  # a logger apart from Python's tree of them
     with pytest.raises(ConnectionError) as caught:
         data.load("mnist")
+    pooch.get_logger().removeHandler(caplog.handler)
+    assert caplog.records == []
     sentence = str(caught.value)
     assert "\n" not in sentence
     advice = ["four IDX files", "data_dir (--data-dir)", "LOCOPROP_REF_DATA"]

@@ -185,6 +185,7 @@ def _download(idx_set: IdxSet, file: IdxFile, cache: Path, reason: str) -> None:
     import pooch
 
     _make_writable(cache, idx_set)
+    pooch.get_logger().setLevel("WARNING")  # what went wrong is said in one sentence, here
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=1 << 16, timeout=30)
     failures = []
     for mirror in idx_set.mirrors:
