@@ -245,8 +245,9 @@ def notes(results: Results, rows: list[Row]) -> list[str]:
     others = _other_environments(results)
     if others:
         told.append(f"Made in another environment than the plan: {', '.join(others)}.")
-    cores = results.manifest["environment"]["cores"]
-    busy = [row.label for row in rows if (results.clocks.get(row.contestant, {}).get("load") or 0) > cores]
+    # the contestant before, with a thread for every core, leaves a load of that many, or a little more
+    quiet = results.manifest["environment"]["cores"] + 0.5
+    busy = [row.label for row in rows if (results.clocks.get(row.contestant, {}).get("load") or 0) > quiet]
     if busy:
         told.append(
             f"Seconds measured while other work held the cores, not to be trusted: {', '.join(busy)}."
