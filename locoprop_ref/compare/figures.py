@@ -11,6 +11,7 @@ import numpy as np
 
 from locoprop_ref.compare.claims import FIRST_ORDER, LOCOPROP, SECOND_ORDER
 from locoprop_ref.compare.folder import Results
+from locoprop_ref.compare.pictures import pixels_of
 from locoprop_ref.compare.summary import Row, finished, loss_name, provenance_lines, rows_of
 from locoprop_ref.plot.images import reconstructions
 from locoprop_ref.plot.style import alt_text, describe, label, panels, spell, styled
@@ -203,7 +204,7 @@ def _spelled(value: float | None) -> str:
 def images(results: Results, kept: dict[str, Any]) -> "Figure":
     """Draw the test images above every contestant's reconstructions, from `reconstructions.json`."""
     labels = {name: about["label"] for name, about in results.manifest["contestants"].items()}
-    rows = {labels[name]: np.array(pixels) / 255 for name, pixels in kept["rows"].items() if name in labels}
-    figure = reconstructions(np.array(kept["originals"]) / 255, rows, shape=tuple(kept["shape"]))
+    rows = {labels[name]: pixels_of(rows) for name, rows in kept["rows"].items() if name in labels}
+    figure = reconstructions(pixels_of(kept["originals"]), rows, shape=tuple(kept["shape"]))
     seed, lines = kept["seed"], " ".join(provenance_lines(results))
     return describe(figure, f"{alt_text(figure)} Test images, networks of seed {seed}. {lines}")

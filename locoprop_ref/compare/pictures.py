@@ -1,4 +1,4 @@
-"""Test images and what every contestant's network makes of them, kept as small integers in one JSON."""
+"""Test images and what every contestant's network makes of them, kept in one JSON: a byte a pixel, in hex."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def keep_reconstructions(folder: Path, results: Results, data: Dataset) -> bool:
         checkpoint = run_path(folder, name, seed).with_suffix(".npz")
         if checkpoint.exists():
             network = load_network(checkpoint, xp=namespace(backend))
-            rows[name] = _as_integers(outputs(network, x, backend=backend))
+            rows[name] = _as_hex(outputs(network, x, backend=backend))
     if not rows:
         return False
     content: dict[str, Any] = {
@@ -40,17 +40,27 @@ def keep_reconstructions(folder: Path, results: Results, data: Dataset) -> bool:
         "data": results.manifest["data"],
         "seed": seed,
         "shape": list(data.image_shape or [int(x.shape[1] ** 0.5)] * 2),
-        "originals": _as_integers(scaled(x, "float64")),
+        "originals": _as_hex(scaled(x, "float64")),
         "rows": {name: rows[name] for name in results.manifest["contestants"] if name in rows},
     }
     write_json(path, content)
     return True
 
 
-def _as_integers(pixels: np.ndarray) -> list[list[int]]:
-    """Return pixels in [0, 1] as integers from 0 to 255."""
+def _as_hex(pixels: np.ndarray) -> list[str]:
+    """Return pixels in [0, 1] as bytes from 0 to 255, two hexadecimal digits each, a string an image."""
     clipped = np.clip(np.nan_to_num(np.asarray(pixels, dtype=np.float64)), 0.0, 1.0)
-    return np.rint(255 * clipped).astype(int).tolist()
+    return [row.tobytes().hex() for row in np.rint(255 * clipped).astype(np.uint8)]
+
+
+def pixels_of(rows: list[str]) -> np.ndarray:
+    """Return the images of such strings, (images, pixels) in [0, 1].
+
+    >>> pixels_of(["00ff", "3300"])
+    array([[0. , 1. ],
+           [0.2, 0. ]])
+    """
+    return np.array([list(bytes.fromhex(row)) for row in rows]) / 255
 
 
 def read_reconstructions(folder: Path) -> dict[str, Any] | None:
