@@ -232,7 +232,12 @@ def notes(results: Results, rows: list[Row]) -> list[str]:
     name, seeds = loss_name(results), results.manifest["seeds"]
     told = [
         f"Losses are {name} after epoch {results.manifest['shared']['epochs']} (final) and the least of all "
-        f"epochs (best): median over {len(seeds)} seeds, least to largest in brackets.",
+        f"epochs (best)"
+        + (
+            ": of a single seed."
+            if len(seeds) == 1
+            else f": median over {len(seeds)} seeds, least to largest in brackets."
+        ),
         "Best test is chosen with the test set itself: it says what stopping at the right moment could give.",
         "Seconds an epoch are the mean seconds of a step, each method alone with all cores, times the steps.",
         "State, peak and counted are bytes in multiples of the parameters': the state kept from step to "
