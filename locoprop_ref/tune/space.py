@@ -93,7 +93,7 @@ SPACE: dict[str, tuple[Range, ...]] = {
     "shampoo":    (_log("learning_rate", 1e-5, 10),   _one_minus("momentum", 1e-2, 1),
                    _log("epsilon", 1e-12, 1),         _names("grafting", "none", "sgd", "rmsprop"),
                    _names("inverse_interval", 5, 20)),
-    # without its clip K-FAC stays on these autoencoders' first plateau or diverges
+    # without its clip K-FAC stays on the first plateau of CURVES or diverges
     "kfac":       (_log("learning_rate", 1e-4, 10),   _one_minus("momentum", 1e-2, 1),
                    _log("damping", 1e-6, 10),         _bound("kl_clip", 1e-4, 100),
                    _names("inverse_interval", 1, 5, 20)),
