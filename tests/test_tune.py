@@ -954,6 +954,15 @@ def test_the_final_keeps_the_best_candidate(here, jobs):
     assert record["final"]["problem"]["width"] == 1.0
 
 
+def test_the_final_trains_nothing_twice(here):
+    """A study of one trial ends at the defaults, which are then the first candidate and not the last one."""
+    record = search("sgd", trials=1, final=FINAL)
+    tried = [each["settings"]["learning_rate"] for each in record["final"]["candidates"]]
+    assert tried == [1e-2, 2.5e-3, 6.25e-4]
+    last = record["final"]["chosen"] == 2
+    assert record["study"]["edges"].get("rate factor") == ("low" if last else None)
+
+
 def test_a_final_is_resumed_and_its_failed_trials_are_tried_again(here):
     first = search("sgd", final=FINAL)
     chosen = tuple(tuple(each["settings"].items()) for each in first["final"]["candidates"])

@@ -23,7 +23,7 @@ RATE = {name: "learning_rate" for name in CONTESTANTS} | {
 def candidates(
     contestant: str, best: Mapping[str, Any], untuned: Mapping[str, Any]
 ) -> tuple[dict[str, Any], ...]:
-    """Return the settings of the final: the best ones at three rates, then the defaults.
+    """Return the settings of the final: the best ones at three rates, then the defaults, unless among them.
 
     Args:
         contestant: one of `tuned.CONTESTANTS`.
@@ -32,10 +32,12 @@ def candidates(
 
     >>> [c["learning_rate"] for c in candidates("sgd", {"learning_rate": 0.8}, {"learning_rate": 0.01})]
     [0.8, 0.2, 0.05, 0.01]
+    >>> [c["learning_rate"] for c in candidates("sgd", {"learning_rate": 0.01}, {"learning_rate": 0.01})]
+    [0.01, 0.0025, 0.000625]
     """
     rate = RATE[contestant]
     scaled = [dict(best) | {rate: float(f"{factor * best[rate]:.3g}")} for factor in FACTORS]
-    return (*scaled, dict(untuned))
+    return (*scaled, *([] if untuned in scaled else [dict(untuned)]))
 
 
 def edge(number: int) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 import locoprop_ref
 from locoprop_ref.environment import LIBRARIES, version
 from locoprop_ref.files import write_atomically
-from locoprop_ref.tune.finals import edge
+from locoprop_ref.tune.finals import FACTORS, edge
 from locoprop_ref.tune.problem import PROBLEMS, whole_problem
 from locoprop_ref.tune.space import edges, search_space, settings
 from locoprop_ref.tune.study import PRUNER, STARTUP_TRIALS, Task, standing
@@ -61,7 +61,7 @@ def with_final(record: dict[str, Any], reduced: Task, task: Task, study: Any) ->
         "chosen": chosen,
         "loss": best.value,
     }
-    edges = {name: end for name, end in record["study"]["edges"].items() if chosen < len(task.candidates) - 1}
+    edges = {name: end for name, end in record["study"]["edges"].items() if chosen < len(FACTORS)}
     about = {
         "edges": edges | edge(chosen),
         "command": command(reduced, record["study"]["trials"], final=True),
