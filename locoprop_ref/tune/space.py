@@ -107,9 +107,9 @@ SPACE: dict[str, tuple[Range, ...]] = {
 }
 # fmt: on
 
-# AdaGrad's own default in the dialect tf1, which `config` leaves to it; K-FAC's clip is infinite by default,
-# and moves to the end of its range, which hardly ever clips; FOOF begins as the closed form that it is at
-# decay 0, because the first steps at its own 0.95 diverge
+# AdaGrad's own default in the dialect tf1, which `config` leaves to it; FOOF begins as the closed form that
+# it is at decay 0, because the first steps at its own 0.95 diverge. K-FAC's clip, infinite by default, moves
+# to the end of its range: no step of CURVES' first trial clips there, but 77 of MNIST's 300 do
 _UNTUNED: dict[str, dict[str, float]] = {
     "adagrad": {"initial_accumulator": 0.1},
     "foof": {"factor_decay": 0.0},
