@@ -24,9 +24,9 @@ from array_api_compat import array_namespace, device
 from locoprop_ref import check
 
 __all__ = [
-    "BACKENDS", "array_namespace", "describe_device", "device", "device_bytes", "dtype_name", "keep_to_cores",
-    "namespace", "on_host", "side_by_side", "solve_positive_definite", "synchronize", "to_backend",
-    "to_numpy",
+    "BACKENDS", "array_namespace", "describe_device", "device", "device_bytes", "dtype_name",
+    "free_device_reserve", "keep_to_cores", "namespace", "on_host", "side_by_side", "solve_positive_definite",
+    "synchronize", "to_backend", "to_numpy",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -193,9 +193,23 @@ def _cores() -> int:
 
 def device_bytes(xp: Any) -> int | None:
     """Return the bytes that the memory pool of a GPU holds, the most its arrays took; None on the host."""
+    pool = _device_pool(xp)
+    return None if pool is None else int(pool.total_bytes())
+
+
+def free_device_reserve(xp: Any) -> int | None:
+    """Give back what a GPU's memory pool has in reserve; return the bytes of arrays, None on the host."""
+    pool = _device_pool(xp)
+    if pool is None:
+        return None
+    pool.free_all_blocks()
+    return int(pool.used_bytes())
+
+
+def _device_pool(xp: Any) -> Any:
     if not array_api_compat.is_cupy_array(xp.zeros(1)):
         return None
-    return int(importlib.import_module("cupy").get_default_memory_pool().total_bytes())
+    return importlib.import_module("cupy").get_default_memory_pool()
 
 
 @functools.cache

@@ -82,8 +82,10 @@ def write(folder, runs, clocks=None, *, seeds=(0, 1, 2), epochs=3, **more):
     folder.mkdir(parents=True, exist_ok=True)
     files = {"comparison.json": manifest(runs, seeds, epochs, **more)}
     for name, found in runs.items():
-        files |= {f"{name}-seed{seed}.json": one for seed, one in zip(seeds, found, strict=False)}
-    files |= {f"{name}-clock.json": one for name, one in (clocks or {}).items()}
+        for seed, one in zip(seeds, found, strict=False):
+            own = one["config"] | CONTESTANTS[name] | {"seed": seed}
+            files[f"{name}-seed{seed}.json"] = one | {"config": own}
+    files |= {f"{name}-clock.json": one | {"contestant": name} for name, one in (clocks or {}).items()}
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content))
     return folder

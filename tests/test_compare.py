@@ -5,11 +5,13 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 import tracemalloc
 from itertools import pairwise
 from math import inf
 from pathlib import Path
+from types import SimpleNamespace
 
 import made_up
 import numpy as np
@@ -19,7 +21,7 @@ from small_runs import command, environment, shell, without_seconds, write_data
 
 from locoprop_ref import cli, plot, tuned
 from locoprop_ref.backend import keep_to_cores, namespace
-from locoprop_ref.compare import clock, conduct, figures, memory, summary
+from locoprop_ref.compare import clock, conduct, figures, memory, summary, timing
 from locoprop_ref.compare.claims import LOCOPROP, SECOND_ORDER, claims, sentences
 from locoprop_ref.compare.conduct import compare
 from locoprop_ref.compare.folder import read_results
@@ -28,7 +30,8 @@ from locoprop_ref.compare.runs import Task, run_all
 from locoprop_ref.config import as_json, build_method, build_network, resolve
 from locoprop_ref.data import load
 from locoprop_ref.run_file import read_run
-from locoprop_ref.train import train
+from locoprop_ref.train import Examples, train
+from locoprop_ref.tune.problem import PROBLEMS
 
 SMALL = {"layers": "9-6-3-6-9", "batch_size": 20, "epochs": 2}
 PAIR = ("rmsprop", "locoprop-m")
@@ -94,7 +97,7 @@ def test_presets():
     assert_equal((wide.data, wide.width, wide.depth, wide.epochs), ("fashion_mnist", 2.0, 3, 99))
     assert_equal(comparison("standard").config("sgd", 0).layers.count("-"), 12)
     quick = comparison("quick", data="mnist")
-    assert_equal((quick.images, quick.config("sgd", 0).layers), ((8000, 2000), "784-100-50-6-50-100-784"))
+    assert_equal((quick.images, quick.config("sgd", 0).layers), ((10000, 2000), "784-100-50-6-50-100-784"))
 
 
 def test_tuned_settings_are_used_and_cannot_change_what_is_shared(monkeypatch):
@@ -160,7 +163,8 @@ def test_settings_are_said_and_stored(compared):
     rate = tuned.options("rmsprop")["learning_rate"]
     assert_equal(manifest["contestants"]["rmsprop"]["settings"]["learning_rate"], rate)
     assert_equal((manifest["seeds"], manifest["shared"]["batch_size"]), ([0, 1], 20))
-    assert any(line.startswith("  rmsprop (tuned): ") and f"learning_rate {rate}," in line for line in said)
+    begun = "  rmsprop (tuned on data mnist, layers 784-1000-"
+    assert any(line.startswith(begun) and f"learning_rate {rate}," in line for line in said)
     for name in ("comparison.json", "summary.json", "reconstructions.json"):
         content = json.loads((folder / name).read_text())
         assert content["command"].startswith(
@@ -421,18 +425,18 @@ def test_interrupted(tiny, tmp_path, uninterrupted, jobs):
 
 def test_interval_is_the_least_common_multiple(monkeypatch):
     config = resolve(method="locoprop-m")
-    assert_equal(clock.interval(config), 1)
+    assert_equal(timing.interval(config), 1)
     monkeypatch.setattr(
-        clock, "as_json", lambda _: {"factor_interval": 4, "inverse_interval": 10, "epochs": 7}
+        timing, "as_json", lambda _: {"factor_interval": 4, "inverse_interval": 10, "epochs": 7}
     )
-    assert_equal(clock.interval(config), 20)
+    assert_equal(timing.interval(config), 20)
 
 
 class Costly:
     """A method whose every fifth step sleeps, as if it inverted something."""
 
-    def __init__(self):
-        self.steps = 0
+    def __init__(self, name, log):
+        self.name, self.log, self.steps = name, log, 0
 
     def init(self, network, seed):
         return {"layers": ()}
@@ -442,30 +446,45 @@ class Costly:
         if self.steps % 5 == 0:
             time.sleep(0.02)
         self.steps += 1
+        self.log.append(self.name)
         return network, state, {}
 
 
-def test_the_clock_counts_costly_steps_in_their_share(tiny, monkeypatch):
-    made = []
-    monkeypatch.setattr(clock, "interval", lambda config: 5)
-    monkeypatch.setattr(clock, "build_method", lambda config: made.append(Costly()) or made[-1])
-    found = clock.measure(plan_of(tiny).config("rmsprop", 0), load(str(tiny)))
-    step = found["step"]
-    assert_equal((step["warm_up"], step["steps"], step["interval"], step["steps_per_epoch"]), (5, 20, 5, 3))
-    assert_equal([i for i, s in enumerate(step["seconds"]) if s >= 0.02], [0, 5, 10, 15])
-    assert_allclose(step["mean"], np.mean(step["seconds"]), rtol=1e-12)  # roundings of 20 numbers
-    assert_allclose(step["blocks"], np.reshape(step["seconds"], (-1, 5)).mean(axis=1), rtol=1e-12)
-    assert step["median"] < 0.02 / 5 <= step["mean"]  # the median leaves the costly fifth out
-    # the memory is of a whole interval after the first step
-    assert_equal([method.steps for method in made], [25, 7])
+def test_the_clock_takes_turns_and_counts_costly_steps_in_their_share(tiny, monkeypatch):
+    log, names = [], iter("ab")
+    monkeypatch.setattr(timing, "interval", lambda config: 5)
+    monkeypatch.setattr(timing, "build_method", lambda config: Costly(next(names), log))
+    plan = plan_of(tiny)
+    configs = {"a": plan.config("rmsprop", 0), "b": plan.config("locoprop-m", 0)}
+    found = timing.in_turn(configs, load(str(tiny)))
+    first, later = 3 + 5, 1 + 5  # steps to warm up, then a block of a whole interval
+    turns = [("a", first), ("b", first), ("b", later), ("a", later), ("a", later), ("b", later), ("b", later)]
+    assert_equal("".join(log), "".join(name * count for name, count in [*turns, ("a", later)]))
+    for step in found.values():
+        about = (step["warm_up"], step["steps"], step["interval"], step["steps_per_epoch"])
+        assert_equal(about, (3, 20, 5, 3))
+        blocks = np.reshape(step["seconds"], (4, 5))
+        assert_equal((blocks >= 0.02).sum(axis=1), [1, 1, 1, 1])
+        assert_allclose(step["mean"], np.mean(blocks), rtol=1e-12)  # roundings of 20 numbers
+        assert_allclose(step["median"], np.median(blocks), rtol=1e-15)
+        assert_allclose([step["low"], step["high"]], np.quantile(blocks, [0.025, 0.975]), rtol=1e-12)
+        assert_allclose(step["blocks"], blocks.mean(axis=1), rtol=1e-12)
+        assert step["median"] < 0.02 / 5 <= step["mean"]  # the median leaves the costly fifth out
 
 
-def test_statistics():
-    seconds = [float(i) for i in (5, 1, 4, 2, 3, 9)]
-    found = clock.statistics_of(seconds, 3)
-    assert_allclose([found["mean"], found["median"]], [4.0, 3.5], rtol=1e-15)
-    assert_allclose([found["low"], found["high"]], np.quantile(seconds, [0.025, 0.975]), rtol=1e-12)
-    assert_allclose(found["blocks"], [10 / 3, 14 / 3], rtol=1e-15)
+def test_a_contestant_that_cannot_be_timed_leaves_the_others_theirs(tiny, monkeypatch):
+    class Broken(Costly):
+        def step(self, *_, **__):
+            if len(self.log) > 20:
+                raise np.linalg.LinAlgError("not positive definite")
+            return super().step(*_, **__)
+
+    log, kinds = [], iter([Costly, Broken])
+    monkeypatch.setattr(timing, "build_method", lambda config: next(kinds)("x", log))
+    plan = plan_of(tiny)
+    configs = {"a": plan.config("rmsprop", 0), "b": plan.config("locoprop-m", 0)}
+    found = timing.in_turn(configs, load(str(tiny)))
+    assert_equal((len(found["a"]["seconds"]), str(found["b"])), (20, "not positive definite"))
 
 
 def test_clock_files(tiny, tmp_path, monkeypatch, undrawn):
@@ -485,8 +504,9 @@ def test_clock_files(tiny, tmp_path, monkeypatch, undrawn):
         batch = 20 * sum(d_in + outputs * d_out for d_in, d_out in sizes)
         assert_equal(kept["counted_bytes"], 4 * (2 * parameters * (1 + buffers) + batch))
         assert kept["peak_bytes"] > kept["counted_bytes"]
+        assert_equal(found["together"], ["adam", "locoprop-s-closed"])
     assert sum(" ms a step, state " in line for line in said) == 2
-    monkeypatch.setattr(clock, "_alone", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(clock, "_measure", lambda *_: pytest.fail("measured again"))
     before = everything(tmp_path)
     compare(plan, tmp_path, progress=False)
     assert_equal(everything(tmp_path) == before, True)
@@ -507,9 +527,9 @@ def test_a_step_takes_no_less_than_the_count(contestant):
     )
     rng = np.random.default_rng(0)
     x = rng.random((100, 90), dtype=np.float32)
-    data = clock.Examples(x, x, x, x, None, None)
+    data = Examples(x, x, x, x, None, None)
     xp = namespace("numpy")
-    peak = memory.peak_bytes(lambda: clock.Training(config, data, xp).step, 1, 2, xp)
+    peak = memory.peak_bytes(lambda: timing.Training(config, data, xp).step, 1, 2, xp)
     assert peak >= 4 * sum(memory.counted_numbers(config).values())
 
 
@@ -529,6 +549,36 @@ def test_the_peak_is_that_of_the_largest_counted_step():
     wanted = (1 << 20) + 8 * (1 << 17)
     assert wanted <= peak < 1.02 * wanted  # what Python itself allocates is some kilobytes
     assert not tracemalloc.is_tracing()
+
+
+def test_on_a_gpu_the_peak_is_what_the_pool_grows_by(monkeypatch):
+    """A pool that begins with 700 bytes of data and 300 in reserve; a step takes 50, and gives them back."""
+
+    class Pool:
+        used, reserve = 700, 300
+
+        def free_all_blocks(self):
+            self.reserve = 0
+
+        def used_bytes(self):
+            return self.used
+
+        def total_bytes(self):
+            return self.used + self.reserve
+
+    pool = Pool()
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(get_default_memory_pool=lambda: pool))
+    monkeypatch.setattr("array_api_compat.is_cupy_array", lambda _: True)
+
+    def prepare():
+        pool.used += 20  # the network
+
+        def take():
+            pool.reserve = 50
+
+        return take
+
+    assert_equal(memory.peak_bytes(prepare, 1, 3, namespace("numpy")), 70)
 
 
 def test_other_libraries_have_no_traced_peak():
@@ -618,10 +668,20 @@ def test_runs_that_were_not_alone_have_no_seconds(tmp_path, jobs):
 
 def test_a_clock_on_a_busy_machine_is_said(tmp_path):
     runs = {name: [made_up.run([9, 8, 7, 6])] * 3 for name in ("rmsprop", "adam", "sgd")}
-    clocks = {name: made_up.clock(0.1) | {"load": load} for name, load in (("rmsprop", 2.6), ("adam", 2.4))}
+    clocks = {name: made_up.clock(0.1) | {"load": load} for name, load in (("rmsprop", 1.1), ("adam", 0.9))}
     results = read_results(made_up.write(tmp_path, runs, clocks | {"sgd": made_up.clock(0.1)}))
-    told = summary.notes(results, summary.rows_of(results))
+    told = summary.notes(results, summary.rows_of(results))  # two cores
     assert "Seconds measured while other work held the cores, not to be trusted: RMSProp." in told
+    assert not any("sittings" in line for line in told)
+
+
+def test_clocks_of_several_sittings_are_said(tmp_path):
+    runs = {name: [made_up.run([9, 8, 7, 6])] * 3 for name in ("rmsprop", "adam", "sgd")}
+    clocks = {name: made_up.clock(0.1) | {"together": ["rmsprop", "adam"]} for name in ("rmsprop", "adam")}
+    clocks["sgd"] = made_up.clock(0.1) | {"together": ["sgd"]}
+    results = read_results(made_up.write(tmp_path, runs, clocks))
+    told = summary.notes(results, summary.rows_of(results))
+    assert "Seconds were measured in 2 sittings, between which the machine may drift." in told
 
 
 def test_spread_of_an_even_number():
@@ -961,6 +1021,71 @@ def test_bad_folders_are_one_line(tiny, tmp_path, capsys, compared):
         _, err = capsys.readouterr()
         assert_equal((status, err.count("\n")), (2, 1))
         assert words in err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("comparison.json", {"schema": 1}, "must be the plan of a comparison, but its command is 'None'"),
+        ("rmsprop-clock.json", {"schema": 1}, "must be the clock file of a contestant, but its contestant"),
+        ("reconstructions.json", {"schema": 1}, "must be reconstructions, but its rows is 'None'"),
+        ("rmsprop-seed0.json", {"schema": 1}, "must be a run file of schema 1, but its config is None"),
+        ("rmsprop-seed0.json", "locoprop-m-seed0.json", "must be a run of the plan, method 'backprop', got"),
+        ("rmsprop-seed0.json", "rmsprop-seed1.json", "must be a run of the plan, seed 0, got seed 1"),
+        ("rmsprop-clock.json", "locoprop-m-clock.json", "must be the clock file of its contestant, got loco"),
+    ],
+)  # fmt: skip
+def test_damaged_results_are_one_line(name, content, words, tmp_path, capsys):
+    """A file that lost its content, and one that was copied over another."""
+    pair = dict.fromkeys(PAIR, [made_up.run([9, 8, 7, 6])] * 3)
+    folder = made_up.write(tmp_path, pair, dict.fromkeys(PAIR, made_up.clock(0.1)))
+    found = json.dumps(content) if isinstance(content, dict) else (folder / content).read_text()
+    (folder / name).write_text(found)
+    assert_equal(cli.main(["compare", "--redraw", str(folder)]), 2)
+    _, err = capsys.readouterr()
+    assert_equal(err.count("\n"), 1)
+    assert f"{folder / name} {words}" in err
+
+
+def test_a_refused_comparison_leaves_nothing_behind(tmp_path, monkeypatch):
+    folder = made_up.write(tmp_path, {"rmsprop": [made_up.run([9, 8, 7, 6])]})
+    monkeypatch.setattr(conduct, "data_of", lambda *_: pytest.fail("data were made"))
+    before = everything(folder)
+    with pytest.raises(ValueError, match="batch_size 100 there, 500 here"):
+        compare(comparison("quick"), folder, progress=False)
+    assert everything(folder) == before
+
+
+@pytest.mark.parametrize(("preset", "epochs", "most"), [("quick", 49, 48), ("paper", 101, 100)])
+def test_more_epochs_than_the_schedule_has_are_refused(preset, epochs, most):
+    comparison(preset, epochs=most)
+    comparison(preset, epochs=epochs, schedule_epochs=epochs)
+    with pytest.raises(ValueError, match=f"at most the {most} of preset {preset}'s schedule, got {epochs} "):
+        comparison(preset, epochs=epochs)
+
+
+def test_where_settings_come_from_is_said(tmp_path):
+    quick, paper = comparison("quick"), comparison("paper")
+    assert_equal({quick.source(name) for name in available()}, {"tuned"})
+    assert_equal({paper.source(name) for name in available()}, {"tuned"})
+    other = "tuned on layers 784-100-50-6-50-100-784, batch_size 500"
+    assert_equal(comparison("standard").source("adam"), other)
+    assert_equal(comparison("paper", data="fashion_mnist").source("adam"), "tuned on data mnist")
+    assert_equal(comparison("paper", width=0.5).source("adam"), "tuned on width 1.0")
+    assert_equal(comparison("quick", tuned=False).source("adam"), "package defaults")
+    folder = made_up.write(tmp_path, {"adam": [made_up.run([9, 8, 7, 6])]})
+    plan = json.loads((folder / "comparison.json").read_text())
+    plan["contestants"]["adam"]["source"] = other
+    (folder / "comparison.json").write_text(json.dumps(plan))
+    results = read_results(folder)
+    assert f"Settings {other}: Adam." in summary.notes(results, summary.rows_of(results))
+
+
+def test_the_quick_preset_is_the_problem_that_curves_was_tuned_on():
+    shared, tuned_on = comparison("quick"), PROBLEMS["curves"]
+    assert_equal(shared.images[0], tuned_on.examples)
+    for name in ("data", "layers", "batch_size", "epochs", "schedule_epochs"):
+        assert_equal(shared.in_common()[name], getattr(tuned_on, name))
 
 
 def test_an_option_of_single_methods_is_refused():

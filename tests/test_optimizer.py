@@ -183,12 +183,19 @@ def test_torch_dialect_is_what_pytorch_does(name, dialect, settings, h):
 @pytest.mark.full
 @pytest.mark.parametrize("rule", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"])
 def test_optax_with_the_settings_of_tensorflow_1(rule):
-    """optax at initial_scale=1 is TensorFlow 1's RMSProp, at ε = 0 its AdaGrad; its Adam is PyTorch's."""
+    """optax at initial_scale=1 is TensorFlow 1's RMSProp, at ε = 0 its AdaGrad; its Adam is PyTorch's.
+
+    The rate changes from step to step: only then does it show whether it is inside the buffer or outside.
+    """
     optax = pytest.importorskip("optax")
     jax = pytest.importorskip("jax")
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
-    rate = 0.05
+    rates = jax.numpy.asarray(RATES)
+
+    def rate(count):
+        return rates[count]
+
     make, ours = {
         "sgd": (lambda: optax.sgd(rate), optimizer("sgd")),
         "momentum": (lambda: optax.sgd(rate, momentum=0.9), optimizer("momentum")),
@@ -205,10 +212,10 @@ def test_optax_with_the_settings_of_tensorflow_1(rule):
         W, state = np.ones((3, 2)), ours.init(np.ones((3, 2)))
         P = jax.numpy.ones((3, 2))
         their_state = theirs.init(P)
-        for gradient in gradients_of_any_size():
+        for gradient, r in zip(gradients_of_any_size(), RATES, strict=True):
             updates, their_state = theirs.update(jax.numpy.asarray(gradient), their_state, P)
             P = optax.apply_updates(P, updates)
-            change, state = ours.update(gradient, state, rate)
+            change, state = ours.update(gradient, state, r)
             W = W - change
             assert_allclose(W, np.asarray(P), rtol=0, atol=1e-12 * np.abs(W).max())
     finally:

@@ -3,8 +3,9 @@
 plan          what is compared, presets
 folder        the results folder and its manifest
 runs          training, one after the other or side by side
-clock         seconds of a step, each contestant alone
-memory        memory of a step: traced, kept, counted
+timing        seconds of a step, all contestants in turn
+memory        memory of a step: at its peak, kept, counted
+clock         both of every contestant, in a file
 pictures      reconstructions
 summary       the table
 claims        the paper's three claims against the numbers

@@ -16,7 +16,7 @@ def add_command(commands: Any) -> None:
     command.set_defaults(run=_compare)
     command.add_argument(
         "--preset", default="quick", metavar="{" + ",".join(PRESETS) + "}",
-        help="quick (default; small CURVES, about a minute), standard (CURVES, 10 epochs), paper (MNIST, 99)",
+        help="quick (default; small CURVES, a minute or two), standard (CURVES), paper (MNIST, 99 epochs)",
     )  # fmt: skip
     command.add_argument("--methods", nargs="+", metavar="NAME", help="contestants (default all)")
     command.add_argument(
@@ -45,7 +45,7 @@ def _add_shared(command: argparse.ArgumentParser) -> None:
         "data": (str, "NAME", "curves, mnist, fashion_mnist or your own FILE.npz (default the preset's)"),
         "layers": (str, "NAME", "widths, 784-400-784 (default the preset's, the data set's classic network)"),
         "epochs": (int, "N", "epochs to train (default the preset's)"),
-        "schedule_epochs": (int, "N", "length of the schedule (default epochs + 1; preset paper 100)"),
+        "schedule_epochs": (int, "N", "length of the schedule (default quick 48, standard 40, paper 100)"),
         "width": (float, "X", "times every hidden layer (default 1)"),
         "depth": (int, "N", "times each hidden layer as wide as the second (default 1)"),
         "batch_size": (int, "N", "examples a batch (default the preset's)"),

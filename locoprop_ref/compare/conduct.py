@@ -6,7 +6,16 @@ from pathlib import Path
 from locoprop_ref import check
 from locoprop_ref.backend import namespace
 from locoprop_ref.compare.clock import clock_all
-from locoprop_ref.compare.folder import MANIFEST, data_of, join, manifest, read_results, run_path, write_json
+from locoprop_ref.compare.folder import (
+    MANIFEST,
+    data_of,
+    join,
+    manifest,
+    read_results,
+    refuse_another_plan,
+    run_path,
+    write_json,
+)
 from locoprop_ref.compare.pictures import keep_reconstructions
 from locoprop_ref.compare.plan import Comparison, describe
 from locoprop_ref.compare.report import redraw
@@ -31,7 +40,7 @@ def compare(
         plan: from `comparison`.
         out: the results folder, made if need be.
         jobs: runs side by side, each with its share of the cores.
-        clock: measure seconds and memory of a step first, each contestant alone.
+        clock: measure seconds and memory of a step first, with nothing else at work.
         data_dir: see `data.load`.
         progress: show a bar, where standard error is a terminal.
         say: called with every line for the user.
@@ -43,6 +52,7 @@ def compare(
     """
     check.integer("jobs", jobs)
     xp = namespace(plan.config(plan.contestants[0], plan.seeds[0]).backend)
+    refuse_another_plan(out, plan)
     data, dataset = data_of(plan, out, data_dir)
     examples(dataset, plan.config(plan.contestants[0], plan.seeds[0], data), xp)
     found = join(out, manifest(plan, dataset, xp))

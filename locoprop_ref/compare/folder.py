@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from locoprop_ref import check
 from locoprop_ref.compare.plan import Comparison
 from locoprop_ref.data import Dataset, load
 from locoprop_ref.environment import environment
@@ -27,6 +28,19 @@ from locoprop_ref.tuned import LABELS, provenance
 
 SCHEMA = 1
 MANIFEST = "comparison.json"
+# what a file must hold to be one of ours: a key, dots between levels, and the kind of its value
+Form = Mapping[str, type | tuple[type, ...]]
+NUMBER = (int, float)
+PLAN: Form = {
+    "command": str, "seeds": list, "contestants": dict, "shared.epochs": int, "shared.batch_size": int,
+    "data.name": str, "data.sha256": str, "data.train": int, "data.test": int, "environment.cores": int,
+    "environment.versions": dict, "environment.backend": dict, "environment.blas": list,
+}  # fmt: skip
+CONTESTANT: Form = {"label": str, "settings": dict}
+CLOCK: Form = {
+    "contestant": str, "config": dict, "environment": dict, "step.mean": NUMBER, "step.blocks": list,
+    "memory.parameter_bytes": NUMBER, "memory.state_bytes": NUMBER, "memory.counted_bytes": NUMBER,
+}  # fmt: skip
 
 
 def run_path(folder: Path, contestant: str, seed: int) -> Path:
@@ -45,8 +59,8 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """Read a JSON object of our schema.
+def read_json(path: Path, what: str, form: Form) -> dict[str, Any]:
+    """Read a JSON object of our schema and of a form.
 
     Raises:
         OSError, ValueError: one sentence that says what is wrong with the file.
@@ -60,7 +74,43 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         raise ValueError(f"{path} must be {what} in JSON, got text that is not JSON ({reason})") from None
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         raise ValueError(f"{path} must be {what} of schema {SCHEMA}, got another file")
+    _check_form(path, what, value, form)
     return value
+
+
+def _check_form(path: Path, what: str, value: Any, form: Form) -> None:
+    for key, kind in form.items():
+        inner = value
+        for part in key.split("."):
+            inner = inner.get(part) if isinstance(inner, dict) else None
+        if not isinstance(inner, kind):
+            raise ValueError(f"{path} must be {what}, but its {key} is {str(inner)[:40]!r}")
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """Read the manifest of a results folder.
+
+    Raises:
+        OSError, ValueError: see `read_json`.
+    """
+    path, what = folder / MANIFEST, "the plan of a comparison"
+    plan = read_json(path, what, PLAN)
+    for name, contestant in plan["contestants"].items():
+        check.one_of(f"{path}: contestants", name, LABELS)
+        _check_form(path, what, contestant, CONTESTANT)
+    return plan
+
+
+def read_clock(path: Path) -> dict[str, Any]:
+    """Read a contestant's clock file.
+
+    Raises:
+        OSError, ValueError: see `read_json`.
+    """
+    clock = read_json(path, "the clock file of a contestant", CLOCK)
+    if path != clock_path(path.parent, clock["contestant"]):
+        raise ValueError(f"{path} must be the clock file of its contestant, got {clock['contestant']}'s")
+    return clock
 
 
 # the plan ---------------------------------------------------------------------------------------------
@@ -72,6 +122,7 @@ def manifest(plan: Comparison, data: Dataset, xp: Any) -> dict[str, Any]:
         name: {
             "label": LABELS[name],
             "tuned": plan.is_tuned(name),
+            "source": plan.source(name),
             "settings": plan.settings(name),
             "study": (provenance(name, plan.problem) or {}).get("study") if plan.is_tuned(name) else None,
         }
@@ -96,7 +147,10 @@ def manifest(plan: Comparison, data: Dataset, xp: Any) -> dict[str, Any]:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Return in words where two manifests differ; more seeds, methods or epochs make no difference."""
+    """Return in words where two manifests differ; more seeds, methods or epochs make no difference.
+
+    A manifest without "data" is not compared in its data.
+    """
     pairs: dict[str, tuple[Any, Any]] = {
         name: (there["shared"].get(name), here["shared"].get(name))
         for name in sorted(there["shared"] | here["shared"])
@@ -104,14 +158,23 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     }
     if here["shared"]["epochs"] >= there["shared"]["epochs"]:
         pairs.pop("epochs")
-    pairs["data"] = (there["data"]["name"], here["data"]["name"])
-    pairs["data sha256"] = (there["data"]["sha256"][:8], here["data"]["sha256"][:8])
+    if "data" in here:
+        pairs["data"] = (there["data"]["name"], here["data"]["name"])
+        pairs["data sha256"] = (there["data"]["sha256"][:8], here["data"]["sha256"][:8])
     for contestant in there["contestants"]:
         if contestant in here["contestants"]:
             mine, theirs = (m["contestants"][contestant]["settings"] for m in (here, there))
             for name in sorted(mine | theirs):
                 pairs[f"{contestant} {name}"] = (theirs.get(name), mine.get(name))
     return [f"{name} {a!r} there, {b!r} here" for name, (a, b) in pairs.items() if a != b]
+
+
+def refuse_another_plan(folder: Path, plan: Comparison) -> None:
+    """Raise ValueError where the folder holds another plan, before data are made or loaded for this one."""
+    if (folder / MANIFEST).exists():
+        settings = {name: {"settings": plan.settings(name)} for name in plan.contestants}
+        here = {"shared": plan.in_common(), "contestants": settings}
+        _refuse(folder, differences(read_plan(folder), here))
 
 
 def join(folder: Path, here: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +186,7 @@ def join(folder: Path, here: dict[str, Any]) -> dict[str, Any]:
     path = folder / MANIFEST
     joined = here
     if path.exists():
-        there = read_json(path, "the plan of a comparison")
+        there = read_plan(folder)
         _refuse(folder, differences(there, here))
         known = there["contestants"] | here["contestants"]
         order = [name for name in LABELS if name in known]
@@ -204,18 +267,28 @@ def read_results(folder: Path) -> Results:
     """
     if not (folder / MANIFEST).is_file():
         raise FileNotFoundError(f"{folder} must be a folder that compare wrote, got no {MANIFEST} in it")
-    found = read_json(folder / MANIFEST, "the plan of a comparison")
+    found = read_plan(folder)
     runs = {
         name: {
-            seed: read_run(run_path(folder, name, seed))
+            seed: _run_of(folder, name, seed, about["settings"])
             for seed in found["seeds"]
             if run_path(folder, name, seed).exists()
         }
-        for name in found["contestants"]
+        for name, about in found["contestants"].items()
     }
     clocks = {
-        name: read_json(clock_path(folder, name), "the clock file of a contestant")
+        name: read_clock(clock_path(folder, name))
         for name in found["contestants"]
         if clock_path(folder, name).exists()
     }
     return Results(found, runs, clocks)
+
+
+def _run_of(folder: Path, contestant: str, seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    path = run_path(folder, contestant, seed)
+    run = read_run(path)
+    for key, value in (dict(settings) | {"seed": seed}).items():
+        if run["config"].get(key) != value:
+            got = run["config"].get(key)
+            raise ValueError(f"{path} must be a run of the plan, {key} {value!r}, got {key} {got!r}")
+    return run

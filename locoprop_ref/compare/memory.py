@@ -1,4 +1,4 @@
-r"""Memory of a step: what Python traces at its peak, what the state holds, and what the method must hold.
+r"""Memory of a step: what it allocates at its peak, what the state holds, and what the method must hold.
 
 The count by formula, in numbers of the dtype, for layers d_in → d_out with d̃ = d_in + 1 (the bias):
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from locoprop_ref.backend import device_bytes, dtype_name
+from locoprop_ref.backend import device_bytes, dtype_name, free_device_reserve
 from locoprop_ref.config import Config, layer_sizes
 
 # arrays as large as the parameters that a first-order rule keeps
@@ -87,9 +87,11 @@ def peak_bytes(step: Callable[[], Callable[[], None]], first: int, steps: int, x
         step: builds network and state, and returns a function that takes one step.
         first: steps before those that count.
         steps: those that count.
-        xp: array namespace: on CuPy it is what the pool holds in the end, elsewhere what Python traces, which
-            NumPy tells of its arrays and other libraries do not.
+        xp: array namespace: on CuPy it is by how much the pool grows, all steps included, elsewhere what
+            Python traces, which NumPy tells of its arrays and other libraries do not (nor LAPACK of its
+            workspace for an eigendecomposition: Shampoo's peak is a lower bound).
     """
+    before = free_device_reserve(xp)
     tracemalloc.start()
     try:
         take = step()
@@ -102,6 +104,6 @@ def peak_bytes(step: Callable[[], Callable[[], None]], first: int, steps: int, x
             peaks.append(tracemalloc.get_traced_memory()[1])
     finally:
         tracemalloc.stop()
-    if device_bytes(xp) is not None:
-        return device_bytes(xp)
+    if before is not None:
+        return (device_bytes(xp) or 0) - before
     return max(peaks) if xp.__name__.rpartition(".")[2] in ("numpy", "array_api_strict") else None

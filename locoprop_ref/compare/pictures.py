@@ -12,6 +12,7 @@ from locoprop_ref.compare.folder import SCHEMA, Results, read_json, run_path, wr
 from locoprop_ref.data import Dataset, scaled
 
 FILE = "reconstructions.json"
+FORM = {"rows": dict, "originals": list, "shape": list, "seed": int}
 COUNT = 10
 
 
@@ -23,7 +24,8 @@ def keep_reconstructions(folder: Path, results: Results, data: Dataset) -> bool:
     if data.image_shape is None and int(data.x_test.shape[1] ** 0.5) ** 2 != data.x_test.shape[1]:
         return False
     seed, path = results.manifest["seeds"][0], folder / FILE
-    rows = read_json(path, "reconstructions")["rows"] if path.exists() else {}
+    kept = read_reconstructions(folder)
+    rows = kept["rows"] if kept else {}
     x = data.x_test[:COUNT]
     backend = results.manifest["environment"]["backend"]["name"]
     for name in results.manifest["contestants"]:
@@ -65,4 +67,5 @@ def pixels_of(rows: list[str]) -> np.ndarray:
 
 def read_reconstructions(folder: Path) -> dict[str, Any] | None:
     """Return the file's content, None where there is none."""
-    return read_json(folder / FILE, "reconstructions") if (folder / FILE).exists() else None
+    path = folder / FILE
+    return read_json(path, "reconstructions", FORM) if path.exists() else None

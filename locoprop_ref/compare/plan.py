@@ -22,16 +22,16 @@ from locoprop_ref.data import NAMES
 from locoprop_ref.tuned import CONTESTANTS, options, provenance
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # a minute or two on two cores: a small network and some of the drawn curves; batches, and a schedule four
-    # times as long as the run, as they were tuned
+    # a minute or two on two cores; network, number of images, batches and schedule are those that the
+    # settings for CURVES were tuned with
     "quick": {
         "data": "curves",
         "layers": "784-100-50-6-50-100-784",
         "batch_size": 500,
-        "epochs": 8,
-        "schedule_epochs": 32,
-        "seeds": (0, 1),
-        "images": (8000, 2000),
+        "epochs": 12,
+        "schedule_epochs": 48,
+        "seeds": (0,),
+        "images": (10000, 2000),
     },
     # the data set's classic network
     "standard": {
@@ -99,6 +99,19 @@ class Comparison:
         """Tell whether a contestant has settings that a study found."""
         return self.tuned and provenance(contestant, self.problem) is not None
 
+    def source(self, contestant: str) -> str:
+        """Say where a contestant's settings come from: "tuned", "tuned on ..." or "package defaults".
+
+        >>> comparison("standard").source("adam")
+        'tuned on layers 784-100-50-6-50-100-784, batch_size 500'
+        """
+        stored = provenance(contestant, self.problem) if self.tuned else None
+        if stored is None:
+            return "package defaults"
+        there, here = stored.get("final", stored)["problem"], self.in_common()
+        other = [f"{k} {there[k]}" for k in ("data", "layers", "width", "batch_size") if there[k] != here[k]]
+        return f"tuned on {', '.join(other)}" if other else "tuned"
+
     def command(self) -> str:
         """Return the command that makes this comparison, without the paths of a machine."""
         words = [
@@ -156,7 +169,12 @@ def comparison(
     if explicit.get("data", chosen["data"]) not in NAMES:  # a user's own, of any width, is taken whole
         chosen.pop("layers", None)
         images = None
-    check.integer("epochs", explicit.get("epochs", chosen["epochs"]))
+    epochs = check.integer("epochs", explicit.get("epochs", chosen["epochs"]))
+    if "schedule_epochs" not in explicit and epochs > chosen["schedule_epochs"]:
+        raise ValueError(
+            f"epochs must be at most the {chosen['schedule_epochs']} of preset {preset}'s schedule, "
+            f"got {epochs} (schedule_epochs lengthens it)"
+        )
     plan = Comparison(preset, names, numbers, chosen | explicit, images, tuned)
     for name in names:
         plan.config(name, numbers[0])
@@ -173,9 +191,8 @@ def describe(plan: Comparison) -> list[str]:
     lines = [f"comparison {plan.preset}: {len(plan.contestants)} methods, seeds {_listed(plan.seeds)}"]
     lines.append("  for all: " + _spelled(shared))
     for name in plan.contestants:
-        source = "tuned" if plan.is_tuned(name) else "package defaults"
         own = {k: v for k, v in plan.settings(name).items() if k not in ("method", "diagnostics")}
-        lines.append(f"  {name} ({source}): {_spelled(own)}")
+        lines.append(f"  {name} ({plan.source(name)}): {_spelled(own)}")
     return lines
 
 

@@ -239,7 +239,7 @@ def notes(results: Results, rows: list[Row]) -> list[str]:
             else f": median over {len(seeds)} seeds, least to largest in brackets."
         ),
         "Best test is chosen with the test set itself: it says what stopping at the right moment could give.",
-        "Seconds an epoch are the mean seconds of a step, each method alone with all cores, times the steps.",
+        "Seconds an epoch are the mean seconds of a step, methods in turn with all cores, times the steps.",
         "State, peak and counted are bytes in multiples of the parameters': the state kept from step to "
         "step, the traced peak of a step, and the count by formula of what it must hold.",
     ]
@@ -247,15 +247,24 @@ def notes(results: Results, rows: list[Row]) -> list[str]:
         for count, what in ((row.diverged, "diverged"), (row.unfinished, "not finished")):
             if count:
                 told.append(f"{row.label}: {count} of {len(seeds)} runs {what}.")
+    sources: dict[str, list[str]] = {}
+    for about in results.manifest["contestants"].values():
+        sources.setdefault(about.get("source", ""), []).append(about["label"])
+    told += [f"Settings {s}: {', '.join(who)}." for s, who in sources.items() if s.startswith("tuned on")]
     others = _other_environments(results)
     if others:
         told.append(f"Made in another environment than the plan: {', '.join(others)}.")
-    # the contestant before, with a thread for every core, leaves a load of that many, or a little more
-    quiet = results.manifest["environment"]["cores"] + 0.5
-    busy = [row.label for row in rows if (results.clocks.get(row.contestant, {}).get("load") or 0) > quiet]
+    clocks = {row.label: results.clocks[row.contestant] for row in rows if row.contestant in results.clocks}
+    quiet = results.manifest["environment"]["cores"] / 2
+    busy = [label for label, clock in clocks.items() if (clock.get("load") or 0) > quiet]
     if busy:
         told.append(
             f"Seconds measured while other work held the cores, not to be trusted: {', '.join(busy)}."
+        )
+    sittings = {tuple(clock.get("together", [])) for clock in clocks.values()}
+    if len(sittings) > 1:
+        told.append(
+            f"Seconds were measured in {len(sittings)} sittings, between which the machine may drift."
         )
     without = [row.label for row in rows if row.seconds_from is None]
     if without:
