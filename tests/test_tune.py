@@ -942,6 +942,7 @@ def test_the_final_keeps_the_best_candidate(here, jobs):
     best = reduced["settings"]["learning_rate"]
     assert_allclose(rates[:3], best / 4.0 ** np.arange(3), rtol=5.001e-3)  # three digits
     assert rates[3] == 1e-2  # the package's own
+    assert_allclose(rates[4:], best * 4.0 ** np.arange(1, len(rates) - 3), rtol=5.001e-3)
     for rate, each in zip(rates, tried, strict=True):
         config = FINAL.config("sgd", seed=0, learning_rate=rate)
         losses = held_out_losses(config, split_data(FINAL), NUMPY)
@@ -958,16 +959,15 @@ def test_the_final_trains_nothing_twice(here):
     """A study of one trial ends at the defaults, which are then the first candidate and not the last one."""
     record = search("sgd", trials=1, final=FINAL)
     tried = [each["settings"]["learning_rate"] for each in record["final"]["candidates"]]
-    assert tried == [1e-2, 2.5e-3, 6.25e-4]
-    last = record["final"]["chosen"] == 2
-    assert record["study"]["edges"].get("rate factor") == ("low" if last else None)
+    assert tried[:3] == [1e-2, 2.5e-3, 6.25e-4]
+    assert 1e-2 not in tried[1:]
 
 
 def test_a_final_is_resumed_and_its_failed_trials_are_tried_again(here):
     first = search("sgd", final=FINAL)
     chosen = tuple(tuple(each["settings"].items()) for each in first["final"]["candidates"])
     names = Range("candidate", choices=tuple("0123"))
-    final = a_task(contestant="sgd", problem=FINAL, space=(names,), candidates=chosen)
+    final = a_task(contestant="sgd", problem=FINAL, space=(names,), candidates=chosen[:4])
     assert [t.params["candidate"] for t in trials_of(final)] == list("0123")
     assert search("sgd", final=FINAL)["final"] == first["final"]
     assert len(trials_of(final)) == 4
@@ -977,6 +977,25 @@ def test_a_final_is_resumed_and_its_failed_trials_are_tried_again(here):
         database.commit()
     assert search("sgd", final=FINAL)["final"] == first["final"]
     assert [t.params["candidate"] for t in trials_of(final)] == [*"0123", "2"]
+
+
+@pytest.mark.parametrize("peak", [0, 1, 2, 3])
+def test_the_final_goes_up_until_a_larger_rate_is_worse(here, monkeypatch, peak):
+    """On a loss that is least at `peak` times four the found rate, whatever was found."""
+    reduced = search("sgd")["settings"]["learning_rate"]
+
+    def by_rate(trial, config, *_):
+        loss = abs(np.log(config.learning_rate / (reduced * 4.0**peak)))
+        trial.report(loss, config.epochs)
+        return loss
+
+    monkeypatch.setattr("locoprop_ref.tune.study.objective", by_rate)
+    record = search("sgd", final=FINAL)
+    tried = [each["settings"]["learning_rate"] for each in record["final"]["candidates"]]
+    assert_allclose(tried[4:], reduced * 4.0 ** np.arange(1, peak + 2), rtol=5.001e-3)  # three digits
+    assert record["settings"] == {"learning_rate": tried[3 + peak] if peak else reduced}
+    assert "rate factor" not in record["study"]["edges"]
+    assert search("sgd", final=FINAL) == record
 
 
 def test_a_smallest_rate_that_wins_is_an_edge():

@@ -25,10 +25,10 @@ from locoprop_ref import check
 from locoprop_ref.backend import namespace
 from locoprop_ref.catalogue import METHODS
 from locoprop_ref.train import examples
-from locoprop_ref.tune.finals import candidates
+from locoprop_ref.tune.finals import candidates, further
 from locoprop_ref.tune.problem import PROBLEMS, Problem, reduced_problem, tuning_data, whole_problem
 from locoprop_ref.tune.space import SPACE, Range, search_space, settings
-from locoprop_ref.tune.stored import best_trial, result, with_final, write_result
+from locoprop_ref.tune.stored import best_trial, result, wins_at_the_top, with_final, write_result
 from locoprop_ref.tune.study import Outcome, Task, fail_dead_trials, open_study, opened, standing, start
 from locoprop_ref.tune.workers import run_all
 from locoprop_ref.tuned import CONTESTANTS
@@ -143,7 +143,7 @@ class _Search:
         self.database, self.studies, self.trials, self.final = database, studies, trials, final
         self.out, self.say = out, say
         self.results: dict[str, dict[str, Any]] = {}
-        self.before: dict[Task, tuple[Task, Any]] = {}
+        self.done: dict[str, list[tuple[Task, Any]]] = {}
         self.bar: Any = None
 
     def _wanted(self, task: Task) -> int:
@@ -180,27 +180,34 @@ class _Search:
         self.say(f"{task.contestant}: a worker was killed, its trial is marked failed and does not count")
 
     def _end(self, task: Task, study: Any) -> None:
-        """Begin the final of a study that has its trials, or write the result."""
-        if self.final and not task.candidates:
+        """Begin the final of a study that has its trials, or its next round, or write the result."""
+        done = self.done.setdefault(task.contestant, [])
+        done.append((task, study))
+        following = self._next_candidates(done) if self.final else ()
+        if self.final and following:
             del self.studies[task]
-            found = candidates(task.contestant, settings(best_trial(study).params), settings(start(task)))
             final = replace(
                 task,
                 problem=self.final,
-                space=(Range("candidate", choices=tuple(map(str, range(len(found))))),),
-                candidates=tuple(tuple(each.items()) for each in found),
+                space=(Range("candidate", choices=tuple(map(str, range(len(following))))),),
+                candidates=tuple(tuple(each.items()) for each in following),
+                round=len(done),
             )
             sha256 = tuning_data(self.final, task.data_dir).sha256
             self.studies[final] = open_study(final, self.database, sha256)
-            self.before[final] = (task, study)
             self.bar.total = self.bar.n + self.missing
             return
-        if task.candidates:
-            reduced, trials = self.before[task]
-            record = with_final(result(reduced, trials), reduced, task, study)
-        else:
-            record = result(task, study)
-        self._write(record)
+        reduced, *rounds = done
+        record = result(*reduced)
+        self._write(with_final(record, reduced[0], rounds) if rounds else record)
+
+    @staticmethod
+    def _next_candidates(done: list[tuple[Task, Any]]) -> tuple[dict[str, Any], ...]:
+        (reduced, study), *rounds = done
+        best = settings(best_trial(study).params)
+        if not rounds:
+            return candidates(reduced.contestant, best, settings(start(reduced)))
+        return further(reduced.contestant, best, len(rounds)) if wins_at_the_top(rounds) else ()
 
     def _write(self, record: dict[str, Any]) -> None:
         name, path = record["contestant"], write_result(self.out, record)

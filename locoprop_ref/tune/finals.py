@@ -2,8 +2,9 @@
 
 Momenta, decays and dampings carry over from a narrow network to a wide one; rates do not (RMSProp's, tuned
 on a quarter of the width, let the whole network's loss rise again). So the best settings are trained on the
-whole network with their rate times 1, ¼ and 1/16, and the package's own defaults beside them; the least
-held-out loss is kept.
+whole network with their rate times 1, ¼ and 1/16, and the package's own defaults beside them. Where the
+largest rate wins, further rounds try four times as much each, until that is no better. The least held-out
+loss is kept.
 """
 
 from collections.abc import Mapping
@@ -38,6 +39,21 @@ def candidates(
     rate = RATE[contestant]
     scaled = [dict(best) | {rate: float(f"{factor * best[rate]:.3g}")} for factor in FACTORS]
     return (*scaled, *([] if untuned in scaled else [dict(untuned)]))
+
+
+def further(contestant: str, best: Mapping[str, Any], rounds: int) -> tuple[dict[str, Any], ...]:
+    """Return the settings of a further round: the best ones at 4^rounds times their rate.
+
+    Args:
+        contestant: one of `tuned.CONTESTANTS`.
+        best: settings that were best on the reduced problem.
+        rounds: that there have been, at least 1.
+
+    >>> further("sgd", {"learning_rate": 0.8}, 2)
+    ({'learning_rate': 12.8},)
+    """
+    rate = RATE[contestant]
+    return (dict(best) | {rate: float(f"{best[rate] / FACTORS[1] ** rounds:.3g}")},)
 
 
 def edge(number: int) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import json
 import platform
 import shlex
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -48,26 +49,54 @@ def result(task: Task, study: Any) -> dict[str, Any]:
     }
 
 
-def with_final(record: dict[str, Any], reduced: Task, task: Task, study: Any) -> dict[str, Any]:
-    """Return the record of a study with what its final chose, and every candidate's held-out loss."""
-    best, losses = best_trial(study), {t.user_attrs["candidate"]: t.value for t in _complete(study)}
-    chosen = best.user_attrs["candidate"]
-    known = study.user_attrs["problem"]
+def with_final(record: dict[str, Any], reduced: Task, rounds: Sequence[tuple[Task, Any]]) -> dict[str, Any]:
+    """Return the record of a study with what its final chose, and every candidate's held-out loss.
+
+    Args:
+        record: from `result`.
+        reduced: what the record is of.
+        rounds: the final's, in their order, with their studies.
+    """
+    tried: list[dict[str, Any]] = []
+    for task, study in rounds:
+        losses = {t.user_attrs["candidate"]: t.value for t in _complete(study)}
+        tried += [
+            {"settings": dict(each), "loss": losses[number]} for number, each in enumerate(task.candidates)
+        ]
+    chosen, of_first = chosen_candidate(rounds), len(rounds[0][0].candidates)
+    known = rounds[0][1].user_attrs["problem"]
     final = {
         "problem": {k: v for k, v in known.items() if not k.startswith(("range of ", "candidate "))},
-        "candidates": [
-            {"settings": dict(each), "loss": losses[number]} for number, each in enumerate(task.candidates)
-        ],
+        "candidates": tried,
         "chosen": chosen,
-        "loss": best.value,
+        "loss": tried[chosen]["loss"],
     }
-    edges = {name: end for name, end in record["study"]["edges"].items() if chosen < len(FACTORS)}
+    # the defaults, where they are a candidate of their own, have no edges
+    defaults = range(len(FACTORS), of_first)
+    edges = {name: end for name, end in record["study"]["edges"].items() if chosen not in defaults}
     about = {
         "edges": edges | edge(chosen),
         "command": command(reduced, record["study"]["trials"], final=True),
     }
     record = record | {"study": record["study"] | about}
-    return record | {"settings": dict(task.candidates[chosen]), "final": final}
+    return record | {"settings": tried[chosen]["settings"], "final": final}
+
+
+def chosen_candidate(rounds: Sequence[tuple[Task, Any]]) -> int:
+    """Return the number of the best candidate, counted through all rounds of a final."""
+    chosen, best, before = 0, None, 0
+    for task, study in rounds:
+        found = best_trial(study)
+        if best is None or _order(found) < _order(best):
+            chosen, best = before + found.user_attrs["candidate"], found
+        before += len(task.candidates)
+    return chosen
+
+
+def wins_at_the_top(rounds: Sequence[tuple[Task, Any]]) -> bool:
+    """Tell whether the largest rate that a final has tried is the best."""
+    last = sum(len(task.candidates) for task, _ in rounds) - 1
+    return chosen_candidate(rounds) == (0 if len(rounds) == 1 else last)
 
 
 def best_trial(study: Any) -> Any:
@@ -75,7 +104,11 @@ def best_trial(study: Any) -> Any:
 
     A diverged trial is never the best, unless all diverged.
     """
-    return min(_complete(study), key=lambda t: (t.value, "diverged" in t.user_attrs, t.number))
+    return min(_complete(study), key=lambda t: (*_order(t), t.number))
+
+
+def _order(trial: Any) -> tuple[float, bool]:
+    return trial.value, "diverged" in trial.user_attrs
 
 
 def _complete(study: Any) -> list[Any]:

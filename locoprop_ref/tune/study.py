@@ -46,6 +46,7 @@ class Task:
         storage: database URL.
         data_dir: folder of the data set's files.
         candidates: in a final, the settings to try, and nothing else, as tuples of (option, value).
+        round: of the final, default the first.
         heartbeat: seconds from one sign of life of a running trial to the next; default 10.
         grace: seconds without one after which it is taken for dead; default 60.
     """
@@ -57,13 +58,14 @@ class Task:
     storage: str
     data_dir: str | None = None
     candidates: tuple[tuple[tuple[str, Any], ...], ...] = ()
+    round: int = 1
     heartbeat: int = 10
     grace: int = 60
 
     @property
     def name(self) -> str:
         """The study's name in the storage."""
-        final = " final" if self.candidates else ""
+        final = (" final" if self.round == 1 else f" final {self.round}") if self.candidates else ""
         return f"{self.problem.name} {self.contestant} seed {self.seed}{final}"
 
     def settings(self, params: Params) -> dict[str, Any]:
