@@ -72,7 +72,7 @@ def test_on_this_batch_alone_it_is_locoprop_s_closed(backend, case, bias, batch_
         assert_allclose(one, other, rtol=0, atol=300 * np.finfo(dtype).eps * condition * size)
 
 
-def test_with_one_example_a_step_solves_with_the_whole_matrix(numpy_backend):
+def test_a_step_solves_with_the_whole_matrix(numpy_backend):
     """The change is that of the whole matrix A ⊗ I + λI, exact on any network; bound: condition 1e3."""
     network, x, t = draw(numpy_backend, LINEAR, sizes=(3, 4, 2))
     moved, _ = run(FOOF(learning_rate=0.5, damping=0.1, **ALONE), network, [(1.0, x, t)])

@@ -18,9 +18,9 @@ def name_of(path):
     return path.relative_to(FOLDER).as_posix()
 
 
-def test_every_stored_file_is_a_study_of_a_contestant():
+def test_every_contestant_has_a_stored_study_on_every_problem():
     known = {f"{problem}/{name}.json" for problem in tuned.PROBLEMS for name in tuned.CONTESTANTS}
-    assert {name_of(path) for path in STORED} <= known
+    assert {name_of(path) for path in STORED} == known
 
 
 def wrong_with(record, problem, contestant):

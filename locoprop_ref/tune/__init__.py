@@ -8,10 +8,10 @@ r"""Tuning: the hyper-parameters of every contestant, searched alike, on held-ou
     finals     the best settings at several rates, and the defaults, on the whole network
     stored     the best settings with their provenance, as JSON
 
-Every contestant gets the same number of trials: the package's own defaults first, then random ones, then
-those that a tree-structured Parzen estimator proposes. Of the trials that reach eight epochs the best quarter
-goes on, the others are cut short. Then, where the problem is a reduced one, the same final for every
-contestant. Needs Optuna: locoprop-ref[tune].
+Every contestant gets the same number of trials: the package's own defaults first (but FOOF's at decay 0, and
+K-FAC's with a clip, see `space`), then random ones, then those that a tree-structured Parzen estimator
+proposes. Of the trials that reach eight epochs the best quarter goes on, the others are cut short. Then,
+where the problem is a reduced one, the same final for every contestant. Needs Optuna: locoprop-ref[tune].
 """
 
 import os

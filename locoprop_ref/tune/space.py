@@ -74,7 +74,8 @@ def _names(option: str, *choices: str | float) -> Range:
     return Range(option, choices=choices)
 
 
-# LocoProp by steps: s·γ is the rate of BackProp, the rest is the local RMSProp
+# LocoProp by steps: s·γ is the rate of BackProp, the rest is the local RMSProp. K = 10 and η = ∞ stay the
+# authors': their steps have no proximal term and are kept few instead
 _BY_STEPS = (
     _log("local_lr", 1e-7, 1e-3), _log("target_step", 0.3, 1e4),
     _one_minus("momentum", 1e-4, 1), _one_minus("decay", 1e-3, 1),

@@ -248,7 +248,7 @@ def _check_problem(task: Task, study: Any, sha256: str) -> None:
 
 
 def start(task: Task) -> Params:
-    """Return where a study begins: the package's own defaults, as searched."""
+    """Return where a study begins: the package's own defaults, as searched, but for `space.untuned`'s."""
     own = task.problem.config(task.contestant, seed=task.seed)
     return untuned(task.contestant, task.space, data=own.data, layers=own.layers)
 
