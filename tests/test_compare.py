@@ -21,7 +21,7 @@ from small_runs import command, environment, shell, without_seconds, write_data
 
 from locoprop_ref import cli, plot, tuned
 from locoprop_ref.backend import keep_to_cores, namespace
-from locoprop_ref.compare import clock, conduct, figures, memory, summary, timing
+from locoprop_ref.compare import clock, conduct, figures, memory, summary, table, timing
 from locoprop_ref.compare.claims import LOCOPROP, SECOND_ORDER, claims, sentences
 from locoprop_ref.compare.conduct import compare
 from locoprop_ref.compare.folder import read_results
@@ -636,19 +636,19 @@ def test_the_table_by_hand(tmp_path):
     loco = rows["locoprop-m"]
     assert_equal((loco.seeds, loco.diverged, loco.unfinished), (2, 1, 1))
     assert_equal(loco.final_train, Spread(inf, 2, inf))
-    cells = dict(zip(["label", *summary.columns([sgd])[0][1:]], summary.columns([sgd])[1], strict=True))
+    cells = dict(zip(["label", *table.columns([sgd])[0][1:]], table.columns([sgd])[1], strict=True))
     assert_equal(
         (cells["final train"], cells["s/epoch"], cells["epochs to rmsprop"], cells["state"]),
         ("6 (5 to 6)", "2", "not reached", ""),
     )
-    assert_equal(summary.columns([loco])[1][1], "diverged")
-    told = " ".join(summary.notes(results, list(rows.values())))
+    assert_equal(table.columns([loco])[1][1], "diverged")
+    told = " ".join(table.notes(results, list(rows.values())))
     for words in (
         "LocoProp-M, K steps: 1 of 3 runs diverged.",
         "LocoProp-M, K steps: 1 of 3 runs not finished.",
     ):
         assert words in told
-    lines = summary.markdown_table(list(rows.values())).splitlines()
+    lines = table.markdown_table(list(rows.values())).splitlines()
     assert_equal([len(lines), {line.count("|") for line in lines}], [6, {12}])
 
 
@@ -663,14 +663,14 @@ def test_runs_that_were_not_alone_have_no_seconds(tmp_path, jobs):
         (None, None, 3),
     )
     assert_equal(rows["rmsprop"].epoch_seconds, 2.0)
-    assert "No seconds, for want of a clock file: SGD." in summary.notes(results, list(rows.values()))
+    assert "No seconds, for want of a clock file: SGD." in table.notes(results, list(rows.values()))
 
 
 def test_a_clock_on_a_busy_machine_is_said(tmp_path):
     runs = {name: [made_up.run([9, 8, 7, 6])] * 3 for name in ("rmsprop", "adam", "sgd")}
     clocks = {name: made_up.clock(0.1) | {"load": load} for name, load in (("rmsprop", 1.1), ("adam", 0.9))}
     results = read_results(made_up.write(tmp_path, runs, clocks | {"sgd": made_up.clock(0.1)}))
-    told = summary.notes(results, summary.rows_of(results))  # two cores
+    told = table.notes(results, summary.rows_of(results))  # two cores
     assert "Seconds measured while other work held the cores, not to be trusted: RMSProp." in told
     assert not any("sittings" in line for line in told)
 
@@ -680,7 +680,7 @@ def test_clocks_of_several_sittings_are_said(tmp_path):
     clocks = {name: made_up.clock(0.1) | {"together": ["rmsprop", "adam"]} for name in ("rmsprop", "adam")}
     clocks["sgd"] = made_up.clock(0.1) | {"together": ["sgd"]}
     results = read_results(made_up.write(tmp_path, runs, clocks))
-    told = summary.notes(results, summary.rows_of(results))
+    told = table.notes(results, summary.rows_of(results))
     assert "Seconds were measured in 2 sittings, between which the machine may drift." in told
 
 
@@ -694,7 +694,7 @@ def test_another_environment_is_said(tmp_path):
     other = {**made_up.ENVIRONMENT, "versions": {"numpy": "1.0"}}
     runs = {"rmsprop": [made_up.run([9, 8, 7, 6], environment=other)] + [made_up.run([9, 8, 7, 6])] * 2}
     results = read_results(made_up.write(tmp_path, runs))
-    told = summary.notes(results, summary.rows_of(results))
+    told = table.notes(results, summary.rows_of(results))
     assert "Made in another environment than the plan: rmsprop seed 0." in told
 
 
@@ -1078,7 +1078,7 @@ def test_where_settings_come_from_is_said(tmp_path):
     plan["contestants"]["adam"]["source"] = other
     (folder / "comparison.json").write_text(json.dumps(plan))
     results = read_results(folder)
-    assert f"Settings {other}: Adam." in summary.notes(results, summary.rows_of(results))
+    assert f"Settings {other}: Adam." in table.notes(results, summary.rows_of(results))
 
 
 def test_the_quick_preset_is_the_problem_that_curves_was_tuned_on():
@@ -1102,5 +1102,5 @@ def test_the_quick_preset(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads((tmp_path / "summary.json").read_text())
     assert_equal([row["contestant"] for row in found["rows"]], list(available()))
-    assert all(row["seeds"] == 2 and row["seconds_from"] == "clock" for row in found["rows"])
+    assert all(row["seeds"] == 1 and row["seconds_from"] == "clock" for row in found["rows"])
     assert_equal(len(found["claims"]), 3)

@@ -10,7 +10,8 @@ from numpy.testing import assert_equal
 
 from locoprop_ref.compare.folder import read_results
 from locoprop_ref.compare.report import redraw
-from locoprop_ref.compare.summary import columns, rows_of
+from locoprop_ref.compare.summary import rows_of
+from locoprop_ref.compare.table import columns
 from locoprop_ref.run_file import read_run
 from locoprop_ref.tuned import provenance
 

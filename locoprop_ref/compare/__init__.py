@@ -7,7 +7,8 @@ timing        seconds of a step, all contestants in turn
 memory        memory of a step: at its peak, kept, counted
 clock         both of every contestant, in a file
 pictures      reconstructions
-summary       the table
+summary       the numbers of every contestant, with their spread
+table         the table and its notes, in words
 claims        the paper's three claims against the numbers
 figures       curves, costs, reconstructions
 report        everything that follows from the folder's JSON files

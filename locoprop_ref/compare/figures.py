@@ -12,7 +12,8 @@ import numpy as np
 from locoprop_ref.compare.claims import FIRST_ORDER, LOCOPROP, SECOND_ORDER
 from locoprop_ref.compare.folder import Results
 from locoprop_ref.compare.pictures import pixels_of
-from locoprop_ref.compare.summary import Row, finished, loss_name, provenance_lines, rows_of
+from locoprop_ref.compare.summary import Row, finished, loss_name, rows_of
+from locoprop_ref.compare.table import provenance_lines
 from locoprop_ref.plot.images import reconstructions
 from locoprop_ref.plot.style import alt_text, describe, label, panels, spell, styled
 from locoprop_ref.plot.training import band, log_axis

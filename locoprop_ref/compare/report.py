@@ -7,15 +7,8 @@ from locoprop_ref.compare import claims as _claims
 from locoprop_ref.compare import figures
 from locoprop_ref.compare.folder import SCHEMA, Results, read_results, write_json
 from locoprop_ref.compare.pictures import read_reconstructions
-from locoprop_ref.compare.summary import (
-    as_json,
-    finished,
-    markdown_table,
-    notes,
-    provenance_lines,
-    rows_of,
-    text_table,
-)
+from locoprop_ref.compare.summary import as_json, finished, rows_of
+from locoprop_ref.compare.table import markdown_table, notes, provenance_lines, text_table
 from locoprop_ref.files import write_atomically
 from locoprop_ref.plot import save
 
