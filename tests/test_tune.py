@@ -836,6 +836,7 @@ def test_bad_input_is_one_line(arguments, words, here, capsys):
     assert "secret" not in err
     assert (here / "tiny.npz").read_bytes() == before
     assert not list(here.rglob("*.json"))
+    assert "--storage" not in arguments or not (here / "tuning").exists()
 
 
 def test_a_folder_that_may_not_be_written(here, capsys, monkeypatch):

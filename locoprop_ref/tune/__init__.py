@@ -118,10 +118,10 @@ def tune(
             examples(dataset, problem.config(task.contestant, seed=seed), namespace(problem.backend))
     for note in dataset.notes:
         say(note)
-    Path(out).mkdir(parents=True, exist_ok=True)  # before hours of work, not after them
     with ExitStack() as stack:
         database = stack.enter_context(opened(tasks[0]))
         studies = {task: open_study(task, database, dataset.sha256) for task in tasks}
+        Path(out).mkdir(parents=True, exist_ok=True)  # before hours of work, not after them
         search = _Search(database, studies, trials, final, Path(out), say)
         search.bar = stack.enter_context(_bar(search.missing, progress))
         run_all(search, jobs)
