@@ -7,6 +7,7 @@ import pytest
 
 from locoprop_ref import tuned
 from locoprop_ref.config import resolve
+from locoprop_ref.tune import finals
 from locoprop_ref.tune.problem import PROBLEMS
 from locoprop_ref.tune.space import SPACE
 
@@ -53,6 +54,25 @@ def test_stored_studies_are_whole():
         config = resolve(**tuned.options(contestant, problem), data="curves")
         for name, value in record["settings"].items():
             assert (name_of(path), name, getattr(config, name)) == (name_of(path), name, value)
+
+
+# LocoProp-M was tuned before finals had further rounds; at four times its rate the loss is 64.2, here 65.3
+OPEN = {"mnist/locoprop-m.json"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.xfail(strict=True)] if name_of(path) in OPEN else [])
+        for path in STORED
+        if path.parent.name == "mnist"
+    ],
+    ids=name_of,
+)
+def test_no_final_was_won_by_its_largest_rate(path):
+    final = json.loads(path.read_text(encoding="utf-8"))["final"]
+    rates = [each["settings"][finals.RATE[path.stem]] for each in final["candidates"]]
+    assert rates[final["chosen"]] < max(rates)
 
 
 def test_what_is_wrong_with_a_study_is_found():
