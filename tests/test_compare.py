@@ -581,7 +581,7 @@ def test_on_a_gpu_the_peak_is_what_the_pool_grows_by(monkeypatch):
     assert_equal(memory.peak_bytes(prepare, 1, 3, namespace("numpy")), 70)
 
 
-def test_other_libraries_have_no_traced_peak():
+def test_other_libraries_have_no_peak():
     class Library:
         __name__ = "torch"
 

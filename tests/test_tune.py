@@ -46,7 +46,7 @@ from locoprop_ref.tune import study as study_module
 from locoprop_ref.tune.interrupt import Interrupts
 from locoprop_ref.tune.objective import Diverged, held_out_losses, objective
 from locoprop_ref.tune.space import edges, parse_ranges, settings, untuned
-from locoprop_ref.tune.study import STARTUP_TRIALS, Task, open_study, opened, run_trial, standing
+from locoprop_ref.tune.study import STARTUP_TRIALS, Task, open_study, run_trial, standing
 
 NUMPY = namespace("numpy")
 SMALL = {
@@ -85,7 +85,7 @@ def a_task(**changed):
 def trials_of(task=None):
     """The trials of a study as they stand in its storage: (state, searched values, values, reports)."""
     task = task or a_task()
-    with opened(task) as storage:
+    with task.opened() as storage:
         study = optuna.load_study(study_name=task.name, storage=storage)
         return study.get_trials()
 
@@ -561,7 +561,7 @@ def test_trials_of_dead_processes_fail_at_once_and_others_after_their_grace(here
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=1
     )
     sha256 = problem_module.tuning_data(task.problem, None).sha256
-    with opened(task) as storage:
+    with task.opened() as storage:
         study = open_study(task, storage, sha256)
         begin = [optuna.create_study(storage=storage, study_name=task.name, load_if_exists=True)]
         workers = [
@@ -997,6 +997,17 @@ def test_the_final_goes_up_until_a_larger_rate_is_worse(here, monkeypatch, peak)
     assert record["settings"] == {"learning_rate": tried[3 + peak] if peak else reduced}
     assert "rate factor" not in record["study"]["edges"]
     assert search("sgd", final=FINAL) == record
+
+
+def test_a_final_in_which_all_diverged_goes_no_further_up(here, monkeypatch):
+    search("sgd")
+
+    def diverged(trial, config, *_):
+        trial.set_user_attr("diverged", "epoch 1")
+        return 1e4
+
+    monkeypatch.setattr("locoprop_ref.tune.study.objective", diverged)
+    assert [each["loss"] for each in search("sgd", final=FINAL)["final"]["candidates"]] == [1e4] * 4
 
 
 def test_a_smallest_rate_that_wins_is_an_edge():

@@ -11,7 +11,7 @@ Every variant of LocoProp stands by itself. Its tests are
     time      seconds of a step, and seconds to RMSProp's final train loss: each below that of every
               second-order method, apart; the same seconds against the quickest first-order method are said
               but do not count, because the claim is about higher-order methods
-    memory    traced peak of a step, and bytes of the state: each below that of every second-order method
+    memory    peak of a step, and bytes of the state: each below that of every second-order method
 
 A variant's verdict is "held" where every test holds, "not" where none does, else "partly"; the claim's
 verdict follows from the variants' in the same way. "not measured" is a test without an opponent or without

@@ -87,7 +87,7 @@ def recorded(config: Config, manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def _spell_memory(memory: Mapping[str, Any]) -> str:
     unit = memory["parameter_bytes"]
-    peak = "not traced" if memory["peak_bytes"] is None else f"{memory['peak_bytes'] / unit:.3g}"
+    peak = "not measured" if memory["peak_bytes"] is None else f"{memory['peak_bytes'] / unit:.3g}"
     return f"state {memory['state_bytes'] / unit:.3g}, peak {peak} times the parameters"
 
 

@@ -193,13 +193,13 @@ def cost(results: Results) -> "Figure":
     )  # fmt: skip
     return describe(
         figure,
-        f"Bars for each method: milliseconds of a step, then traced peak and state in multiples of the "
+        "Bars for each method: milliseconds of a step, then its peak and the state in multiples of the "
         f"parameters' bytes. {told}. {' '.join(provenance_lines(results))}",
     )
 
 
 def _spelled(value: float | None) -> str:
-    return "not traced" if value is None else spell(value)
+    return "not measured" if value is None else spell(value)
 
 
 def images(results: Results, kept: dict[str, Any]) -> "Figure":

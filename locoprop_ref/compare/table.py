@@ -68,7 +68,7 @@ def notes(results: Results, rows: list[Row]) -> list[str]:
         "Best test is chosen with the test set itself: it says what stopping at the right moment could give.",
         "Seconds an epoch are the mean seconds of a step, methods in turn with all cores, times the steps.",
         "State, peak and counted are bytes in multiples of the parameters': the state kept from step to "
-        "step, the traced peak of a step, and the count by formula of what it must hold.",
+        "step, the peak in a step by the allocator, and the count by formula of what it must hold.",
     ]
     for row in rows:
         for count, what in ((row.diverged, "diverged"), (row.unfinished, "not finished")):

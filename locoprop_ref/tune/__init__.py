@@ -4,6 +4,7 @@ r"""Tuning: the hyper-parameters of every contestant, searched alike, on held-ou
     problem    part of the training images to train on, another part to select by; never the test set
     objective  one trial: train, report the held-out loss after every epoch
     study      the trials of one contestant, in a database after every step
+    storage    that database, opened by its URL
     workers    trials side by side
     finals     the best settings at several rates, and the defaults, on the whole network
     stored     the best settings with their provenance, as JSON
@@ -29,7 +30,7 @@ from locoprop_ref.tune.finals import candidates, further
 from locoprop_ref.tune.problem import PROBLEMS, Problem, reduced_problem, tuning_data, whole_problem
 from locoprop_ref.tune.space import SPACE, Range, search_space, settings
 from locoprop_ref.tune.stored import best_trial, result, wins_at_the_top, with_final, write_result
-from locoprop_ref.tune.study import Outcome, Task, fail_dead_trials, open_study, opened, standing, start
+from locoprop_ref.tune.study import Outcome, Task, fail_dead_trials, open_study, standing, start
 from locoprop_ref.tune.workers import run_all
 from locoprop_ref.tuned import CONTESTANTS
 
@@ -119,7 +120,7 @@ def tune(
     for note in dataset.notes:
         say(note)
     with ExitStack() as stack:
-        database = stack.enter_context(opened(tasks[0]))
+        database = stack.enter_context(tasks[0].opened())
         studies = {task: open_study(task, database, dataset.sha256) for task in tasks}
         Path(out).mkdir(parents=True, exist_ok=True)  # before hours of work, not after them
         search = _Search(database, studies, trials, final, Path(out), say)

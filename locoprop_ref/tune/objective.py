@@ -7,12 +7,7 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import to_backend
-from locoprop_ref.config import (
-    Config,
-    build_method,
-    build_network,
-    epoch_rate,
-)  # fmt: skip
+from locoprop_ref.config import Config, build_method, build_network, epoch_rate
 from locoprop_ref.network import Network
 from locoprop_ref.train import DIVERGENCE, Examples, evaluate
 

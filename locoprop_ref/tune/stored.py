@@ -84,19 +84,24 @@ def with_final(record: dict[str, Any], reduced: Task, rounds: Sequence[tuple[Tas
 
 def chosen_candidate(rounds: Sequence[tuple[Task, Any]]) -> int:
     """Return the number of the best candidate, counted through all rounds of a final."""
-    chosen, best, before = 0, None, 0
+    return _chosen(rounds)[0]
+
+
+def _chosen(rounds: Sequence[tuple[Task, Any]]) -> tuple[int, Any]:
+    """Return the best candidate's number and its trial; equal losses go to the earlier round."""
+    found, before = [], 0
     for task, study in rounds:
-        found = best_trial(study)
-        if best is None or _order(found) < _order(best):
-            chosen, best = before + found.user_attrs["candidate"], found
+        best = best_trial(study)
+        found.append((before + best.user_attrs["candidate"], best))
         before += len(task.candidates)
-    return chosen
+    return min(found, key=lambda one: _order(one[1]))
 
 
 def wins_at_the_top(rounds: Sequence[tuple[Task, Any]]) -> bool:
-    """Tell whether the largest rate that a final has tried is the best."""
+    """Tell whether the largest rate that a final has tried is the best, and did not diverge."""
+    number, best = _chosen(rounds)
     last = sum(len(task.candidates) for task, _ in rounds) - 1
-    return chosen_candidate(rounds) == (0 if len(rounds) == 1 else last)
+    return number == (0 if len(rounds) == 1 else last) and "diverged" not in best.user_attrs
 
 
 def best_trial(study: Any) -> Any:

@@ -1,19 +1,16 @@
 """One study: the trials of one contestant on one problem from one seed, in a database after every step.
 
 A study is resumed by opening it again. A trial whose worker was killed has no heartbeat any more and is
-marked failed when the study goes on; failed trials do not count. Optuna is imported here and in `objective`,
-inside functions.
+marked failed when the study goes on; failed trials do not count.
 """
 
 import hashlib
 import os
 import platform
-import re
 import signal
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from locoprop_ref.tune.interrupt import Interrupts
 from locoprop_ref.tune.objective import objective
 from locoprop_ref.tune.problem import Problem, tuning_data
 from locoprop_ref.tune.space import Params, Range, settings, untuned
+from locoprop_ref.tune.storage import import_optuna, opened
 
 # the sampler's and the pruner's settings: ten trials at random, then by what was found; after eight epochs
 # the best quarter goes on (successive halving)
@@ -67,6 +65,10 @@ class Task:
         """The study's name in the storage."""
         final = (" final" if self.round == 1 else f" final {self.round}") if self.candidates else ""
         return f"{self.problem.name} {self.contestant} seed {self.seed}{final}"
+
+    def opened(self, *, known: bool = False) -> AbstractContextManager[Any]:
+        """Open the storage, see `storage.opened`."""
+        return opened(self.storage, heartbeat=self.heartbeat, grace=self.grace, known=known)
 
     def settings(self, params: Params) -> dict[str, Any]:
         """Return the options of a trial's searched values."""
@@ -110,66 +112,6 @@ class Outcome:
         return f"{self.contestant} trial {self.number}: {how}, {self.seconds:.1f} s"
 
 
-@contextmanager
-def opened(task: Task, *, known: bool = False) -> Iterator[Any]:
-    """Open the study's storage, and close it at the end; Optuna is silent in between.
-
-    Args:
-        task: which study.
-        known: the storage has been opened before and its version need not be looked at again.
-
-    Raises:
-        ValueError: Optuna or the database's driver is not installed, the URL is none, or names no lasting
-            storage.
-        OSError: the database cannot be opened, or was lost in between.
-    """
-    optuna = _optuna()
-    from sqlalchemy.exc import SQLAlchemyError
-
-    storage, level = None, optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.CRITICAL + 1)
-    try:
-        storage = _storage(task, known)
-        yield storage
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        cause = error if isinstance(error, SQLAlchemyError) else error.__cause__
-        reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
-        raise OSError(f"storage {_shown(task.storage)} cannot be used: {reason}") from None
-    finally:
-        optuna.logging.set_verbosity(level)
-        if storage is not None:
-            storage.remove_session()
-            storage.engine.dispose()
-
-
-def _storage(task: Task, known: bool) -> Any:
-    optuna, options = _optuna(), {}
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        url = make_url(task.storage)
-        if url.get_backend_name() == "sqlite":
-            if not url.database or ":memory:" in url.database:
-                raise ValueError(f"storage must be a file or a server's, got {task.storage!r}, kept nowhere")
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-            options = {"connect_args": {"timeout": 60}}  # seconds to wait while another worker writes
-        with warnings.catch_warnings():
-            # Optuna calls its heartbeat experimental; without it a killed worker's trial would run for ever
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.storages.RDBStorage(
-                task.storage, options, known, heartbeat_interval=task.heartbeat, grace_period=task.grace
-            )
-    except ArgumentError:
-        wanted = "a database URL such as sqlite:///tuning/mnist.db"
-        raise ValueError(f"storage must be {wanted}, got {_shown(task.storage)!r}") from None
-    except ImportError as error:
-        raise ValueError(
-            f"storage {_shown(task.storage)} needs a driver that cannot be imported here: "
-            f"{error.__cause__ or error}"
-        ) from None
-
-
 def open_study(task: Task, storage: Any, sha256: str) -> Any:
     """Return the study, made if need be, its dead trials marked failed and its first trial in the queue.
 
@@ -181,7 +123,7 @@ def open_study(task: Task, storage: Any, sha256: str) -> Any:
     Raises:
         ValueError: the storage holds a study of this name on another problem; the differences are named.
     """
-    optuna = _optuna()
+    optuna = import_optuna()
     study = optuna.create_study(
         study_name=task.name,
         storage=storage,
@@ -199,7 +141,7 @@ def open_study(task: Task, storage: Any, sha256: str) -> Any:
 
 def _enqueue(task: Task, study: Any) -> None:
     """Put into the queue what has to be tried, unless it is there or done: the defaults; in a final all."""
-    failed = _optuna().trial.TrialState.FAIL
+    failed = import_optuna().trial.TrialState.FAIL
     there = [t for t in study.get_trials(deepcopy=False) if t.state != failed]
     for number in range(len(task.candidates)):
         if not any(t.user_attrs["candidate"] == number for t in there):
@@ -210,7 +152,7 @@ def _enqueue(task: Task, study: Any) -> None:
 
 def fail_dead_trials(study: Any) -> None:
     """Mark trials failed whose worker is no more: a process of this machine at once, others after `grace`."""
-    optuna = _optuna()
+    optuna = import_optuna()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the heartbeat, as above
         optuna.storages.fail_stale_trials(study)
@@ -273,7 +215,7 @@ def run_trial(task: Task, alone: bool, stop: int = signal.SIGINT) -> Outcome:
         ValueError, OSError: see `opened` and `open_study`.
     """
     started = time.perf_counter()
-    optuna, xp = _optuna(), namespace(task.problem.backend)
+    optuna, xp = import_optuna(), namespace(task.problem.backend)
     dataset = tuning_data(task.problem, task.data_dir)
     data = examples(dataset, task.problem.config(task.contestant, seed=task.seed), xp)
     numbers: list[int] = []
@@ -291,7 +233,7 @@ def run_trial(task: Task, alone: bool, stop: int = signal.SIGINT) -> Outcome:
             errors.append(error)
             raise
 
-    with Interrupts(stop) as interrupts, opened(task, known=True) as storage:
+    with Interrupts(stop) as interrupts, task.opened(known=True) as storage:
         study = open_study(task, storage, dataset.sha256)
         study.sampler = _sampler(task, standing(study), alone)
         try:
@@ -308,7 +250,7 @@ def _sampler(task: Task, now: Standing, alone: bool) -> Any:
     seed = None
     if alone and not now.running:
         seed = int(np.random.SeedSequence([task.seed, now.finished]).generate_state(1)[0])
-    return _optuna().samplers.TPESampler(n_startup_trials=STARTUP_TRIALS, seed=seed)
+    return import_optuna().samplers.TPESampler(n_startup_trials=STARTUP_TRIALS, seed=seed)
 
 
 def _outcome(task: Task, trial: Any, seconds: float) -> Outcome:
@@ -327,18 +269,3 @@ def _suggest(trial: Any, space: tuple[Range, ...]) -> Params:
         else trial.suggest_float(r.name, r.low, r.high, log=True)
         for r in space
     }
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError as error:
-        raise ValueError(
-            "tune needs Optuna, which cannot be imported here: install locoprop-ref[tune]"
-        ) from error
-    return optuna
-
-
-def _shown(url: str) -> str:
-    """A database URL without its password."""
-    return re.sub(r"//[^@/]*@", "//***@", url)

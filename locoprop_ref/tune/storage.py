@@ -1,0 +1,92 @@
+"""The database that studies are kept in, opened by its URL; every trouble with it is one sentence.
+
+Optuna is imported inside functions, here and in `objective`: the rest of the package does without it.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def import_optuna() -> Any:
+    """Return the module.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise ValueError(
+            "tune needs Optuna, which cannot be imported here: install locoprop-ref[tune]"
+        ) from error
+    return optuna
+
+
+@contextmanager
+def opened(url: str, *, heartbeat: int = 10, grace: int = 60, known: bool = False) -> Iterator[Any]:
+    """Open a storage, and close it at the end; Optuna is silent in between.
+
+    Args:
+        url: of the database, such as sqlite:///tuning/mnist.db; folders of a file are made.
+        heartbeat: seconds from one sign of life of a running trial to the next; default 10.
+        grace: seconds without one after which a trial is taken for dead; default 60.
+        known: the storage has been opened before and its version need not be looked at again.
+
+    Raises:
+        ValueError: Optuna or the database's driver is not installed, the URL is none, or names no lasting
+            storage.
+        OSError: the database cannot be opened, or was lost in between.
+    """
+    optuna = import_optuna()
+    from sqlalchemy.exc import SQLAlchemyError
+
+    storage, level = None, optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL + 1)
+    try:
+        storage = _storage(url, heartbeat, grace, known)
+        yield storage
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = error if isinstance(error, SQLAlchemyError) else error.__cause__
+        reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
+        raise OSError(f"storage {_without_password(url)} cannot be used: {reason}") from None
+    finally:
+        optuna.logging.set_verbosity(level)
+        if storage is not None:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def _storage(url: str, heartbeat: int, grace: int, known: bool) -> Any:
+    optuna, options = import_optuna(), {}
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            if not parsed.database or ":memory:" in parsed.database:
+                raise ValueError(f"storage must be a file or a server's, got {url!r}, kept nowhere")
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            options = {"connect_args": {"timeout": 60}}  # seconds to wait while another worker writes
+        with warnings.catch_warnings():
+            # Optuna calls its heartbeat experimental; without it a killed worker's trial would run for ever
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.storages.RDBStorage(
+                url, options, known, heartbeat_interval=heartbeat, grace_period=grace
+            )
+    except ArgumentError:
+        wanted = "a database URL such as sqlite:///tuning/mnist.db"
+        raise ValueError(f"storage must be {wanted}, got {_without_password(url)!r}") from None
+    except ImportError as error:
+        raise ValueError(
+            f"storage {_without_password(url)} needs a driver that cannot be imported here: "
+            f"{error.__cause__ or error}"
+        ) from None
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^@/]*@", "//***@", url)
