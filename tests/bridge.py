@@ -1,6 +1,7 @@
 """Between the package's arrays and the nested lists of `naive.py`: the same networks on both sides."""
 
 import numpy as np
+import pytest
 from array_api_compat import array_namespace
 
 from locoprop_ref.network import Layer, Network
@@ -15,6 +16,9 @@ CASES = [
     *((name, "sigmoid", "sigmoid_cross_entropy") for name in TRANSFERS),
     *((name, "softmax", "softmax_cross_entropy") for name in TRANSFERS),
 ]
+every_case = pytest.mark.parametrize("case", CASES, ids="-".join)
+every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+with_and_without_bias = pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 
 
 def draw(backend, case, *, sizes=(3, 4, 3, 2), batch=5, bias=True, seed=0, dtype="float64"):

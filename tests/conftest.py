@@ -44,6 +44,12 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 
 @pytest.fixture(scope="session")
+def numpy_backend() -> Backend:
+    """NumPy alone, with arrays that cannot be written into: for what one library is enough to show."""
+    return OPEN["numpy-readonly"]()
+
+
+@pytest.fixture(scope="session")
 def xp(backend: Backend) -> Any:
     """The array namespace of every array library in turn (the same turns as `backend`)."""
     return backend.xp

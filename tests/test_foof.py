@@ -5,24 +5,34 @@ from math import inf
 import naive_kfac
 import numpy as np
 import pytest
-from bridge import CASES, draw, lists, naive_layers, stacked_arrays
-from numpy.testing import assert_allclose, assert_array_equal
-from test_kfac import (
+from bridge import (
+    CASES,
+    draw,
+    every_case,
+    every_dtype,
+    lists,
+    naive_layers,
+    stacked_arrays,
+    with_and_without_bias,
+)
+from factored_runs import (
     ALONE,
     BUSY,
     LINEAR,
     LOSSES,
+    NET,
     SETTINGS,
     STEPS,
     TANH,
+    T,
+    X,
     as_lists,
     assert_moved_alike,
     batches,
+    every_loss,
     run,
 )
-from test_kfac import T as LABELS
-from test_kfac import X as INPUTS
-from test_kfac import net as small
+from numpy.testing import assert_allclose, assert_array_equal
 from test_method import leaves, snapshot
 from threadpoolctl import threadpool_limits
 
@@ -31,18 +41,7 @@ from locoprop_ref.checkpoint import Checkpoint, form, load_checkpoint, save_chec
 from locoprop_ref.network import gradients
 from locoprop_ref.second_order import FOOF
 
-every_case = pytest.mark.parametrize("case", CASES, ids="-".join)
-every_loss = pytest.mark.parametrize("case", LOSSES, ids="-".join)
-every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-with_and_without_bias = pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 busy = {key: value for key, value in BUSY.items() if key != "kl_clip"}
-
-
-@pytest.fixture
-def numpy_backend():
-    from backends import OPEN
-
-    return OPEN["numpy-readonly"]()
 
 
 # what it is ---------------------------------------------------------------------------------------
@@ -215,7 +214,7 @@ def test_bad_settings_are_told_in_one_sentence(case):
 def test_bad_batches_are_told_in_one_sentence(case):
     arguments, settings, error, sentence = STEPS[case]
     with pytest.raises(error, match="^" + sentence):
-        FOOF().step(small, FOOF().init(small), *arguments, **settings)
+        FOOF().step(NET, FOOF().init(NET), *arguments, **settings)
 
 
 @pytest.mark.parametrize(
@@ -223,11 +222,11 @@ def test_bad_batches_are_told_in_one_sentence(case):
     [
         (None, ValueError, "state must be what init made"),
         ({"layers": (), "step": 0}, ValueError, "state must be what init made"),
-        (backprop("sgd").init(small), TypeError, r"state\['step'\] must be an integer, got None"),
+        (backprop("sgd").init(NET), TypeError, r"state\['step'\] must be an integer, got None"),
         ({"layers": ({},), "step": inf}, TypeError, r"state\['step'\] must be an integer, got inf"),
     ],
     ids=["none", "layers", "another method", "step"],
 )
 def test_bad_states_are_told_in_one_sentence(state, error, sentence):
     with pytest.raises(error, match="^" + sentence):
-        FOOF().step(small, state, INPUTS, LABELS)
+        FOOF().step(NET, state, X, T)

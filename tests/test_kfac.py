@@ -6,7 +6,33 @@ from math import inf
 import naive_kfac
 import numpy as np
 import pytest
-from bridge import CASES, draw, lists, naive_layers, stacked_arrays, stacked_lists
+from bridge import (
+    draw,
+    every_case,
+    every_dtype,
+    lists,
+    naive_layers,
+    stacked_arrays,
+    with_and_without_bias,
+)
+from factored_runs import (
+    ALONE,
+    BUSY,
+    LINEAR,
+    NET,
+    SETTINGS,
+    SIGMOID_OUT,
+    SOFTMAX_OUT,
+    STEPS,
+    TANH,
+    T,
+    X,
+    as_lists,
+    assert_moved_alike,
+    batches,
+    every_loss,
+    run,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 from test_method import leaves, snapshot
 from threadpoolctl import threadpool_limits
@@ -18,62 +44,7 @@ from locoprop_ref.second_order import KFAC
 from locoprop_ref.second_order.factors import damping_shares, running_average
 from locoprop_ref.second_order.sample import sample_output
 
-LINEAR, TANH = CASES[0], CASES[3]
-SIGMOID_OUT, SOFTMAX_OUT = CASES[9 + 3], CASES[18 + 3]
-LOSSES = [TANH, SIGMOID_OUT, SOFTMAX_OUT]
-every_case = pytest.mark.parametrize("case", CASES, ids="-".join)
-every_loss = pytest.mark.parametrize("case", LOSSES, ids="-".join)
-every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-with_and_without_bias = pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 fishers = pytest.mark.parametrize("fisher", ["sampled", "empirical"])
-
-# nothing is off or 1, so that every rule is seen within eight steps
-BUSY = {
-    "learning_rate": 0.05, "damping": 0.1, "momentum": 0.8, "factor_decay": 0.6, "factor_interval": 2,
-    "inverse_interval": 3, "kl_clip": 3e-5,
-}  # fmt: skip
-ALONE = {"momentum": 0.0, "factor_decay": 0.0, "inverse_interval": 1}
-RATES = (0.0, 0.3, 1.0, 0.7, 1.0, 0.1, 1.0, 0.5)
-
-
-@pytest.fixture
-def numpy_backend():
-    from backends import OPEN
-
-    return OPEN["numpy-readonly"]()
-
-
-def batches(backend, case, dtype="float64", batch=5):
-    return [
-        (rate, *draw(backend, case, seed=k, dtype=dtype, batch=batch)[1:]) for k, rate in enumerate(RATES)
-    ]
-
-
-def as_lists(backend, some):
-    return [(rate, lists(backend, x), lists(backend, t)) for rate, x, t in some]
-
-
-def run(method, network, some, seed=0):
-    state = method.init(network, seed)
-    for rate, x, t in some:
-        network, state, info = method.step(network, state, x, t, rate=rate)
-        assert info == {}
-    return network, state
-
-
-def assert_moved_alike(backend, network, start, layers, *, dtype="float64", units=200):
-    """To 200 roundings of the weights and of what they moved.
-
-    Every step rounds the weights once. The inverses enlarge the roundings of a gradient by their conditions,
-    below 100 each (damping 0.1), and the rate, 0.05 at most, shrinks them again.
-    """
-    for ours, wanted, old in zip(
-        stacked_arrays(backend, network), stacked_lists(layers), stacked_arrays(backend, start), strict=True
-    ):
-        assert ours.dtype == np.dtype(dtype)
-        size = np.abs(old).max() + np.abs(wanted - old).max()
-        assert np.abs(wanted - old).max() > 1e-4  # something has moved
-        assert_allclose(ours, wanted, rtol=0, atol=units * np.finfo(dtype).eps * size)
 
 
 def damped(A, G, F, damping):
@@ -399,45 +370,10 @@ def test_it_learns_faster_than_gradient_descent(numpy_backend):
 
 # bad inputs ---------------------------------------------------------------------------------------
 
-SETTINGS = {
-    "learning rate": ({"learning_rate": 0}, ValueError, "learning_rate must be a positive number, got 0"),
-    "learning rate string": ({"learning_rate": "1"}, TypeError, "learning_rate must be a number, got '1'"),
-    "damping": ({"damping": 0.0}, ValueError, "damping must be a positive number, got 0.0"),
-    "damping inf": ({"damping": inf}, ValueError, "damping must be a positive number, got inf"),
-    "momentum": ({"momentum": 1.0}, ValueError, "momentum must be at least 0 and below 1, got 1.0"),
-    "fisher": (
-        {"fisher": "empirical "},
-        ValueError,
-        r"fisher must be one of sampled, empirical, got 'empirical ' \(did you mean 'empirical'\?\)",
-    ),
-    "decay": ({"factor_decay": -0.1}, ValueError, "factor_decay must be at least 0 and below 1, got -0.1"),
-    "factor interval": (
-        {"factor_interval": 0},
-        ValueError,
-        "factor_interval must be an integer of at least 1, got 0",
-    ),
-    "inverse interval": (
-        {"inverse_interval": 2.0},
-        TypeError,
-        "inverse_interval must be an integer, got 2.0",
-    ),
-    "clip": ({"kl_clip": 0}, ValueError, "kl_clip must be a positive number or inf, got 0"),
-    "parallel": ({"parallel_layers": "no"}, TypeError, "parallel_layers must be True or False, got 'no'"),
-}
-net = initialize((3, 2), transfers="tanh")
-X, T = np.ones((4, 3)), np.zeros((4, 2))
-STEPS = {
-    "x list": ((X.tolist(), T), {}, TypeError, "x must be an array"),
-    "x width": ((T, T), {}, ValueError, r"x must have shape \(any, 3\), got \(4, 2\)"),
-    "x nan": ((X * np.nan, T), {}, ValueError, "x must be finite, got NaN or infinity"),
-    "t batch": ((X, T[:2]), {}, ValueError, r"t must have shape \(4, any\), got \(2, 2\)"),
-    "t dtype": ((X, T.astype("float32")), {}, TypeError, "t must have the dtype"),
-    "rate": ((X, T), {"rate": -1}, ValueError, "rate must be a finite number of at least 0, got -1"),
-}
 STATES = {
     "none": (None, ValueError, "state must be what init made of this network of 1 layers"),
     "layers": ({"layers": (), "seed": 0, "step": 0}, ValueError, "state must be what init made"),
-    "another method": (backprop("sgd").init(net), TypeError, r"state\['seed'\] must be an integer, got None"),
+    "another method": (backprop("sgd").init(NET), TypeError, r"state\['seed'\] must be an integer, got None"),
     "no step": ({"layers": ({},), "seed": 0}, TypeError, r"state\['step'\] must be an integer, got None"),
     "step": ({"layers": ({},), "seed": 0, "step": -1}, ValueError, r"state\['step'\] must be an integer of"),
 }
@@ -454,17 +390,17 @@ def test_bad_settings_are_told_in_one_sentence(case):
 def test_bad_batches_are_told_in_one_sentence(case):
     arguments, settings, error, sentence = STEPS[case]
     with pytest.raises(error, match="^" + sentence):
-        KFAC().step(net, KFAC().init(net), *arguments, **settings)
+        KFAC().step(NET, KFAC().init(NET), *arguments, **settings)
 
 
 @pytest.mark.parametrize("case", STATES)
 def test_bad_states_are_told_in_one_sentence(case):
     state, error, sentence = STATES[case]
     with pytest.raises(error, match="^" + sentence):
-        KFAC().step(net, state, X, T)
+        KFAC().step(NET, state, X, T)
 
 
 @pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (0.5, TypeError), (True, TypeError)])
 def test_bad_seeds_are_told_in_one_sentence(seed, error):
     with pytest.raises(error, match=r"^seed must be an integer"):
-        KFAC().init(net, seed)
+        KFAC().init(NET, seed)

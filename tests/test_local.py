@@ -5,7 +5,7 @@ import hypothesis
 import naive
 import numpy as np
 import pytest
-from bridge import CASES, ELEMENTWISE, assert_close, draw, lists, naive_layers, naive_transfer
+from bridge import CASES, ELEMENTWISE, assert_close, draw, every_dtype, lists, naive_layers, naive_transfer
 from high_precision import mp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,6 @@ from locoprop_ref.local import LocalProblem, matching_loss, target
 from locoprop_ref.network import backward, forward, layer_input, stacked
 from locoprop_ref.transfer import TRANSFERS, transfer
 
-every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 every_transfer = pytest.mark.parametrize("name", TRANSFERS)
 number = st.floats(-30, 30)
 
@@ -170,13 +169,6 @@ def exact_value(problem, W):
         for w, w0 in zip(row, row0, strict=True)
     ]
     return total + (0 if problem.weight_step == np.inf else mp.fsum(gap) / (2 * mp.mpf(problem.weight_step)))
-
-
-@pytest.fixture
-def numpy_backend():
-    from backends import OPEN
-
-    return OPEN["numpy-readonly"]()
 
 
 @every_transfer

@@ -7,7 +7,18 @@ import naive
 import numpy as np
 import paper_by_hand
 import pytest
-from bridge import CASES, assert_close, draw, lists, naive_layers, stacked_arrays, stacked_lists
+from bridge import (
+    CASES,
+    assert_close,
+    draw,
+    every_case,
+    every_dtype,
+    lists,
+    naive_layers,
+    stacked_arrays,
+    stacked_lists,
+    with_and_without_bias,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 
 from locoprop_ref.catalogue import METHODS, method
@@ -24,21 +35,11 @@ from locoprop_ref.optimizer import SGD, optimizer
 from locoprop_ref.solve import ClosedForm, Descend, Newton, newton
 from locoprop_ref.transfer import transfer
 
-every_case = pytest.mark.parametrize("case", CASES, ids="-".join)
-every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 orders = pytest.mark.parametrize("order", ["jacobi", "gauss-seidel"])
 losses = pytest.mark.parametrize("squared", [True, False], ids=["S", "M"])
-with_and_without_bias = pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 
 AUTHORS = {"decay": 0.9, "momentum": 0.999, "epsilon": 1e-5}
 BATCHES = (0, 1)  # two steps, so that the state of the first is seen in the second
-
-
-@pytest.fixture
-def numpy_backend():
-    from backends import OPEN
-
-    return OPEN["numpy-readonly"]()
 
 
 def assert_networks_agree(backend, network, layers, *, dtype="float64", units=1e4):

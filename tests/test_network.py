@@ -6,7 +6,16 @@ import naive
 import numpy as np
 import paper_by_hand
 import pytest
-from bridge import CASES, assert_close, draw, lists, naive_layers
+from bridge import (
+    CASES,
+    assert_close,
+    draw,
+    every_case,
+    every_dtype,
+    lists,
+    naive_layers,
+    with_and_without_bias,
+)
 from high_precision import mp
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -27,11 +36,6 @@ from locoprop_ref.network import (
 )
 from locoprop_ref.output_loss import OUTPUT_LOSSES, output_loss
 from locoprop_ref.transfer import transfer
-
-every_case = pytest.mark.parametrize("case", CASES, ids="-".join)
-every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-with_and_without_bias = pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
-
 
 # forward and backward -----------------------------------------------------------------------------
 
@@ -66,13 +70,6 @@ def test_loss_and_prediction_agree_with_loops(backend, case, bias, dtype):
     assert value.shape == ()
     # F(â) − t·â is a difference of terms as large as â, while log ŷ of the loops is not
     assert_close(backend, value, naive.loss(case[2], y, lists(backend, t)), dtype=dtype, units=1000, scale=1)
-
-
-@pytest.fixture
-def numpy_backend():
-    from backends import OPEN
-
-    return OPEN["numpy"]()
 
 
 def exact_gradients(layers, x, t, loss):

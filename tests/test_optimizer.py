@@ -3,12 +3,10 @@
 import naive
 import numpy as np
 import pytest
-from bridge import assert_close, lists
+from bridge import assert_close, every_dtype, lists
 from numpy.testing import assert_allclose, assert_array_equal
 
 from locoprop_ref.optimizer import OPTIMIZERS, optimizer
-
-every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 # name, dialect, settings of the package, the same settings for the loops (all of them, none implied)
 RULES = [

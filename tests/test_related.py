@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from bridge import CASES, assert_close, draw, lists, naive_layers
+from bridge import CASES, assert_close, draw, every_case, every_dtype, lists, naive_layers
 from naive import affine, f_row
 from numpy.testing import assert_allclose
 
@@ -11,16 +11,7 @@ from locoprop_ref.network import Trace, backward, forward, initialize
 from locoprop_ref.related.codes import code_update
 from locoprop_ref.verify.complex_step import STEP, complex_transfer
 
-every_case = pytest.mark.parametrize("case", CASES, ids="-".join)
-every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 SIZES = (3, 4, 5, 4, 3)  # M = 4: three codes
-
-
-@pytest.fixture
-def numpy_backend():
-    from backends import OPEN
-
-    return OPEN["numpy"]()
 
 
 # the network once more, an example at a time, in complex numbers ----------------------------------

@@ -6,7 +6,17 @@ from dataclasses import replace
 import naive
 import numpy as np
 import pytest
-from bridge import CASES, assert_close, draw, lists, naive_layers, stacked_arrays, stacked_lists
+from bridge import (
+    CASES,
+    assert_close,
+    draw,
+    every_dtype,
+    lists,
+    naive_layers,
+    stacked_arrays,
+    stacked_lists,
+    with_and_without_bias,
+)
 from high_precision import mp
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import fractional_matrix_power
@@ -17,16 +27,7 @@ from locoprop_ref.optimizer import AdaGrad
 from locoprop_ref.second_order import Shampoo
 from locoprop_ref.second_order.roots import inverse_root
 
-every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-with_and_without_bias = pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 roots = pytest.mark.parametrize("root", [1, 2, 3, 4, 7])
-
-
-@pytest.fixture
-def numpy_backend():
-    from backends import OPEN
-
-    return OPEN["numpy-readonly"]()
 
 
 # inverse roots ------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from dataclasses import replace
 import naive
 import numpy as np
 import pytest
-from bridge import ELEMENTWISE, assert_close, lists, naive_transfer
+from bridge import ELEMENTWISE, assert_close, every_dtype, lists, naive_transfer
 from high_precision import mp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,16 +27,8 @@ from locoprop_ref.solve import (
 from locoprop_ref.spectrum import descent_filter, exact_filter
 from locoprop_ref.transfer import transfer
 
-every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 every_elementwise = pytest.mark.parametrize("name", ELEMENTWISE)
 SHAPES = [(7, 3), (4, 4), (3, 6), (1, 4), (5, 1)]  # (B, d̃): above, at and below the switch to the dual
-
-
-@pytest.fixture
-def numpy_backend():
-    from backends import OPEN
-
-    return OPEN["numpy-readonly"]()
 
 
 def draw_problem(

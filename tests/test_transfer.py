@@ -11,6 +11,7 @@ import high_precision
 import hypothesis
 import numpy as np
 import pytest
+from bridge import every_dtype
 from high_precision import ELEMENTWISE, elu, leaky_relu, mp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +34,6 @@ EXACT = [
 every_transfer = pytest.mark.parametrize(
     "name, parameters, exact", EXACT, ids=[f"{n}{p or ''}" for n, p, _ in EXACT]
 )
-every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 MAGNITUDES = {
     "float64": [1e-300, 1e-8, 0.5, 1.0, 3.0, 30.0, 700.0, 1e4],
