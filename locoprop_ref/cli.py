@@ -27,16 +27,16 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}{self._hint(message)}\n")
 
     def _hint(self, message: str) -> str:
-        """Return the nearest option or command to the one that was not known."""
+        """Return the nearest option, command or value to the one that was not known."""
         pattern = r"unrecognized arguments: (--[\w-]+)|invalid choice: '(\S+)' \(choose from"
         unknown = re.search(pattern, message)
         if not unknown:
             return ""
         known = set(self._option_string_actions)
-        for group in self._subparsers._group_actions if self._subparsers else []:
-            commands: Any = group.choices or {}
-            for name, command in commands.items():
-                known |= {name, *command._option_string_actions}
+        for action in self._actions:
+            known |= set(map(str, action.choices or ()))
+            for command in action.choices.values() if isinstance(action.choices, dict) else ():
+                known |= set(command._option_string_actions)
         nearest = difflib.get_close_matches(unknown.group(1) or unknown.group(2), sorted(known), n=1)
         return f" (did you mean {nearest[0]}?)" if nearest else ""
 

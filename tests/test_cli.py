@@ -286,6 +286,10 @@ APPLY = ["apply", "run.npz", "--data", "tiny.npz", "--out", "y.npz"]
 BAD = {
     # commands and words
     "unknown command": (["trian"], r"argument COMMAND: invalid choice: 'trian' .*\(did you mean train\?\)"),
+    "unknown topic": (
+        ["oracle", "check", "--topic", "transfr"],
+        r"argument --topic: invalid choice: 'transfr' .*\(did you mean transfer\?\)",
+    ),
     "unknown option": (
         [*TRAIN, "--epochz", "3"],
         r"unrecognized arguments: --epochz 3 \(did you mean --epochs\?\)",

@@ -503,7 +503,7 @@ def test_every_name_of_the_table_opens():
 
 
 @pytest.mark.parametrize("name", TRANSFERS)
-@pytest.mark.parametrize("bad", [None, "tanh", object()], ids=repr)
+@pytest.mark.parametrize("bad", [None, "tanh", object()], ids=["None", "string", "object"])
 def test_what_is_no_array_is_a_type_error(name, bad):
     for method in ("f", "F", "F_star", "out_of_range", "project"):
         with pytest.raises(TypeError):
