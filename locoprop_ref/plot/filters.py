@@ -1,5 +1,6 @@
 r"""What inner steps make of the gradient along each eigenvector of the inputs' second moments X̃ᵀX̃, seen."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,12 @@ from locoprop_ref.solve import local_rates
 from locoprop_ref.spectrum import descent_filter, exact_filter
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Values = np.ndarray[tuple[int], np.dtype[np.float64]]
+Curve = Callable[[Any], Any]
+EIGENVALUE = "eigenvalue λ of X̃ᵀX̃"
 
 
 @styled
@@ -56,7 +62,7 @@ def inner_step_filters(
     check.positive("weight_step", weight_step)
     low = 1e-6 * top
     values, grid = np.maximum(values, low), np.logspace(np.log10(low), np.log10(top), 200)
-    curves = {
+    curves: dict[str, Curve] = {
         f"K = {num_local_steps} inner steps": lambda lam: descent_filter(lam, rates),
         f"exact, η = {spell(weight_step)}": lambda lam: exact_filter(lam, weight_step),
         "K steps along the frozen gradient": lambda lam: np.full_like(lam, sum(rates)),
@@ -68,41 +74,41 @@ def inner_step_filters(
         below=1.2,
         title="inner steps are a preconditioner: large eigenvalues are damped, small ones are not",
     )
-    for i, (name, curve) in enumerate(curves.items()):
-        gain.plot(grid, curve(grid), **line_style(i), label=name)
-        way.plot(grid, grid * curve(grid), **line_style(i))
-        if i < 2:
-            gain.plot(values, curve(values), linestyle="", marker="os"[i], markersize=4, color=COLOURS[i])
-            way.plot(
-                values, values * curve(values), linestyle="", marker="os"[i], markersize=4, color=COLOURS[i]
-            )
-    way.axhline(1.0, color=GREY, linewidth=1)
+    _draw(gain, curves, grid, values, power=0)
     gain.set(xscale="log", yscale="log")
     inner, exact, frozen = (curve(grid) for curve in curves.values())
     # where the inner steps diverge their filter is huge or below zero: that part alone leaves the panel
     least = min(np.min(inner[inner > 0], initial=np.inf), np.min(exact), np.min(frozen))
     gain.set_ylim(0.5 * least, 2 * max(np.max(exact), np.max(frozen)))
+    label(gain, title="filter on the gradient", x=EIGENVALUE, y="filter (step size)", legend=None)
+
+    _draw(way, curves, grid, values, power=1)
+    way.axhline(1.0, color=GREY, linewidth=1)
     way.set(xscale="log", ylim=(-0.05, 2.0))
+    label(way, title="λ · filter: share of the way to the minimum", x=EIGENVALUE, y="share", legend=None)
     label_powers_of_ten(gain.xaxis, gain.yaxis, way.xaxis)
-    label(gain, title="filter on the gradient", x="eigenvalue λ of X̃ᵀX̃", y="filter (step size)", legend=None)
-    label(
-        way,
-        title="λ · filter: share of the way to the minimum",
-        x="eigenvalue λ of X̃ᵀX̃",
-        y="share",
-        legend=None,
-    )
-    figure.legend(loc="lower center", ncols=3)
-    ends = {
-        name: (float(curve(values[:1])[0]), float(curve(values[-1:])[0])) for name, curve in curves.items()
-    }
+    figure.legend(*gain.get_legend_handles_labels(), loc="lower center", ncols=3)
+    return describe(figure, _told(curves, values))
+
+
+def _draw(panel: "Axes", curves: dict[str, Curve], grid: Values, values: Values, *, power: int) -> None:
+    """λ^power times every curve; the first two, which depend on λ, with a mark at each real eigenvalue."""
+    for i, (name, curve) in enumerate(curves.items()):
+        panel.plot(grid, grid**power * curve(grid), **line_style(i), label=name)
+        if i < 2:
+            marks = values**power * curve(values)
+            panel.plot(values, marks, linestyle="", marker="os"[i], markersize=4, color=COLOURS[i])
+
+
+def _told(curves: dict[str, Curve], values: Values) -> str:
+    ends = {name: curve(values[[0, -1]]) for name, curve in curves.items()}
     told = "; ".join(
-        f"{name}: {spell(a)} at the least, {spell(b)} at the largest" for name, (a, b) in ends.items()
+        f"{name}: {spell(low)} at the least, {spell(high)} at the largest"
+        for name, (low, high) in ends.items()
     )
-    shares = "; ".join(f"{name}: {spell(values[-1] * b)}" for name, (_, b) in ends.items())
-    return describe(
-        figure,
+    shares = "; ".join(f"{name}: {spell(values[-1] * most)}" for name, (_, most) in ends.items())
+    return (
         f"Left, the factor on the gradient along each of {values.size} eigenvectors, against the eigenvalue "
         f"from {spell(values[0])} to {spell(values[-1])}. {told}. Right, that factor times the eigenvalue, "
-        f"the share of the way to the minimum, at the largest eigenvalue: {shares}.",
+        f"the share of the way to the minimum, at the largest eigenvalue: {shares}."
     )
