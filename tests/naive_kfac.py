@@ -60,7 +60,7 @@ def own_labels(layers, x, loss):
 
 def drawn_labels(layers, x, loss, seed, step):
     """One draw for every example, from the numbers that the package documents."""
-    y, rng = np.array(naive.forward(layers, x)[2][-1]), np.random.default_rng([seed, step])
+    y, rng = np.array(naive.forward(layers, x)[2][-1]), np.random.default_rng([seed, step, 1])
     if loss == "squared_error":
         t = y + rng.standard_normal(y.shape)
     elif loss == "sigmoid_cross_entropy":

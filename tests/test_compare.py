@@ -501,7 +501,7 @@ def test_clock_files(tiny, tmp_path, monkeypatch, undrawn):
         kept = found["memory"]
         assert_equal((kept["parameters"], kept["parameter_bytes"]), (parameters, 4 * parameters))
         assert_equal(kept["state_bytes"], 4 * buffers * parameters)
-        batch = 20 * sum(d_in + outputs * d_out for d_in, d_out in sizes)
+        batch = 20 * (9 + outputs * (6 + 3 + 6 + 9))
         assert_equal(kept["counted_bytes"], 4 * (2 * parameters * (1 + buffers) + batch))
         assert kept["peak_bytes"] > kept["counted_bytes"]
         assert_equal(found["together"], ["adam", "locoprop-s-closed"])
@@ -521,12 +521,15 @@ def test_the_state_is_as_large_as_its_formula(contestant, tiny):
 
 
 @pytest.mark.parametrize("contestant", ["sgd", "adam", "locoprop-s-closed", "locoprop-m"])
-def test_a_step_takes_no_less_than_the_count(contestant):
+@pytest.mark.parametrize("batch_size", [50, 1000])
+def test_a_step_takes_no_less_than_the_count(contestant, batch_size):
+    """With few examples it is mostly parameters, with many mostly what the layers hold of them."""
+    layers, most = "90-40-20-40-90", 2 * batch_size
     config = resolve(
-        **tuned.CONTESTANTS[contestant], data="tiny.npz", layers="90-40-20-40-90", batch_size=50, epochs=2
+        **tuned.CONTESTANTS[contestant], data="tiny.npz", layers=layers, batch_size=batch_size, epochs=2
     )
     rng = np.random.default_rng(0)
-    x = rng.random((100, 90), dtype=np.float32)
+    x = rng.random((most, 90), dtype=np.float32)
     data = Examples(x, x, x, x, None, None)
     xp = namespace("numpy")
     peak = memory.peak_bytes(lambda: timing.Training(config, data, xp).step, 1, 2, xp)

@@ -248,6 +248,18 @@ def test_draws_are_of_the_kind_the_loss_wants(backend, case):
         assert np.any(t != backend.numpy(sample_output(network, a_hat, **other)))
 
 
+def test_draws_are_none_of_the_numbers_that_weights_begin_with(numpy_backend):
+    """One seed serves both. A correlation of 10,000 independent pairs is beyond 0.05 once in two million."""
+    network, x, _ = draw(numpy_backend, SIGMOID_OUT, batch=5000)
+    a_hat = 0 * forward(network, x).a_hat[-1]
+    for seed in range(3):
+        weights = np.random.default_rng(seed).random(10000)
+        for step in range(3):
+            drawn = numpy_backend.numpy(sample_output(network, a_hat, seed=seed, step=step)).ravel()
+            assert abs(np.corrcoef(weights, drawn)[0, 1]) < 0.05
+            assert abs(drawn.mean() - 0.5) < 0.025
+
+
 @every_dtype
 @pytest.mark.parametrize("case", [SIGMOID_OUT, SOFTMAX_OUT], ids="-".join)
 def test_a_certain_output_is_drawn_as_it_is(backend, case, dtype):

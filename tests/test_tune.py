@@ -943,7 +943,7 @@ def test_the_final_keeps_the_best_candidate(here, jobs):
     best = reduced["settings"]["learning_rate"]
     assert_allclose(rates[:3], best / 4.0 ** np.arange(3), rtol=5.001e-3)  # three digits
     assert rates[3] == 1e-2  # the package's own
-    assert_allclose(rates[4:], best * 4.0 ** np.arange(1, len(rates) - 3), rtol=5.001e-3)
+    assert min(rates) < record["settings"]["learning_rate"] < max(rates)
     for rate, each in zip(rates, tried, strict=True):
         config = FINAL.config("sgd", seed=0, learning_rate=rate)
         losses = held_out_losses(config, split_data(FINAL), NUMPY)
@@ -980,23 +980,48 @@ def test_a_final_is_resumed_and_its_failed_trials_are_tried_again(here):
     assert [t.params["candidate"] for t in trials_of(final)] == [*"0123", "2"]
 
 
-@pytest.mark.parametrize("peak", [0, 1, 2, 3])
-def test_the_final_goes_up_until_a_larger_rate_is_worse(here, monkeypatch, peak):
+@pytest.mark.parametrize("peak", [-5, -3, -2, -1, 0, 1, 3])
+def test_the_final_goes_on_until_a_larger_and_a_smaller_rate_are_worse(here, monkeypatch, peak):
     """On a loss that is least at `peak` times four the found rate, whatever was found."""
-    reduced = search("sgd")["settings"]["learning_rate"]
+    best = search("sgd")["settings"]["learning_rate"]
 
     def by_rate(trial, config, *_):
-        loss = abs(np.log(config.learning_rate / (reduced * 4.0**peak)))
+        loss = abs(np.log(config.learning_rate / (best * 4.0**peak)))
         trial.report(loss, config.epochs)
         return loss
 
     monkeypatch.setattr("locoprop_ref.tune.study.objective", by_rate)
     record = search("sgd", final=FINAL)
-    tried = [each["settings"]["learning_rate"] for each in record["final"]["candidates"]]
-    assert_allclose(tried[4:], reduced * 4.0 ** np.arange(1, peak + 2), rtol=5.001e-3)  # three digits
-    assert record["settings"] == {"learning_rate": tried[3 + peak] if peak else reduced}
-    assert "rate factor" not in record["study"]["edges"]
+    rates = [each["settings"]["learning_rate"] for each in record["final"]["candidates"]]
+    chosen = record["settings"]["learning_rate"]
+    assert record["final"]["chosen"] == rates.index(chosen)
+    assert min(rates) < chosen < max(rates)
+    assert abs(np.log(chosen / (best * 4.0**peak))) <= 1.01 * np.log(2)  # no rate on the grid is nearer
+    assert all(
+        min(abs(np.log(rate / np.array(rates[:n]))) - np.log(4)) < 0.01
+        for n, rate in enumerate(rates)
+        if n > 3
+    )
     assert search("sgd", final=FINAL) == record
+
+
+def test_defaults_that_win_have_other_rates_beside_them(here, monkeypatch):
+    """On a loss that wants the default momentum, and four times the default rate."""
+    search("momentum", trials=4)
+    own = {"learning_rate": 1e-2, "momentum": 0.9}
+
+    def by_settings(trial, config, *_):
+        loss = abs(np.log(config.learning_rate / 4e-2)) + 99 * abs(config.momentum - own["momentum"])
+        trial.report(loss, config.epochs)
+        return loss
+
+    monkeypatch.setattr("locoprop_ref.tune.study.objective", by_settings)
+    record = search("momentum", trials=4, final=FINAL)
+    tried = [each["settings"] for each in record["final"]["candidates"]]
+    assert tried[3] == own
+    assert tried[4:] == [own | {"learning_rate": rate} for rate in (4e-2, 2.5e-3, 1.6e-1)]
+    assert record["settings"] == tried[4]
+    assert record["study"]["edges"] == {}
 
 
 def test_a_final_in_which_all_diverged_goes_no_further_up(here, monkeypatch):
@@ -1008,11 +1033,6 @@ def test_a_final_in_which_all_diverged_goes_no_further_up(here, monkeypatch):
 
     monkeypatch.setattr("locoprop_ref.tune.study.objective", diverged)
     assert [each["loss"] for each in search("sgd", final=FINAL)["final"]["candidates"]] == [1e4] * 4
-
-
-def test_a_smallest_rate_that_wins_is_an_edge():
-    assert finals.edge(2) == {"rate factor": "low"}
-    assert [finals.edge(number) for number in (0, 1, 3)] == [{}] * 3
 
 
 @pytest.mark.parametrize("contestant", SPACE)

@@ -4,7 +4,7 @@ The count by formula, in numbers of the dtype, for layers d_in → d_out with d�
 
     parameters   2·Σ d̃·d_out                 old and new: nothing is changed in place
     state        2·(state)                    old and new, see `state_numbers`
-    batch        B·Σ (d_in + 3·d_out)         x, â, ŷ, g; LocoProp has y* too: 4·d_out
+    batch        B·(d_0 + Σ 3·d_out)          x, then â, ŷ, g of every layer; LocoProp has y* too: 4·d_out
 
 Whatever a solver needs besides (gradients, Gram matrices, local steps under way) is in the peak alone.
 """
@@ -57,11 +57,11 @@ def state_numbers(config: Config) -> int:
 def counted_numbers(config: Config) -> dict[str, int]:
     """Return the numbers that a step must hold at once, by what they are."""
     outputs = 4 if config.method.startswith("locoprop-") else 3
-    each = sum(d_in + outputs * d_out for d_in, d_out in pairwise(layer_sizes(config)))
+    first, *others = layer_sizes(config)
     return {
         "parameters": 2 * parameter_numbers(config),
         "state": 2 * state_numbers(config),
-        "batch": config.batch_size * each,
+        "batch": config.batch_size * (first + outputs * sum(others)),
     }
 
 

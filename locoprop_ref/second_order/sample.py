@@ -38,7 +38,9 @@ def sample_output(network: Network, a_hat: Any, *, seed: int, step: int) -> Any:
     >>> sample_output(network, np.array([[0.0, 99.0, 0.0]]), seed=0, step=0)
     array([[0., 1., 0.]])
     """
-    rng = np.random.default_rng([seed, step])
+    # NumPy fills short seeds up with zeros: without the 1, step 0 would have the numbers of
+    # default_rng(seed), which the weights may have been drawn from
+    rng = np.random.default_rng([seed, step, 1])
     xp = array_namespace(a_hat)
     numbers = partial(to_backend, xp=xp, dtype=dtype_name(a_hat), device=device(a_hat))
     y_hat = network.layers[-1].transfer.f(a_hat)

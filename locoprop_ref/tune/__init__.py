@@ -26,10 +26,10 @@ from locoprop_ref import check
 from locoprop_ref.backend import namespace
 from locoprop_ref.catalogue import METHODS
 from locoprop_ref.train import examples
-from locoprop_ref.tune.finals import candidates, further
+from locoprop_ref.tune.finals import candidates
 from locoprop_ref.tune.problem import PROBLEMS, Problem, reduced_problem, tuning_data, whole_problem
 from locoprop_ref.tune.space import SPACE, Range, search_space, settings
-from locoprop_ref.tune.stored import best_trial, result, wins_at_the_top, with_final, write_result
+from locoprop_ref.tune.stored import best_trial, next_candidates, result, with_final, write_result
 from locoprop_ref.tune.study import Outcome, Task, fail_dead_trials, open_study, standing, start
 from locoprop_ref.tune.workers import run_all
 from locoprop_ref.tuned import CONTESTANTS
@@ -205,10 +205,10 @@ class _Search:
     @staticmethod
     def _next_candidates(done: list[tuple[Task, Any]]) -> tuple[dict[str, Any], ...]:
         (reduced, study), *rounds = done
+        if rounds:
+            return next_candidates(rounds)
         best = settings(best_trial(study).params)
-        if not rounds:
-            return candidates(reduced.contestant, best, settings(start(reduced)))
-        return further(reduced.contestant, best, len(rounds)) if wins_at_the_top(rounds) else ()
+        return candidates(reduced.contestant, best, settings(start(reduced)))
 
     def _write(self, record: dict[str, Any]) -> None:
         name, path = record["contestant"], write_result(self.out, record)

@@ -2,12 +2,12 @@
 
 Momenta, decays and dampings carry over from a narrow network to a wide one; rates do not (RMSProp's, tuned
 on a quarter of the width, let the whole network's loss rise again). So the best settings are trained on the
-whole network with their rate times 1, ¼ and 1/16, and the package's own defaults beside them. Where the
-largest rate wins, further rounds try four times as much each, until that is no better. The least held-out
-loss is kept.
+whole network with their rate times 1, ¼ and 1/16, and the package's own defaults beside them. Whichever wins,
+further rounds try four times or a quarter of its rate, until a larger and a smaller one were worse. The least
+held-out loss is kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from locoprop_ref.tuned import CONTESTANTS
@@ -41,21 +41,33 @@ def candidates(
     return (*scaled, *([] if untuned in scaled else [dict(untuned)]))
 
 
-def further(contestant: str, best: Mapping[str, Any], rounds: int) -> tuple[dict[str, Any], ...]:
-    """Return the settings of a further round: the best ones at 4^rounds times their rate.
+def further(
+    contestant: str, winner: Mapping[str, Any], tried: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, Any], ...]:
+    """Return the settings of a further round: the winner's at four times its rate, at a quarter, or none.
 
     Args:
         contestant: one of `tuned.CONTESTANTS`.
-        best: settings that were best on the reduced problem.
-        rounds: that there have been, at least 1.
+        winner: settings that are the best so far.
+        tried: all that were, the winner among them. Where one has a larger (smaller) rate, and is the winner
+            otherwise, the winner is not tried with a larger (smaller) one.
 
-    >>> further("sgd", {"learning_rate": 0.8}, 2)
-    ({'learning_rate': 12.8},)
+    >>> further("sgd", {"learning_rate": 0.8}, [{"learning_rate": 0.8}, {"learning_rate": 0.2}])
+    ({'learning_rate': 3.2},)
+    >>> further("sgd", {"learning_rate": 0.2}, [{"learning_rate": r} for r in (0.8, 0.2, 0.05)])
+    ()
     """
     rate = RATE[contestant]
-    return (dict(best) | {rate: float(f"{best[rate] / FACTORS[1] ** rounds:.3g}")},)
+    rates = [each[rate] for each in tried if alike(contestant, each, winner)]
+    factors = [4.0] * (winner[rate] == max(rates)) + [0.25] * (winner[rate] == min(rates))
+    return tuple(dict(winner) | {rate: float(f"{factor * winner[rate]:.3g}")} for factor in factors)
 
 
-def edge(number: int) -> dict[str, str]:
-    """Return {"rate factor": "low"} where the smallest factor won: a smaller one may be better still."""
-    return {"rate factor": "low"} if number == len(FACTORS) - 1 else {}
+def alike(contestant: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether settings differ in nothing but the rate.
+
+    >>> alike("adam", {"learning_rate": 0.1, "decay": 0.9}, {"learning_rate": 0.2, "decay": 0.9})
+    True
+    """
+    rate = RATE[contestant]
+    return dict(one) | {rate: other[rate]} == other

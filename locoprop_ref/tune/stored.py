@@ -11,7 +11,7 @@ from typing import Any
 import locoprop_ref
 from locoprop_ref.environment import LIBRARIES, version
 from locoprop_ref.files import write_atomically
-from locoprop_ref.tune.finals import FACTORS, edge
+from locoprop_ref.tune.finals import alike, further
 from locoprop_ref.tune.problem import PROBLEMS, whole_problem
 from locoprop_ref.tune.space import edges, search_space, settings
 from locoprop_ref.tune.study import PRUNER, STARTUP_TRIALS, Task, standing
@@ -57,38 +57,38 @@ def with_final(record: dict[str, Any], reduced: Task, rounds: Sequence[tuple[Tas
         reduced: what the record is of.
         rounds: the final's, in their order, with their studies.
     """
-    tried: list[dict[str, Any]] = []
-    for task, study in rounds:
-        losses = {t.user_attrs["candidate"]: t.value for t in _complete(study)}
-        tried += [
-            {"settings": dict(each), "loss": losses[number]} for number, each in enumerate(task.candidates)
-        ]
-    chosen, of_first = chosen_candidate(rounds), len(rounds[0][0].candidates)
+    candidates = tried(rounds)
+    chosen, best = chosen_candidate(rounds)
     known = rounds[0][1].user_attrs["problem"]
     final = {
         "problem": {k: v for k, v in known.items() if not k.startswith(("range of ", "candidate "))},
-        "candidates": tried,
+        "candidates": candidates,
         "chosen": chosen,
-        "loss": tried[chosen]["loss"],
+        "loss": best.value,
     }
-    # the defaults, where they are a candidate of their own, have no edges
-    defaults = range(len(FACTORS), of_first)
-    edges = {name: end for name, end in record["study"]["edges"].items() if chosen not in defaults}
+    # the edges are those of the best settings of the search: the defaults have none
+    searched = alike(reduced.contestant, candidates[chosen]["settings"], candidates[0]["settings"])
     about = {
-        "edges": edges | edge(chosen),
+        "edges": record["study"]["edges"] if searched else {},
         "command": command(reduced, record["study"]["trials"], final=True),
     }
     record = record | {"study": record["study"] | about}
-    return record | {"settings": tried[chosen]["settings"], "final": final}
+    return record | {"settings": candidates[chosen]["settings"], "final": final}
 
 
-def chosen_candidate(rounds: Sequence[tuple[Task, Any]]) -> int:
-    """Return the number of the best candidate, counted through all rounds of a final."""
-    return _chosen(rounds)[0]
+def tried(rounds: Sequence[tuple[Task, Any]]) -> list[dict[str, Any]]:
+    """Return {settings, loss} of every candidate of a final, counted through all its rounds."""
+    found: list[dict[str, Any]] = []
+    for task, study in rounds:
+        losses = {t.user_attrs["candidate"]: t.value for t in _complete(study)}
+        found += [
+            {"settings": dict(each), "loss": losses[number]} for number, each in enumerate(task.candidates)
+        ]
+    return found
 
 
-def _chosen(rounds: Sequence[tuple[Task, Any]]) -> tuple[int, Any]:
-    """Return the best candidate's number and its trial; equal losses go to the earlier round."""
+def chosen_candidate(rounds: Sequence[tuple[Task, Any]]) -> tuple[int, Any]:
+    """Return the best candidate's number in `tried`, and its trial; equal losses go to the earlier round."""
     found, before = [], 0
     for task, study in rounds:
         best = best_trial(study)
@@ -97,11 +97,13 @@ def _chosen(rounds: Sequence[tuple[Task, Any]]) -> tuple[int, Any]:
     return min(found, key=lambda one: _order(one[1]))
 
 
-def wins_at_the_top(rounds: Sequence[tuple[Task, Any]]) -> bool:
-    """Tell whether the largest rate that a final has tried is the best, and did not diverge."""
-    number, best = _chosen(rounds)
-    last = sum(len(task.candidates) for task, _ in rounds) - 1
-    return number == (0 if len(rounds) == 1 else last) and "diverged" not in best.user_attrs
+def next_candidates(rounds: Sequence[tuple[Task, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return the settings of a final's next round, none where it is at its end or all have diverged."""
+    number, best = chosen_candidate(rounds)
+    if "diverged" in best.user_attrs:
+        return ()
+    settings = [each["settings"] for each in tried(rounds)]
+    return further(rounds[0][0].contestant, settings[number], settings)
 
 
 def best_trial(study: Any) -> Any:
