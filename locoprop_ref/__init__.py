@@ -23,9 +23,10 @@ Source: Amid, Anil, Warmuth, "LocoProp: Enhancing BackProp via Local Loss Optimi
 """
 
 from locoprop_ref.catalogue import METHODS, method
+from locoprop_ref.contract import Method
 from locoprop_ref.local import LocalProblem, matching_loss, target
 from locoprop_ref.method import (
-    BackProp, LocoProp, Method,
+    BackProp, LocoProp,
     backprop, locoprop_m, locoprop_m_exact, locoprop_s, locoprop_s_closed,
 )  # fmt: skip
 from locoprop_ref.network import (

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from locoprop_ref import check
+from locoprop_ref.contract import Method
 from locoprop_ref.method import (
-    Method,
     backprop,
     locoprop_m,
     locoprop_m_exact,

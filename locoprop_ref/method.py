@@ -1,11 +1,4 @@
-r"""Training methods behind one contract: BackProp and LocoProp, by K steps, in closed form, exactly.
-
-    state = method.init(network, seed)
-    network, state, info = method.step(network, state, x, t, rate=1.0)
-
-A method is a frozen dataclass of settings; `network` and `state` go in and come out, and nothing is changed
-in place. The state is a nest of dicts and tuples of arrays and numbers. `rate` is the schedule's factor r of
-the step size, never of γ.
+r"""Training methods: BackProp, and LocoProp by K steps, in closed form, exactly; see `contract`.
 
 One LocoProp step: forward, backward, then every layer's local problem, all built from the weights before
 the step, so that layers are independent of each other.
@@ -17,14 +10,13 @@ the step, so that layers are independent of each other.
     locoprop-m-exact     matching      damped Newton
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
-from typing import Any, Protocol
+from typing import Any
 
 from locoprop_ref import check
-from locoprop_ref.backend import array_namespace, on_host, side_by_side
+from locoprop_ref.contract import Info, State, check_entries, check_step, run_layers
 from locoprop_ref.diagnosis import diagnosis
 from locoprop_ref.local import REDUCTIONS, LocalProblem, target
 from locoprop_ref.network import (
@@ -41,73 +33,8 @@ from locoprop_ref.optimizer import OPTIMIZERS, Optimizer, RMSProp, optimizer
 from locoprop_ref.solve import ClosedForm, Descend, Newton
 from locoprop_ref.transfer import transfer
 
-State = dict[str, Any]
-Info = dict[str, Any]
 TARGET_ORDERS = ("jacobi", "gauss-seidel")
 LOCAL_LOSSES = ("squared", "matching")
-
-
-class Method(Protocol):
-    """The contract of every training method."""
-
-    def init(self, network: Network, seed: int = 0) -> State:
-        """Return the state before the first step.
-
-        Args:
-            network: the network to train.
-            seed: for methods that draw random numbers; those of this module do not.
-        """
-
-    def step(
-        self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0
-    ) -> tuple[Network, State, Info]:
-        """Return (network, state, info) after one batch.
-
-        Args:
-            network: the network.
-            state: what `init` or the step before returned.
-            x: (B, d_0) batch, in the dtype of the network.
-            t: (B, d_M), what the network should say.
-            rate: r ≥ 0, the schedule's factor of the step size, default 1.
-
-        Returns:
-            the network and the state after the step, and a dict of what the method has to report.
-        """
-
-
-def check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> None:
-    """Check the arguments of a method's `step`; on a device, the values of x and t are not looked at.
-
-    Raises:
-        ValueError, TypeError: r < 0, a state of another network, x or t of another shape or dtype than the
-            network, or (on the host) with nan or infinity in it.
-    """
-    entries = state.get("layers") if isinstance(state, dict) else None
-    if not isinstance(entries, tuple) or len(entries) != len(network.layers):
-        count = len(network.layers)
-        raise ValueError(f"state must be what init made of this network of {count} layers, got another nest")
-    check.not_negative("rate", rate)
-    check.batch("x", x, width=network.layers[0].W.shape[0])
-    check.batch("t", t, width=network.layers[-1].W.shape[1])
-    check.array("t", t, shape=(x.shape[0], None))
-    if on_host(x):  # on a GPU a look at the values would wait for the device
-        xp = array_namespace(x, t)
-        check.finite("x", x, xp=xp)
-        check.finite("t", t, xp=xp)
-
-
-def run_layers(tasks: Sequence[Callable[[], Any]], network: Network, parallel: bool) -> list[Any]:
-    """Run one task a layer, side by side or in order; return their results in order.
-
-    Args:
-        tasks: functions without arguments, one for every layer, that share nothing they write to.
-        network: its layers' sizes say which task to begin with.
-        parallel: whether side by side.
-    """
-    if not parallel:
-        return [task() for task in tasks]
-    sizes = [layer.W.shape[0] * layer.W.shape[1] for layer in network.layers]
-    return side_by_side(tasks, sizes, like=network.layers[0].W)
 
 
 @dataclass(frozen=True)
@@ -158,10 +85,11 @@ class BackProp:
             the network and the state after the step, and an empty dict.
 
         Raises:
-            ValueError, TypeError: r < 0, a state of another network, x or t of another shape, dtype or
-                library than the network, or (on the host) with nan or infinity in it.
+            ValueError, TypeError: r < 0, a state of another network or method, x or t of another shape, dtype
+                or library than the network, or (on the host) with nan or infinity in it.
         """
         check_step(network, state, x, t, rate)
+        check_entries(network, state, self.optimizer.init(network.layers[0].W[:1, :1]))
         trace = forward(network, x)
         g = backward(network, trace, t)
         everything = zip(network.layers, state["layers"], trace.x, g, strict=True)
@@ -254,10 +182,11 @@ class LocoProp:
             "cosine_to_gradient".
 
         Raises:
-            ValueError, TypeError: r < 0, a state of another network, x or t of another shape, dtype or
-                library than the network, or (on the host) with nan or infinity in it.
+            ValueError, TypeError: r < 0, a state of another network or method, x or t of another shape, dtype
+                or library than the network, or (on the host) with nan or infinity in it.
         """
         check_step(network, state, x, t, rate)
+        check_entries(network, state, self.solver.init(network.layers[0].W[:1, :1]))
         trace = forward(network, x)
         g = backward(network, trace, t)
         solve = self._solve_jacobi if self.target_order == "jacobi" else self._solve_gauss_seidel

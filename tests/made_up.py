@@ -80,12 +80,16 @@ def clock(mean, *, blocks=None, state=0, peak=1000, counted=900):
 def write(folder, runs, clocks=None, *, seeds=(0, 1, 2), epochs=3, **more):
     """A folder with runs {contestant: [run of each seed]} and clocks {contestant: clock}."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = {"comparison.json": manifest(runs, seeds, epochs, **more)}
+    plan = manifest(runs, seeds, epochs, **more)
+    files = {"comparison.json": plan}
+    shared = {key: value for key, value in plan["shared"].items() if key not in ("epochs", "images")}
     for name, found in runs.items():
         for seed, one in zip(seeds, found, strict=False):
-            own = one["config"] | CONTESTANTS[name] | {"seed": seed}
+            own = shared | one["config"] | CONTESTANTS[name] | {"seed": seed}
             files[f"{name}-seed{seed}.json"] = one | {"config": own}
-    files |= {f"{name}-clock.json": one | {"contestant": name} for name, one in (clocks or {}).items()}
+    for name, one in (clocks or {}).items():
+        own = one["config"] | shared | CONTESTANTS.get(name, {})
+        files[f"{name}-clock.json"] = one | {"contestant": name, "config": own}
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content))
     return folder

@@ -744,8 +744,8 @@ def test_claims_where_locoprop_wins(tmp_path):
     assert_equal(len(lines), 9)
     loss = next(line for line in lines if "LocoProp-M" in line)
     # 30 against 50 and against 40
-    assert "train loss 40.0 % less than the best first-order method, RMSProp, outside the spread" in loss
-    assert "train loss 25.0 % less than the best second-order method, K-FAC, outside the spread" in loss
+    assert "train loss 40.0 % less than the best first-order method, RMSProp, the spreads apart" in loss
+    assert "train loss 25.0 % less than the best second-order method, K-FAC, the spreads apart" in loss
 
 
 def test_claims_where_locoprop_loses(tmp_path):
@@ -756,7 +756,8 @@ def test_claims_where_locoprop_loses(tmp_path):
     assert_equal(verdicts(rows), [("not", ["not", "not"])] * 3)
     lines = sentences(claims(rows))
     assert any(
-        "train loss 10.0 % more than the best first-order method, RMSProp, outside" in line for line in lines
+        "train loss 10.0 % more than the best first-order method, RMSProp, the spreads apart" in line
+        for line in lines
     )
     assert any(
         "final train loss never reached; the best second-order method, K-FAC: 2" in line for line in lines
@@ -771,7 +772,7 @@ def test_claims_where_it_is_a_tie(tmp_path):
     found = {(test.what, i): test for i, test in enumerate(loss.variants["LocoProp-M, K steps"][1])}
     assert_equal([test.holds for test in found.values()], [False, False, False, False])
     assert (
-        "0.2 % less than the best first-order method, RMSProp, within the spread"
+        "0.2 % less than the best first-order method, RMSProp, the spreads overlap"
         in found["train loss", 0].sentence
     )
     assert_equal((time_claim.verdict, memory_claim.verdict), ("not", "not"))  # as quick, as large: not less
@@ -1033,8 +1034,8 @@ def test_bad_folders_are_one_line(tiny, tmp_path, capsys, compared):
         ("rmsprop-clock.json", {"schema": 1}, "must be the clock file of a contestant, but its contestant"),
         ("reconstructions.json", {"schema": 1}, "must be reconstructions, but its rows is 'None'"),
         ("rmsprop-seed0.json", {"schema": 1}, "must be a run file of schema 1, but its config is None"),
-        ("rmsprop-seed0.json", "locoprop-m-seed0.json", "must be a run of the plan, method 'backprop', got"),
-        ("rmsprop-seed0.json", "rmsprop-seed1.json", "must be a run of the plan, seed 0, got seed 1"),
+        ("rmsprop-seed0.json", "locoprop-m-seed0.json", "must be of the plan beside it, got another conf"),
+        ("rmsprop-seed0.json", "rmsprop-seed1.json", "must be of the plan beside it, got another confi"),
         ("rmsprop-clock.json", "locoprop-m-clock.json", "must be the clock file of its contestant, got loco"),
     ],
 )  # fmt: skip
@@ -1048,6 +1049,48 @@ def test_damaged_results_are_one_line(name, content, words, tmp_path, capsys):
     _, err = capsys.readouterr()
     assert_equal(err.count("\n"), 1)
     assert f"{folder / name} {words}" in err
+
+
+def changed(content, path, value):
+    """A nest with another value at a path of keys; None takes the key away."""
+    key, *deeper = path
+    if deeper:
+        return content | {key: changed(content[key], deeper, value)}
+    return {k: v for k, v in content.items() if k != key} | ({} if value is None else {key: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value", "words"),
+    [
+        ("comparison.json", "shared.layers", None, "its shared.layers is 'None'"),
+        ("comparison.json", "environment.machine", None, "its environment.machine is 'None'"),
+        ("comparison.json", "environment.python", 3, "its environment.python is '3'"),
+        ("comparison.json", "environment.backend.device", None, "its environment.backend.device is 'None'"),
+        ("rmsprop-clock.json", "step.blocks", [], "must hold the seconds of at least one block, got []"),
+        (
+            "rmsprop-clock.json",
+            "step.blocks",
+            ["x"],
+            "must hold the seconds of at least one block, got ['x']",
+        ),
+        ("rmsprop-clock.json", "config.width", 9, "rmsprop width 9 there, None here"),
+        ("rmsprop-clock.json", "config.optimizer", "sgd", "rmsprop optimizer 'sgd' there, 'rmsprop' here"),
+        ("rmsprop-seed0.json", "config.batch_size", 7, "rmsprop batch_size 7 there, 100 here"),
+        ("rmsprop-seed0.json", "config.layers", "9-9", "rmsprop layers '9-9' there, '9-4-9' here"),
+        ("rmsprop-seed0.json", "config.seed", 1, "rmsprop seed 1 there, 0 here"),
+        ("rmsprop-seed0.json", "data.sha256", "00", "rmsprop data sha256 '00' there, 'abababab' here"),
+    ],
+)
+def test_results_that_do_not_fit_together_are_one_line(name, path, value, words, tmp_path, capsys):
+    pair = dict.fromkeys(PAIR, [made_up.run([9, 8, 7, 6])] * 3)
+    folder = made_up.write(tmp_path, pair, dict.fromkeys(PAIR, made_up.clock(0.1)))
+    content = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps(changed(content, path.split("."), value)))
+    assert_equal(cli.main(["compare", "--redraw", str(folder)]), 2)
+    _, err = capsys.readouterr()
+    assert_equal(err.count("\n"), 1)
+    assert err.startswith(f"locoprop-ref compare: {folder / name} must ")
+    assert words in err
 
 
 def test_a_refused_comparison_leaves_nothing_behind(tmp_path, monkeypatch):
@@ -1075,6 +1118,8 @@ def test_where_settings_come_from_is_said(tmp_path):
     assert_equal(comparison("standard").source("adam"), other)
     assert_equal(comparison("paper", data="fashion_mnist").source("adam"), "tuned on data mnist")
     assert_equal(comparison("paper", width=0.5).source("adam"), "tuned on width 1.0")
+    assert_equal(comparison("paper", depth=3).source("adam"), "tuned on depth 1")
+    assert_equal(comparison("quick", dtype="float64").source("adam"), "tuned on dtype float32")
     assert_equal(comparison("quick", tuned=False).source("adam"), "package defaults")
     folder = made_up.write(tmp_path, {"adam": [made_up.run([9, 8, 7, 6])]})
     plan = json.loads((folder / "comparison.json").read_text())

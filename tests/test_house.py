@@ -15,9 +15,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "locoprop_ref"
 # Top to bottom: a module imports only from those above it.
 LAYERS = [
     "check", "backend", "transfer", "output_loss", "network", "cost", "local", "optimizer", "gram", "solve",
-    "spectrum", "diagnosis", "method", "second_order", "related", "catalogue", "verify", "files", "worker",
-    "data", "environment", "config", "run_file", "checkpoint", "train", "apply", "plot", "tuned", "compare",
-    "tune", "oracle", "demo", "cli", "__main__",
+    "spectrum", "diagnosis", "contract", "method", "second_order", "related", "catalogue", "verify", "files",
+    "worker", "data", "environment", "config", "run_file", "checkpoint", "train", "apply", "plot", "tuned",
+    "compare", "tune", "oracle", "demo", "cli", "__main__",
 ]  # fmt: skip
 
 

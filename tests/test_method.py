@@ -589,3 +589,43 @@ def test_bad_batches_are_told_in_one_sentence(name, case):
 def test_a_state_of_another_network_is_told_in_one_sentence(name, state):
     with pytest.raises((TypeError, ValueError), match=r"^state must"):
         method(name).step(net, state, X, T)
+
+
+def otherwise(state, change):
+    """A state with every array of its layers changed."""
+    if isinstance(state, dict):
+        return {key: otherwise(value, change) for key, value in state.items()}
+    if isinstance(state, tuple):
+        return tuple(otherwise(value, change) for value in state)
+    return change(state) if hasattr(state, "shape") else state
+
+
+KEEPING = [name for name in METHODS if leaves(method(name).init(net)["layers"])]
+
+
+@pytest.mark.parametrize("name", KEEPING)
+@pytest.mark.parametrize("of", ["another size", "another dtype", "another method", "no method"])
+def test_a_layer_of_another_state_is_told_in_one_sentence(name, of):
+    """With as many layers as the network; a method that keeps nothing of a layer has nothing to refuse."""
+    ours, other = method(name), method("kfac" if name != "kfac" else "foof")
+    own = ours.init(net)
+    states = {
+        "another size": own | {"layers": ours.init(initialize((5, 2), transfers="tanh"))["layers"]},
+        "another dtype": otherwise(own, lambda array: array.astype(np.float32)),
+        "another method": own | {"layers": other.init(net)["layers"]},
+        "no method": own | {"layers": ({},)},
+    }
+    wanted = r"^state\['layers'\]\[0\] must be what init made of a layer of 3 inputs and 2 outputs in float64"
+    with pytest.raises(ValueError, match=wanted):
+        ours.step(net, states[of], X, T)
+
+
+def test_the_methods_that_keep_something_of_a_layer():
+    assert set(METHODS) - set(KEEPING) == {"locoprop-s-closed", "locoprop-m-exact"}
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adagrad", "adam"])
+def test_an_optimizer_with_a_state_of_another_is_told_in_one_sentence(name):
+    state = backprop("rmsprop").init(net)
+    with pytest.raises(ValueError, match=r"^state\['layers'\]\[0\] must be what init made"):
+        backprop(name).step(net, state, X, T)

@@ -805,10 +805,25 @@ BAD = {
         [*TUNE, "--storage", "somewhere"],
         "storage must be a database URL such as sqlite:///tuning/mnist.db, got 'somewhere'",
     ),
-    "storage of no kind": ([*TUNE, "--storage", "nonsense://x/y"], "storage must be a database URL such as"),
+    "storage of no kind": (
+        [*TUNE, "--storage", "nonsense://x/y"],
+        "storage nonsense://x/y cannot be used: Can't load plugin: .*nonsense",
+    ),
     "storage nowhere": (
         [*TUNE, "--storage", "postgresql://me:secret@nowhere.invalid/x"],
-        r"storage postgresql://\*\*\*@nowhere.invalid/x (needs a driver|cannot be used: )",
+        r"storage postgresql://me:\*\*\*@nowhere.invalid/x (needs a driver|cannot be used: )",
+    ),
+    "storage with a slash in its password": (
+        [*TUNE, "--storage", "postgresql://me:sec/secret@nowhere.invalid/x"],
+        r"storage postgresql://me:\*\*\*@nowhere.invalid/x (needs a driver|cannot be used: )",
+    ),
+    "storage with its password behind": (
+        [*TUNE, "--storage", "postgresql://nowhere.invalid/x?password=secret"],
+        r"storage postgresql://nowhere.invalid/x\?password=hidden (needs a driver|cannot be used: )",
+    ),
+    "storage with a port in words": (
+        [*TUNE, "--storage", "postgresql://me:secret@nowhere.invalid:port/x"],
+        "storage must be a database URL such as .*, got 'postgresql://\\*\\*\\*@nowhere.invalid:port/x'",
     ),
     "storage in memory": ([*TUNE, "--storage", "sqlite://"], "storage must be a file or a server's"),
     "storage that is a folder": ([*TUNE, "--storage", "sqlite:///."], "storage .* cannot be used: "),
@@ -837,6 +852,18 @@ def test_bad_input_is_one_line(arguments, words, here, capsys):
     assert (here / "tiny.npz").read_bytes() == before
     assert not list(here.rglob("*.json"))
     assert "--storage" not in arguments or not (here / "tuning").exists()
+
+
+def test_a_storage_of_another_optuna_is_one_line(here, capsys):
+    assert cli.main(TUNE) == 0
+    with closing(sqlite3.connect("tuning/mnist.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
+        database.commit()
+    capsys.readouterr()
+    assert cli.main(TUNE) == 2
+    _, err = capsys.readouterr()
+    assert len(err.splitlines()) == 1
+    assert re.match(r"locoprop-ref tune: storage sqlite:///\S+ cannot be used: .*optuna", err), err
 
 
 def test_a_folder_that_may_not_be_written(here, capsys, monkeypatch):
@@ -997,21 +1024,19 @@ def test_the_final_goes_on_until_a_larger_and_a_smaller_rate_are_worse(here, mon
     assert record["final"]["chosen"] == rates.index(chosen)
     assert min(rates) < chosen < max(rates)
     assert abs(np.log(chosen / (best * 4.0**peak))) <= 1.01 * np.log(2)  # no rate on the grid is nearer
-    assert all(
-        min(abs(np.log(rate / np.array(rates[:n]))) - np.log(4)) < 0.01
-        for n, rate in enumerate(rates)
-        if n > 3
-    )
+    for number in range(4, len(rates)):  # four times or a quarter of one before, to three digits
+        factors = rates[number] / np.array(rates[:number])
+        assert np.min(abs(abs(np.log(factors)) - np.log(4))) < 0.01
     assert search("sgd", final=FINAL) == record
 
 
 def test_defaults_that_win_have_other_rates_beside_them(here, monkeypatch):
     """On a loss that wants the default momentum, and four times the default rate."""
     search("momentum", trials=4)
-    own = {"learning_rate": 1e-2, "momentum": 0.9}
+    own = {"learning_rate": 1e-3, "momentum": 0.9}
 
     def by_settings(trial, config, *_):
-        loss = abs(np.log(config.learning_rate / 4e-2)) + 99 * abs(config.momentum - own["momentum"])
+        loss = abs(np.log(config.learning_rate / 4e-3)) + 99 * abs(config.momentum - own["momentum"])
         trial.report(loss, config.epochs)
         return loss
 
@@ -1019,7 +1044,7 @@ def test_defaults_that_win_have_other_rates_beside_them(here, monkeypatch):
     record = search("momentum", trials=4, final=FINAL)
     tried = [each["settings"] for each in record["final"]["candidates"]]
     assert tried[3] == own
-    assert tried[4:] == [own | {"learning_rate": rate} for rate in (4e-2, 2.5e-3, 1.6e-1)]
+    assert tried[4:] == [own | {"learning_rate": rate} for rate in (4e-3, 2.5e-4, 1.6e-2)]
     assert record["settings"] == tried[4]
     assert record["study"]["edges"] == {}
 

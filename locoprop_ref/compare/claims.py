@@ -1,7 +1,8 @@
 r"""The paper's three claims against the numbers, by one rule for all, whoever wins.
 
 Two spreads (least to largest over seeds, or over blocks of timed steps) are *apart* where they do not
-overlap; only then is one contestant better than another. Per cents compare medians. A run that diverged has
+overlap; only then is one contestant better than another. Per cents compare medians (of seconds a step: the
+means over all timed steps). A run that diverged has
 an infinite loss, a mark that is never reached infinite seconds.
 
 Every variant of LocoProp stands by itself. Its tests are
@@ -185,7 +186,7 @@ def _against(what: str, mine: Spread, other: Row, theirs: Spread, role: str) -> 
     amount = f"{abs(percent):.1f} % {'more' if percent > 0 else 'less'} than" if percent else "equal to"
     if mine.low == mine.high and theirs.low == theirs.high:
         return f"{amount} {who}"
-    return f"{amount} {who}, {'outside' if apart(mine, theirs) else 'within'} the spread"
+    return f"{amount} {who}, the spreads {'apart' if apart(mine, theirs) else 'overlap'}"
 
 
 def sentences(found: Sequence[Claim]) -> list[str]:

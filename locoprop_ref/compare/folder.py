@@ -11,8 +11,9 @@ Everything below the first four is a pure function of them.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,10 @@ Form = Mapping[str, type | tuple[type, ...]]
 NUMBER = (int, float)
 PLAN: Form = {
     "command": str, "seeds": list, "contestants": dict, "shared.epochs": int, "shared.batch_size": int,
-    "data.name": str, "data.sha256": str, "data.train": int, "data.test": int, "environment.cores": int,
-    "environment.versions": dict, "environment.backend": dict, "environment.blas": list,
+    "shared.layers": str, "data.name": str, "data.sha256": str, "data.train": int, "data.test": int,
+    "environment.locoprop-ref": str, "environment.python": str, "environment.machine": str,
+    "environment.cores": int, "environment.versions": dict, "environment.backend.name": str,
+    "environment.backend.device": str, "environment.blas": list,
 }  # fmt: skip
 CONTESTANT: Form = {"label": str, "settings": dict}
 CLOCK: Form = {
@@ -110,6 +113,8 @@ def read_clock(path: Path) -> dict[str, Any]:
     clock = read_json(path, "the clock file of a contestant", CLOCK)
     if path != clock_path(path.parent, clock["contestant"]):
         raise ValueError(f"{path} must be the clock file of its contestant, got {clock['contestant']}'s")
+    if not clock["step"]["blocks"] or not all(isinstance(block, NUMBER) for block in clock["step"]["blocks"]):
+        raise ValueError(f"{path} must hold the seconds of at least one block, got {clock['step']['blocks']}")
     return clock
 
 
@@ -217,14 +222,23 @@ def _refuse(folder: Path, found: list[str]) -> None:
 def _run_differences(
     run: Mapping[str, Any], here: Mapping[str, Any], contestant: str, seed: int
 ) -> list[str]:
-    shared = {k: v for k, v in here["shared"].items() if k not in ("epochs", "images") and v is not None}
-    wanted = (
-        shared | here["contestants"][contestant]["settings"] | {"seed": seed, "data": here["data"]["name"]}
-    )
+    wanted = _wanted(here, contestant, "epochs") | {"seed": seed}
     found = {k: v for k, v in run["config"].items() if k != "epochs"}
     pairs = {k: (found.get(k), wanted.get(k)) for k in sorted(found | wanted)}
     pairs["data sha256"] = (str(run["data"].get("sha256"))[:8], here["data"]["sha256"][:8])
     return [f"{contestant} {k} {a!r} there, {b!r} here" for k, (a, b) in pairs.items() if a != b]
+
+
+def _clock_differences(clock: Mapping[str, Any], here: Mapping[str, Any], contestant: str) -> list[str]:
+    wanted, found = _wanted(here, contestant, "epochs", "schedule_epochs"), clock["config"]
+    pairs = {k: (found.get(k), wanted.get(k)) for k in sorted(found | wanted)}
+    return [f"{contestant} {k} {a!r} there, {b!r} here" for k, (a, b) in pairs.items() if a != b]
+
+
+def _wanted(here: Mapping[str, Any], contestant: str, *without: str) -> dict[str, Any]:
+    """Return the settings of a contestant's files by the plan."""
+    settings = here["shared"] | here["contestants"][contestant]["settings"] | {"data": here["data"]["name"]}
+    return {k: v for k, v in settings.items() if k not in (*without, "images") and v is not None}
 
 
 # the data ---------------------------------------------------------------------------------------------
@@ -270,25 +284,24 @@ def read_results(folder: Path) -> Results:
     found = read_plan(folder)
     runs = {
         name: {
-            seed: _run_of(folder, name, seed, about["settings"])
+            seed: _of_the_plan(path, read_run(path), partial(_run_differences, seed=seed), found, name)
             for seed in found["seeds"]
-            if run_path(folder, name, seed).exists()
+            if (path := run_path(folder, name, seed)).exists()
         }
-        for name, about in found["contestants"].items()
+        for name in found["contestants"]
     }
     clocks = {
-        name: read_clock(clock_path(folder, name))
+        name: _of_the_plan(path, read_clock(path), _clock_differences, found, name)
         for name in found["contestants"]
-        if clock_path(folder, name).exists()
+        if (path := clock_path(folder, name)).exists()
     }
     return Results(found, runs, clocks)
 
 
-def _run_of(folder: Path, contestant: str, seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    path = run_path(folder, contestant, seed)
-    run = read_run(path)
-    for key, value in (dict(settings) | {"seed": seed}).items():
-        if run["config"].get(key) != value:
-            got = run["config"].get(key)
-            raise ValueError(f"{path} must be a run of the plan, {key} {value!r}, got {key} {got!r}")
-    return run
+def _of_the_plan(
+    path: Path, content: dict[str, Any], differences: Callable[..., list[str]], plan: Any, contestant: str
+) -> dict[str, Any]:
+    found = differences(content, here=plan, contestant=contestant)
+    if found:
+        raise ValueError(f"{path} must be of the plan beside it, got another configuration: {found[0]}")
+    return content

@@ -46,6 +46,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 # what a contestant may have to itself; every other option is shared
 OWN = ("method", *APPLIES)
+# what settings are not tuned for: finals are shorter than runs, every array library computes the same
+FREE = ("epochs", "schedule_epochs", "backend", "device")
 
 
 def available() -> tuple[str, ...]:
@@ -108,9 +110,11 @@ class Comparison:
         stored = provenance(contestant, self.problem) if self.tuned else None
         if stored is None:
             return "package defaults"
-        there, here = stored.get("final", stored)["problem"], self.in_common()
-        other = [f"{k} {there[k]}" for k in ("data", "layers", "width", "batch_size") if there[k] != here[k]]
-        return f"tuned on {', '.join(other)}" if other else "tuned"
+        problem, here = stored.get("final", stored)["problem"], self.in_common()
+        options = {name: problem[name] for name in ("data", "layers", "width", "batch_size", "dtype")}
+        there = as_json(resolve(**CONTESTANTS[contestant], **options))
+        named = [name for name in here if name in there and name not in FREE and here[name] != there[name]]
+        return f"tuned on {', '.join(f'{name} {there[name]}' for name in named)}" if named else "tuned"
 
     def command(self) -> str:
         """Return the command that makes this comparison, without the paths of a machine."""

@@ -1,6 +1,8 @@
 """The table of a comparison as text and Markdown, with notes on what is in it and what made it."""
 
+from collections.abc import Callable, Iterable
 from math import isfinite
+from typing import Any
 
 from locoprop_ref.compare.folder import Results
 from locoprop_ref.compare.summary import MARK, Row, Spread, loss_name
@@ -68,7 +70,8 @@ def notes(results: Results, rows: list[Row]) -> list[str]:
         "Best test is chosen with the test set itself: it says what stopping at the right moment could give.",
         "Seconds an epoch are the mean seconds of a step, methods in turn with all cores, times the steps.",
         "State, peak and counted are bytes in multiples of the parameters': the state kept from step to "
-        "step, the peak in a step by the allocator, and the count by formula of what it must hold.",
+        "step, the peak in a step by the allocator (which does not see LAPACK's workspace), and the count by "
+        "formula of what it must hold.",
     ]
     for row in rows:
         for count, what in ((row.diverged, "diverged"), (row.unfinished, "not finished")):
@@ -113,9 +116,7 @@ def provenance_lines(results: Results) -> list[str]:
     found = results.manifest
     about, blas = found["environment"], found["environment"]["blas"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items() if version)
-    kernels = ", ".join(
-        f"{b['library']} {b['version']} {b['kernel']} on {b['threads']} threads" for b in blas[:1]
-    )
+    kernel = ", ".join(f"{b['library']} {b['version']} {b['kernel']}" for b in blas[:1])
     return [
         f"Command: {found['command']}",
         f"Data: {found['data']['name']} ({found['data']['train']} + {found['data']['test']} images, SHA-256 "
@@ -123,5 +124,23 @@ def provenance_lines(results: Results) -> list[str]:
         f"{', '.join(map(str, found['seeds']))}.",
         f"Machine: {about['machine']}, {about['cores']} cores, {about['backend']['name']} on "
         f"{about['backend']['device']}; locoprop-ref {about['locoprop-ref']}, Python {about['python']}, "
-        f"{versions}; {kernels}.",
+        f"{versions}; {kernel}.",
+        *_threads(results),
     ]
+
+
+def _threads(results: Results) -> list[str]:
+    """Say how many runs were side by side, on how many threads, and on how many the clocks were."""
+
+    def spelled(files: Iterable[dict[str, Any]], key: Callable[[dict[str, Any]], Any]) -> str:
+        return " or ".join(str(number) for number in sorted({key(file) for file in files} - {None}))
+
+    def threads(file: dict[str, Any]) -> int | None:
+        return max((b["threads"] for b in file["environment"].get("blas", ())), default=None)
+
+    runs = [run for found in results.runs.values() for run in found.values()]
+    jobs, each = spelled(runs, lambda run: run.get("jobs")), spelled(runs, threads)
+    clocks = spelled(results.clocks.values(), threads)
+    sentences = [f"runs {jobs} at a time"] * bool(jobs)
+    sentences += [f"BLAS threads of a run {each}"] * bool(each) + [f"of the clocks {clocks}"] * bool(clocks)
+    return [f"Side by side: {', '.join(sentences)}."] if sentences else []

@@ -6,7 +6,8 @@ from typing import Any
 from locoprop_ref import check
 from locoprop_ref.catalogue import SECOND_ORDER
 from locoprop_ref.config.table import Config
-from locoprop_ref.method import BackProp, LocoProp, Method
+from locoprop_ref.contract import Method
+from locoprop_ref.method import BackProp, LocoProp
 from locoprop_ref.network import Network, initialize
 from locoprop_ref.optimizer import Optimizer, optimizer
 from locoprop_ref.solve import ClosedForm, Descend, Newton

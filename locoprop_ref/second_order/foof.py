@@ -17,9 +17,12 @@ from typing import Any
 
 from locoprop_ref import check
 from locoprop_ref.backend import array_namespace, device
-from locoprop_ref.method import Info, State, check_step, run_layers
+from locoprop_ref.contract import Info, State, check_entries, check_step, run_layers
 from locoprop_ref.network import Layer, Network, backward, forward, layer_input, stacked, unstacked
 from locoprop_ref.second_order.factors import damped_inverse, input_factor, running_average
+
+# what the state holds of a layer
+KEPT = ("A", "A_inverse", "velocity")
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class FOOF:
         """
         check_step(network, state, x, t, rate)
         step = check.integer("state['step']", state.get("step"), minimum=0)
+        check_entries(network, state, KEPT)
         trace = forward(network, x)
         g = backward(network, trace, t)
         everything = zip(network.layers, state["layers"], trace.x, g, strict=True)

@@ -19,12 +19,15 @@ from typing import Any
 
 from locoprop_ref import check
 from locoprop_ref.backend import array_namespace, device
-from locoprop_ref.method import Info, State, check_step, run_layers
+from locoprop_ref.contract import Info, State, check_entries, check_step, run_layers
 from locoprop_ref.network import Layer, Network, Trace, backward, forward, layer_input, stacked, unstacked
 from locoprop_ref.second_order.factors import damped_inverses, input_factor, output_factor, running_average
 from locoprop_ref.second_order.sample import sample_output
 
 FISHERS = ("sampled", "empirical")
+
+# what the state holds of a layer
+KEPT = ("A", "G", "A_inverse", "G_inverse", "velocity")
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class KFAC:
         check_step(network, state, x, t, rate)
         for number in ("seed", "step"):
             check.integer(f"state[{number!r}]", state.get(number), minimum=0)
+        check_entries(network, state, KEPT)
         trace = forward(network, x)
         g = backward(network, trace, t)
         g_model = self._model_gradients(network, state, trace, g)

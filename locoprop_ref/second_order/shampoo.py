@@ -20,13 +20,16 @@ from typing import Any
 
 from locoprop_ref import check
 from locoprop_ref.backend import array_namespace, device
-from locoprop_ref.method import Info, State, check_step, run_layers
+from locoprop_ref.contract import Info, State, check_entries, check_step, run_layers
 from locoprop_ref.network import Layer, Network, backward, forward, layer_input, stacked, unstacked
 from locoprop_ref.optimizer import SGD, Momentum, Optimizer, RMSProp
 from locoprop_ref.second_order.roots import inverse_root
 
 STATISTICS = ("sum", "average")
 GRAFTINGS = ("none", "sgd", "rmsprop")
+
+# what the state holds of a layer
+KEPT = ("factors", "roots", "momentum", "grafting")
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ class Shampoo:
         """
         check_step(network, state, x, t, rate)
         count = check.integer("state['count']", state.get("count"), minimum=0)
+        check_entries(network, state, KEPT)
         trace = forward(network, x)
         g = backward(network, trace, t)
         everything = zip(network.layers, state["layers"], trace.x, g, strict=True)

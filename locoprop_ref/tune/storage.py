@@ -51,8 +51,7 @@ def opened(url: str, *, heartbeat: int = 10, grace: int = 60, known: bool = Fals
         yield storage
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error if isinstance(error, SQLAlchemyError) else error.__cause__
-        reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
-        raise OSError(f"storage {_without_password(url)} cannot be used: {reason}") from None
+        raise _unusable(url, getattr(cause, "orig", None) or cause) from None
     finally:
         optuna.logging.set_verbosity(level)
         if storage is not None:
@@ -62,31 +61,49 @@ def opened(url: str, *, heartbeat: int = 10, grace: int = 60, known: bool = Fals
 
 def _storage(url: str, heartbeat: int, grace: int, known: bool) -> Any:
     optuna, options = import_optuna(), {}
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
+    parsed = _parsed(url)
+    if parsed is None:
+        wanted = "a database URL such as sqlite:///tuning/mnist.db"
+        raise ValueError(f"storage must be {wanted}, got {_without_password(url)!r}")
+    if parsed.get_backend_name() == "sqlite":
+        if not parsed.database or ":memory:" in parsed.database:
+            raise ValueError(f"storage must be a file or a server's, got {url!r}, kept nowhere")
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        options = {"connect_args": {"timeout": 60}}  # seconds to wait while another worker writes
     try:
-        parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite":
-            if not parsed.database or ":memory:" in parsed.database:
-                raise ValueError(f"storage must be a file or a server's, got {url!r}, kept nowhere")
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            options = {"connect_args": {"timeout": 60}}  # seconds to wait while another worker writes
         with warnings.catch_warnings():
             # Optuna calls its heartbeat experimental; without it a killed worker's trial would run for ever
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return optuna.storages.RDBStorage(
                 url, options, known, heartbeat_interval=heartbeat, grace_period=grace
             )
-    except ArgumentError:
-        wanted = "a database URL such as sqlite:///tuning/mnist.db"
-        raise ValueError(f"storage must be {wanted}, got {_without_password(url)!r}") from None
     except ImportError as error:
         raise ValueError(
             f"storage {_without_password(url)} needs a driver that cannot be imported here: "
             f"{error.__cause__ or error}"
         ) from None
+    except RuntimeError as error:  # made by another version of Optuna
+        raise _unusable(url, error) from None
+
+
+def _unusable(url: str, reason: object) -> OSError:
+    return OSError(f"storage {_without_password(url)} cannot be used: {' '.join(str(reason).split())}")
+
+
+def _parsed(url: str) -> Any:
+    """Return a database URL in its parts, None where it is none."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        return None
 
 
 def _without_password(url: str) -> str:
-    return re.sub(r"//[^@/]*@", "//***@", url)
+    parsed = _parsed(url)
+    if parsed is None:
+        return re.sub(r"//.*@", "//***@", url)
+    hidden = {name: "hidden" for name in parsed.query if "pass" in name.lower()}
+    return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
