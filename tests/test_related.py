@@ -146,6 +146,8 @@ BAD = {
     "step 0": ((net, TRACE, T, 0), ValueError, "step must be a positive number, got 0"),
     "step nan": ((net, TRACE, T, np.nan), ValueError, "step must be a number, got nan"),
     "t": ((net, TRACE, T[:, :1], 0.5), ValueError, "t must have shape"),
+    "t nan": ((net, TRACE, T * np.nan, 0.5), ValueError, "t must be finite, got NaN or infinity"),
+    "t list": ((net, TRACE, T.tolist(), 0.5), TypeError, "t must be an array"),
 }
 
 

@@ -12,6 +12,7 @@ gradient step on each code, from the top down, makes the codes the targets of Lo
 from typing import Any
 
 from locoprop_ref import check
+from locoprop_ref.backend import array_namespace, on_host
 from locoprop_ref.network import Network, Trace
 
 
@@ -36,7 +37,8 @@ def code_update(network: Network, trace: Trace, t: Any, step: float) -> tuple[An
         M − 1 arrays, c_m of shape (B, d_m); none for a network of one layer.
 
     Raises:
-        ValueError, TypeError: s ≤ 0, a trace of another network, or t does not fit the network's output.
+        ValueError, TypeError: s ≤ 0, a trace of another network, or t does not fit the network's output or
+            (on the host) has nan or infinity in it.
 
     >>> import numpy as np
     >>> from locoprop_ref.network import forward, initialize
@@ -51,6 +53,9 @@ def code_update(network: Network, trace: Trace, t: Any, step: float) -> tuple[An
     layers = network.layers
     if [a.shape[1] for a in trace.a_hat] != [layer.W.shape[1] for layer in layers]:
         raise ValueError("trace must be of the forward pass of this network, got one of other layers")
+    check.batch("t", t, width=layers[-1].W.shape[1])
+    if on_host(t):
+        check.finite("t", t, xp=array_namespace(t))
     above = network.loss.g(trace.a_hat[-1], t, layers[-1].transfer)  # ∂L/∂â_M
     codes: list[Any] = []
     for m in reversed(range(len(layers) - 1)):

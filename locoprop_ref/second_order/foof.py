@@ -1,4 +1,4 @@
-r"""FOOF: gradient descent on neurons, which K-FAC becomes when G is the identity.
+r"""FOOF: gradient descent on neurons; K-FAC with λ on A alone and the identity for the inverse of G.
 
     v ← μv + (A + λI)⁻¹ ∂L/∂W̃,    W̃ ← W̃ − r·s·v
 
@@ -77,7 +77,7 @@ class FOOF:
     def step(
         self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0
     ) -> tuple[Network, State, Info]:
-        """Return (network, state, info) after one batch; rate 0 moves no weight but warms the average.
+        """Return (network, state, info) after one batch; at rate 0 no weight moves, the average and v do.
 
         Args:
             network: the network.

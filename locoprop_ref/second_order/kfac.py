@@ -54,7 +54,8 @@ class KFAC:
     Δᵀ(A ⊗ G)Δ, damping included, q is the squared length of the step r·sΔ in the metric of the Fisher matrix,
     about twice the Kullback–Leibler divergence between the network's outputs before and after. After Ba,
     Grosse and Martens, "Distributed Second-order Optimization using Kronecker-Factored Approximations", ICLR
-    2017, who bound the step in that metric. κ sees Δ alone: momentum is added afterwards.
+    2017, who bound the step in that metric. κ sees Δ alone, at this step's r: momentum comes afterwards, so
+    that a step r·s·v may be longer, most of all after steps at r = 0, where nothing is clipped and v fills.
 
     >>> KFAC(damping=0.1).inverse_interval
     20
@@ -97,7 +98,7 @@ class KFAC:
     def step(
         self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0
     ) -> tuple[Network, State, Info]:
-        """Return (network, state, info) after one batch; rate 0 moves no weight but warms the averages.
+        """Return (network, state, info) after one batch; at rate 0 no weight moves, averages and v do.
 
         Args:
             network: the network.

@@ -12,7 +12,9 @@ r"""Tuning: the hyper-parameters of every contestant, searched alike, on held-ou
 Every contestant gets the same number of trials: the package's own defaults first (but FOOF's at decay 0, and
 K-FAC's with a clip, see `space`), then random ones, then those that a tree-structured Parzen estimator
 proposes. Of the trials that reach eight epochs the best quarter goes on, the others are cut short. Then,
-where the problem is a reduced one, the same final for every contestant. Needs Optuna: locoprop-ref[tune].
+where the problem is a reduced one, the same final for every contestant. LocoProp's K and, by steps, its η
+stay the authors' (10 and infinity), as do the other options that `space` does not name. Needs Optuna:
+locoprop-ref[tune].
 """
 
 import os
