@@ -10,7 +10,10 @@ STATE = {"locoprop-m": 2, "locoprop-s": 2, "locoprop-s-closed": 0, "backprop-rms
 
 
 def counted_bytes(problem: Problem, method: str) -> int:
-    """Return the bytes of old and new parameters and state, and x, â, ŷ, g and y* of every layer."""
+    """Return the bytes of old and new parameters and state, and x, â, ŷ, g and y* of every layer.
+
+    ŷ and the x of the layer above are one array, which counts for both.
+    """
     pairs = list(pairwise(problem.layer_sizes))
     parameters = sum((d_in + 1) * d_out for d_in, d_out in pairs)
     outputs = 3 if method.startswith("backprop") else 4
