@@ -8,6 +8,7 @@ r"""The run file: one JSON that says what was run, on what, and how the losses f
     status        running, finished, interrupted or diverged
     message       why it stopped early, one sentence, where it did
     jobs          runs side by side on the machine, where known: seconds tell something only where it is 1
+    command       of the comparison that the run is of, where it is of one
 
 `ce` is the cross-entropy summed over the outputs and averaged over the examples (`squared_error` instead for
 that network loss); `mse` the mean over outputs and examples; `accuracy` a share. Time axes are the summed
@@ -77,6 +78,8 @@ def problem(run: Any) -> str | None:
         return "its config has no method"
     if run.get("status") not in STATUSES:
         return f"its status is {run.get('status')!r}"[:80]
+    if not isinstance(run.get("command", ""), str):
+        return f"its command is {run['command']!r}"[:80]
     if not isinstance(run.get("epochs"), list) or not run["epochs"]:
         return "it has no epochs"
     for index, row in enumerate(run["epochs"]):

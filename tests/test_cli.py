@@ -230,6 +230,7 @@ def prepared(tmp_path_factory):
     for name, change in {
         "no-epochs": lambda r: r.update(epochs=[]),
         "status": lambda r: r.update(status="done"),
+        "command": lambda r: r.update(command=7),
         "gap": lambda r: r["epochs"].pop(0),
         "no-seconds": lambda r: r["epochs"][1].pop("step_seconds"),
         "nan-loss": lambda r: r["epochs"][1]["train"].update(ce=float("nan")),
@@ -500,6 +501,7 @@ BAD = {
     },
     "run: no epochs": (["plot", "no-epochs.json"], "it has no epochs"),
     "run: status": (["plot", "status.json"], "its status is 'done'"),
+    "run: command": (["plot", "command.json"], "its command is 7"),
     "run: gap": (["plot", "gap.json"], "its epoch 0 is missing"),
     "run: no seconds": (["plot", "no-seconds.json"], "the seconds of its epoch 1 are missing"),
     "run: not a number": (["plot", "nan-loss.json"], "the losses of its epoch 1 are missing"),

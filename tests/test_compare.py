@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,7 +147,16 @@ def test_every_run_is_the_one_that_train_makes(compared, tiny):
             alone = train(plan_of(tiny).config(name, seed), progress=False).run
             run = read_run(folder / f"{name}-seed{seed}.json")
             assert_equal(run.pop("jobs"), 1)
+            assert run.pop("command").startswith("locoprop-ref compare --preset ")
             assert_equal(without_seconds(run), without_seconds(alone))
+
+
+def test_a_run_keeps_the_command_that_made_it(compared, tiny, tmp_path, undrawn):
+    folder = shutil.copytree(compared[0], tmp_path / "more")
+    compare(plan_of(tiny, seeds=[0, 1, 2]), folder, clock=False, progress=False)
+    commands = {seed: read_run(folder / f"{PAIR[0]}-seed{seed}.json")["command"] for seed in (0, 1, 2)}
+    assert commands[0] == commands[1] != commands[2]
+    assert " --seeds 0 1 2" in commands[2]
 
 
 def test_all_contestants_begin_with_the_same_network(tiny, tmp_path, undrawn):

@@ -53,6 +53,7 @@ def test_every_run_says_what_made_it(folder):
             assert run["data"]["sha256"] == plan["data"]["sha256"]
             assert run["environment"]["versions"]["numpy"]
             assert run["status"] in ("finished", "diverged")
+            assert run["command"] == plan["command"]
     assert plan["command"].startswith("locoprop-ref compare")
 
 

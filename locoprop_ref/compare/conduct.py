@@ -19,7 +19,7 @@ from locoprop_ref.compare.folder import (
 from locoprop_ref.compare.pictures import keep_reconstructions
 from locoprop_ref.compare.plan import Comparison, describe
 from locoprop_ref.compare.report import redraw
-from locoprop_ref.compare.runs import Task, is_done, run_all
+from locoprop_ref.compare.runs import Task, is_done, run_all, sign
 from locoprop_ref.environment import forced_kernel
 from locoprop_ref.train import examples
 
@@ -72,6 +72,7 @@ def compare(
         else ({}, [])
     )
     failures += run_all(tasks, jobs=jobs, costs=costs, data_dir=data_dir, progress=progress, say=say)
+    sign(tasks, found["command"])
     if any(is_done(task) for task in tasks):
         keep_reconstructions(out, read_results(out), dataset)
         redraw(out, say)

@@ -13,7 +13,7 @@ from typing import Any
 
 from locoprop_ref.compare.workers import in_workers
 from locoprop_ref.config import Config
-from locoprop_ref.run_file import read_run
+from locoprop_ref.run_file import read_run, write_run
 from locoprop_ref.train import describe, train
 
 
@@ -100,6 +100,13 @@ def _sentence(task: Task, run: Mapping[str, Any]) -> str:
     if run["status"] == "diverged":
         return f"{task.name} {run['message']}"
     return f"{task.name} {run['status']}, {describe(run['epochs'][-1])}"
+
+
+def sign(tasks: Sequence[Task], command: str) -> None:
+    """Write the command into the files of those runs that have none yet."""
+    for task in tasks:
+        if task.out.exists() and "command" not in (run := read_run(task.out)):
+            write_run(task.out, run | {"command": command})
 
 
 # one after the other ----------------------------------------------------------------------------------
