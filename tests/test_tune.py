@@ -37,6 +37,7 @@ from locoprop_ref.tune import (
     finals,
     reduced_problem,
     search_space,
+    stored,
     tune,
     whole_problem,
 )
@@ -124,11 +125,14 @@ def test_every_end_of_every_range_is_a_setting_of_the_contestant(contestant):
 
 @pytest.mark.parametrize("contestant", available())
 def test_the_first_trial_is_the_untuned_package(contestant):
-    """Defaults lie inside their ranges, off the edges, and three digits hold them: nothing moves them."""
+    """Defaults lie inside their ranges, off the edges, and three digits hold them: nothing moves them.
+
+    But for the 20 steps that K-FAC and Shampoo keep their inverses: the longest that are offered.
+    """
     on = PROBLEMS["mnist"]
     space = search_space(contestant)
     begin = untuned(contestant, space, data="mnist")
-    assert not edges(begin, space)
+    assert edges(begin, space) == ({"inverse_interval": "high"} if contestant in ("kfac", "shampoo") else {})
     own = on.config(contestant, seed=0)
     there = on.config(contestant, seed=0, **settings(begin))
     changed = {
@@ -183,11 +187,33 @@ def test_edges():
     assert edges({**inside, "epsilon": 1.1e-16}, space) == {}  # under the root, a smaller one does the same
 
 
-def test_names_have_no_edge():
+def test_names_have_no_edge_and_numbers_to_choose_from_have():
     space = search_space("shampoo")
     values = {"learning_rate": 1e-2, "1 - momentum": 0.1, "epsilon": 1e-4, "grafting": "none"}
-    values["inverse_interval"] = 20
-    assert edges(values, space) == {}
+    found = [edges(values | {"inverse_interval": number}, space) for number in (1, 5, 20)]
+    assert found == [{}, {}, {"inverse_interval": "high"}]  # there is no less than every step
+    space = search_space("shampoo", {"inverse_interval": (5, 20)})
+    found = [edges(values | {"inverse_interval": number}, space) for number in (5, 20)]
+    assert found == [{"inverse_interval": "low"}, {"inverse_interval": "high"}]
+    space = search_space("shampoo", {"inverse_interval": (4, 6)})
+    assert edges(values | {"inverse_interval": 5}, space) == {}  # nothing was searched
+
+
+def test_a_range_of_numbers_to_choose_from_keeps_those_in_it():
+    space = search_space("kfac", parse_ranges(["inverse_interval=5:20"]))
+    assert space[-1].choices == (5, 20)
+    assert space[:-1] == search_space("kfac")[:-1]
+    with pytest.raises(
+        ValueError, match=r"range of inverse_interval must hold one of \[1, 5, 20\], got 2 to 3"
+    ):
+        search_space("kfac", {"inverse_interval": (2, 3)})
+    with pytest.raises(ValueError, match=r"range of shampoo must be one of .*, got 'grafting'"):
+        search_space("shampoo", {"grafting": (1, 2)})
+
+
+def test_the_command_names_a_range_of_numbers_to_choose_from():
+    task = a_task(contestant="kfac", space=search_space("kfac", {"inverse_interval": (5, 20)}))
+    assert stored.command(task, 30, final=False).endswith(" --range inverse_interval=5:20")
 
 
 def test_another_range():

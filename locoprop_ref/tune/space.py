@@ -31,8 +31,8 @@ class Range:
         option: of `config.Config`.
         low, high: of the searched number, which is 1 − option where `one_minus` is set.
         one_minus: search the distance from 1.
-        nothing_below, nothing_above: beyond `low` or `high` nothing changes any more.
-        choices: names or numbers instead of a range.
+        nothing_below, nothing_above: beyond `low` or `high` nothing changes any more, or there is nothing.
+        choices: names, or numbers in ascending order, instead of a range.
     """
 
     option: str
@@ -53,6 +53,20 @@ class Range:
         """As JSON: [low, high], or the names."""
         return list(self.choices) or [self.low, self.high]
 
+    @property
+    def of_numbers(self) -> bool:
+        """Whether numbers are searched, from a range or among choices, and no names."""
+        return not any(isinstance(choice, str) for choice in self.choices)
+
+    def within(self, low: float, high: float) -> "Range":
+        """Return the range with other ends; of numbers to choose from those that lie between them."""
+        if not self.choices:
+            return replace(self, low=float(low), high=float(high))
+        kept = tuple(choice for choice in self.choices if low <= float(choice) <= high)
+        if not kept:
+            raise ValueError(f"range of {self.name} must hold one of {self.record}, got {low:g} to {high:g}")
+        return replace(self, choices=kept, nothing_below=self.nothing_below and kept[0] == self.choices[0])
+
 
 def _log(option: str, low: float, high: float) -> Range:
     return Range(option, float(low), float(high))
@@ -70,8 +84,13 @@ def _bound(option: str, low: float, high: float) -> Range:
     return Range(option, low, high, nothing_above=True)
 
 
-def _names(option: str, *choices: str | float) -> Range:
+def _names(option: str, *choices: str) -> Range:
     return Range(option, choices=choices)
+
+
+def _among(option: str, *choices: float) -> Range:
+    """Numbers of which there is none below the first: every step, or no memory."""
+    return Range(option, choices=choices, nothing_below=True)
 
 
 # LocoProp by steps: s·γ is the rate of BackProp, the rest is the local RMSProp. K = 10 and η = ∞ stay the
@@ -93,15 +112,15 @@ SPACE: dict[str, tuple[Range, ...]] = {
                    _one_minus("decay", 1e-4, 1),      _tiny("epsilon", 1e-12, 1e-1)),
     "shampoo":    (_log("learning_rate", 1e-5, 10),   _one_minus("momentum", 1e-2, 1),
                    _log("epsilon", 1e-12, 1),         _names("grafting", "none", "sgd", "rmsprop"),
-                   _names("inverse_interval", 5, 20)),
+                   _among("inverse_interval", 1, 5, 20)),
     # without its clip K-FAC stays on the first plateau of CURVES or diverges
     "kfac":       (_log("learning_rate", 1e-4, 10),   _one_minus("momentum", 1e-2, 1),
                    _log("damping", 1e-6, 10),         _bound("kl_clip", 1e-4, 100),
-                   _names("inverse_interval", 1, 5, 20)),
+                   _among("inverse_interval", 1, 5, 20)),
     # rate γ/B and damping 1/(ηB) of the closed form below (identity I9); decay 0 is this batch alone
     "foof":       (_log("learning_rate", 1e-3, 10),   _one_minus("momentum", 1e-2, 1),
-                   _log("damping", 1e-5, 100),        _names("factor_decay", 0.0, 0.5, 0.9, 0.95),
-                   _names("inverse_interval", 1, 5, 20)),
+                   _log("damping", 1e-5, 100),        _among("factor_decay", 0.0, 0.5, 0.9, 0.95),
+                   _among("inverse_interval", 1, 5, 20)),
     "locoprop-s": _BY_STEPS,
     "locoprop-s-closed": (_log("target_step", 1, 1e5), _log("weight_step", 1e-5, 1e3)),
     "locoprop-m": _BY_STEPS,
@@ -124,7 +143,8 @@ def search_space(
 
     Args:
         contestant: one of `tuned.CONTESTANTS`.
-        ranges: name, as in `Range.name`, → (low, high) in place of the table's.
+        ranges: name, as in `Range.name`, → (low, high) in place of the table's. Of an option with numbers to
+            choose from, as `inverse_interval`, those that lie between stay.
 
     Raises:
         ValueError: an unknown contestant, a name that is not searched for it, or no range 0 < low < high.
@@ -135,16 +155,13 @@ def search_space(
     space = SPACE[check.one_of("contestant", contestant, CONTESTANTS)]
     given = dict(ranges or {})
     for name, (low, high) in given.items():
-        numbers = [r.name for r in space if not r.choices]
+        numbers = [r.name for r in space if r.of_numbers]
         check.one_of(f"range of {contestant}", name, numbers)
         if not (0 < check.number("low", low) < check.number("high", high) < float("inf")):
             raise ValueError(f"range of {name} must be 0 < low < high, got {low:g} to {high:g}")
         if name.startswith("1 - ") and high > 1:
             raise ValueError(f"range of {name} must end at 1, got {low:g} to {high:g}")
-    return tuple(
-        replace(r, low=float(given[r.name][0]), high=float(given[r.name][1])) if r.name in given else r
-        for r in space
-    )
+    return tuple(r.within(*given[r.name]) if r.name in given else r for r in space)
 
 
 def parse_ranges(words: Iterable[str]) -> dict[str, tuple[float, float]]:
@@ -215,9 +232,10 @@ def edges(
     Args:
         params: searched values, by `Range.name`.
         space: of `search_space`.
-        share: of a range's (logarithmic) length that counts as its edge; default 0.05. The end 1 of a
-            distance from 1, a momentum of 0, is no edge: there is nothing beyond. Nor is the low end of an
-            ε that only keeps a root from 0, nor the high end of a clip: beyond it the same happens.
+        share: of a range's (logarithmic) length that counts as its edge; default 0.05. Of numbers to choose
+            from it is the first or the last. The end 1 of a distance from 1, a momentum of 0, is no edge:
+            there is nothing beyond; nor is an inverse at every step. Nor is the low end of an ε that only
+            keeps a root from 0, nor the high end of a clip: beyond it the same happens.
 
     >>> edges({"learning_rate": 0.9}, search_space("sgd"))
     {'learning_rate': 'high'}
@@ -225,9 +243,12 @@ def edges(
     found = {}
     for r in space:
         value = params[r.name]
-        if r.choices or isinstance(value, str):
+        if not r.of_numbers or isinstance(value, str) or len(r.choices) == 1:
             continue
-        place = log(value / r.low) / log(r.high / r.low)
+        if r.choices:
+            place = r.choices.index(value) / (len(r.choices) - 1)
+        else:
+            place = log(value / r.low) / log(r.high / r.low)
         if place < share and not r.nothing_below:
             found[r.name] = "low"
         elif place > 1 - share and not (r.nothing_above or (r.one_minus and r.high == 1)):

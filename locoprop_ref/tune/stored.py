@@ -135,7 +135,8 @@ def command(task: Task, trials: int, *, final: bool) -> str:
             words += ["--" + f.name.replace("_", "-"), Path(value).name if f.name == "data" else str(value)]
     for r, table in zip(task.space, search_space(task.contestant), strict=True):
         if r != table:
-            words += ["--range", f"{r.name.replace(' ', '')}={r.low:g}:{r.high:g}"]
+            low, high = (r.choices[0], r.choices[-1]) if r.choices else (r.low, r.high)
+            words += ["--range", f"{r.name.replace(' ', '')}={low:g}:{high:g}"]
     return shlex.join(words)
 
 
