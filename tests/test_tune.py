@@ -203,6 +203,9 @@ def test_a_range_of_numbers_to_choose_from_keeps_those_in_it():
     space = search_space("kfac", parse_ranges(["inverse_interval=5:20"]))
     assert space[-1].choices == (5, 20)
     assert space[:-1] == search_space("kfac")[:-1]
+    assert untuned("kfac", space, data="mnist")["inverse_interval"] == 20
+    space = search_space("foof", {"inverse_interval": (5, 20)})
+    assert untuned("foof", space, data="mnist")["inverse_interval"] == 5  # its default 1 is out of the range
     with pytest.raises(
         ValueError, match=r"range of inverse_interval must hold one of \[1, 5, 20\], got 2 to 3"
     ):

@@ -202,6 +202,8 @@ def untuned(contestant: str, space: Iterable[Range], **problem: Any) -> Params:
         if not r.choices:
             searched = round(1 - value, 12) if r.one_minus else value
             value = min(max(searched, r.low), r.high)
+        elif r.of_numbers:
+            value = min(max(value, r.choices[0]), r.choices[-1])
         params[r.name] = value
     return params
 
