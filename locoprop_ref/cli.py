@@ -5,40 +5,18 @@ interrupted one 130. Modules are imported by the commands that need them, so tha
 """
 
 import argparse
-import difflib
 import json
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import locoprop_ref
+from locoprop_ref.command_parser import Parser
 from locoprop_ref.compare.cli import add_command as _add_compare
 from locoprop_ref.oracle import cli as oracle
 from locoprop_ref.tune import cli as tune
-
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}{self._hint(message)}\n")
-
-    def _hint(self, message: str) -> str:
-        """Return the nearest option, command or value to the one that was not known."""
-        pattern = r"unrecognized arguments: (--[\w-]+)|invalid choice: '(\S+)' \(choose from"
-        unknown = re.search(pattern, message)
-        if not unknown:
-            return ""
-        known = set(self._option_string_actions)
-        for action in self._actions:
-            known |= set(map(str, action.choices or ()))
-            for command in action.choices.values() if isinstance(action.choices, dict) else ():
-                known |= set(command._option_string_actions)
-        nearest = difflib.get_close_matches(unknown.group(1) or unknown.group(2), sorted(known), n=1)
-        return f" (did you mean {nearest[0]}?)" if nearest else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,11 +45,11 @@ def _one_line(error: Exception) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="locoprop-ref", description="LocoProp, written by hand: prove it, draw it, train with it."
     )
     parser.add_argument("--version", action="version", version=f"locoprop-ref {locoprop_ref.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for add in (
         _add_verify,
         _add_figures,

@@ -649,12 +649,6 @@ def test_the_table_by_hand(tmp_path):
     loco = rows["locoprop-m"]
     assert_equal((loco.seeds, loco.diverged, loco.unfinished), (2, 1, 1))
     assert_equal(loco.final_train, Spread(inf, 2, inf))
-    cells = dict(zip(["label", *table.columns([sgd])[0][1:]], table.columns([sgd])[1], strict=True))
-    assert_equal(
-        (cells["final train"], cells["s/epoch"], cells["epochs to rmsprop"], cells["state"]),
-        ("6 (5 to 6)", "2", "not reached", ""),
-    )
-    assert_equal(table.columns([loco])[1][1], "diverged")
     told = " ".join(table.notes(results, list(rows.values())))
     for words in (
         "LocoProp-M, K steps: 1 of 3 runs diverged.",
@@ -663,6 +657,31 @@ def test_the_table_by_hand(tmp_path):
         assert words in told
     lines = table.markdown_table(list(rows.values())).splitlines()
     assert_equal([len(lines), {line.count("|") for line in lines}], [6, {12}])
+
+
+def test_the_cells_of_a_row(tmp_path):
+    """Without a clock, alone on the machine: 2 s an epoch. A median that is infinite is spelled in words."""
+    runs = {
+        "rmsprop": [made_up.run([9, 6, 5, 4])] * 3,
+        "sgd": [made_up.run([9, 8, 7, 6]), made_up.run([9, 8, 7, 6]), made_up.run([9, 8, 7, 5])],
+        "adam": [made_up.run([9], status="diverged")] * 3,
+    }
+    head, _, sgd, adam = table.columns(summary.rows_of(read_results(made_up.write(tmp_path, runs))))
+    cells = dict(zip(head, sgd, strict=True))
+    assert_equal(
+        (cells["final train"], cells["s/epoch"], cells["epochs to rmsprop"], cells["state"]),
+        ("6 (5 to 6)", "2", "not reached", ""),
+    )
+    assert_equal(adam[1], "diverged")
+
+
+def test_jobs_and_threads_are_said(tmp_path):
+    one = made_up.ENVIRONMENT | {"blas": [made_up.ENVIRONMENT["blas"][0] | {"threads": 1}]}
+    runs = {"rmsprop": [made_up.run([9, 6], jobs=3, environment=one)]}
+    clocks = {"rmsprop": made_up.clock(0.1)}
+    results = read_results(made_up.write(tmp_path, runs, clocks, seeds=[0], epochs=1))
+    wanted = "Side by side: runs 3 at a time, BLAS threads of a run 1, of the clocks 2."
+    assert_equal(table.provenance_lines(results)[-1], wanted)
 
 
 @pytest.mark.parametrize("jobs", [2, None])

@@ -17,7 +17,7 @@ LAYERS = [
     "check", "backend", "transfer", "output_loss", "network", "cost", "local", "optimizer", "gram", "solve",
     "spectrum", "diagnosis", "contract", "method", "second_order", "related", "catalogue", "verify", "files",
     "worker", "data", "environment", "config", "run_file", "checkpoint", "train", "apply", "plot", "tuned",
-    "compare", "tune", "oracle", "demo", "cli", "__main__",
+    "compare", "tune", "oracle", "demo", "command_parser", "cli", "__main__",
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref import check
+from locoprop_ref.compare.agreement import clock_differences, differences, run_differences
 from locoprop_ref.compare.plan import Comparison
 from locoprop_ref.data import Dataset, load
 from locoprop_ref.environment import environment
@@ -151,29 +152,6 @@ def manifest(plan: Comparison, data: Dataset, xp: Any) -> dict[str, Any]:
     }
 
 
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Return in words where two manifests differ; more seeds, methods or epochs make no difference.
-
-    A manifest without "data" is not compared in its data.
-    """
-    pairs: dict[str, tuple[Any, Any]] = {
-        name: (there["shared"].get(name), here["shared"].get(name))
-        for name in sorted(there["shared"] | here["shared"])
-        if name != "data"
-    }
-    if here["shared"]["epochs"] >= there["shared"]["epochs"]:
-        pairs.pop("epochs")
-    if "data" in here:
-        pairs["data"] = (there["data"]["name"], here["data"]["name"])
-        pairs["data sha256"] = (there["data"]["sha256"][:8], here["data"]["sha256"][:8])
-    for contestant in there["contestants"]:
-        if contestant in here["contestants"]:
-            mine, theirs = (m["contestants"][contestant]["settings"] for m in (here, there))
-            for name in sorted(mine | theirs):
-                pairs[f"{contestant} {name}"] = (theirs.get(name), mine.get(name))
-    return [f"{name} {a!r} there, {b!r} here" for name, (a, b) in pairs.items() if a != b]
-
-
 def refuse_another_plan(folder: Path, plan: Comparison) -> None:
     """Raise ValueError where the folder holds another plan, before data are made or loaded for this one."""
     if (folder / MANIFEST).exists():
@@ -205,7 +183,7 @@ def join(folder: Path, here: dict[str, Any]) -> dict[str, Any]:
         for seed in here["seeds"]:
             if run_path(folder, contestant, seed).exists():
                 run = read_run(run_path(folder, contestant, seed))
-                _refuse(folder, _run_differences(run, here, contestant, seed))
+                _refuse(folder, run_differences(run, here, contestant, seed))
     return joined
 
 
@@ -217,28 +195,6 @@ def _refuse(folder: Path, found: list[str]) -> None:
     if found:
         more = f" and {len(found) - 6} more" if len(found) > 6 else ""
         raise ValueError(f"{folder} holds runs of another configuration: {'; '.join(found[:6])}{more}")
-
-
-def _run_differences(
-    run: Mapping[str, Any], here: Mapping[str, Any], contestant: str, seed: int
-) -> list[str]:
-    wanted = _wanted(here, contestant, "epochs") | {"seed": seed}
-    found = {k: v for k, v in run["config"].items() if k != "epochs"}
-    pairs = {k: (found.get(k), wanted.get(k)) for k in sorted(found | wanted)}
-    pairs["data sha256"] = (str(run["data"].get("sha256"))[:8], here["data"]["sha256"][:8])
-    return [f"{contestant} {k} {a!r} there, {b!r} here" for k, (a, b) in pairs.items() if a != b]
-
-
-def _clock_differences(clock: Mapping[str, Any], here: Mapping[str, Any], contestant: str) -> list[str]:
-    wanted, found = _wanted(here, contestant, "epochs", "schedule_epochs"), clock["config"]
-    pairs = {k: (found.get(k), wanted.get(k)) for k in sorted(found | wanted)}
-    return [f"{contestant} {k} {a!r} there, {b!r} here" for k, (a, b) in pairs.items() if a != b]
-
-
-def _wanted(here: Mapping[str, Any], contestant: str, *without: str) -> dict[str, Any]:
-    """Return the settings of a contestant's files by the plan."""
-    settings = here["shared"] | here["contestants"][contestant]["settings"] | {"data": here["data"]["name"]}
-    return {k: v for k, v in settings.items() if k not in (*without, "images") and v is not None}
 
 
 # the data ---------------------------------------------------------------------------------------------
@@ -284,14 +240,14 @@ def read_results(folder: Path) -> Results:
     found = read_plan(folder)
     runs = {
         name: {
-            seed: _of_the_plan(path, read_run(path), partial(_run_differences, seed=seed), found, name)
+            seed: _of_the_plan(path, read_run(path), partial(run_differences, seed=seed), found, name)
             for seed in found["seeds"]
             if (path := run_path(folder, name, seed)).exists()
         }
         for name in found["contestants"]
     }
     clocks = {
-        name: _of_the_plan(path, read_clock(path), _clock_differences, found, name)
+        name: _of_the_plan(path, read_clock(path), clock_differences, found, name)
         for name in found["contestants"]
         if (path := clock_path(folder, name)).exists()
     }
