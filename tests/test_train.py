@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+from numpy.testing import assert_equal
 from small_runs import (
     BASE,
     CLASSES,
@@ -669,9 +670,10 @@ def test_interrupted(tiny, tmp_path, uninterrupted, moments):
     assert_same_run(out, uninterrupted(epochs))
 
 
-@pytest.mark.parametrize("when", [3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize("when", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
 def test_interrupted_inside_a_write(tiny, tmp_path, monkeypatch, when):
     """KeyboardInterrupt out of the n-th flush to the disk: checkpoint and run file by turns."""
+    out = tmp_path / "r.json"
     right, count = os.fsync, iter(range(1, 1000))
 
     def fsync(descriptor):
@@ -681,12 +683,17 @@ def test_interrupted_inside_a_write(tiny, tmp_path, monkeypatch, when):
 
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(KeyboardInterrupt):
-        run(tiny, out=tmp_path / "r.json", epochs=4)
-    assert read_run(tmp_path / "r.json")["status"] == "interrupted"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.json", "r.npz"]
-    run(tiny, out=tmp_path / "r.json", epochs=4, resume=True)
+        run(tiny, out=out, epochs=4)
+    kept = ["r.json", "r.npz"] if when > 1 else []  # never a run file alone, from which nothing could go on
+    assert_equal(sorted(p.name for p in tmp_path.iterdir()), kept)
+    if kept:
+        stopped, (meta, _) = read_run(out), contents(out.with_suffix(".npz"))
+        assert_equal(stopped["status"], "interrupted")
+        assert_equal(without_seconds(stopped)["epochs"], meta["run"]["epochs"])
+        assert_equal(stopped["message"], f"interrupted after epoch {len(stopped['epochs']) - 1}")
+    run(tiny, out=out, epochs=4, resume=True)
     run(tiny, out=tmp_path / "straight.json", epochs=4)
-    assert_same_run(tmp_path / "r.json", tmp_path / "straight.json")
+    assert_same_run(out, tmp_path / "straight.json")
 
 
 def test_interrupted_before_anything_is_kept(tiny, tmp_path, monkeypatch, capsys):

@@ -54,14 +54,13 @@ class Loop:
 
     @property
     def last_epoch(self) -> int:
-        """The last complete epoch."""
+        """The last epoch that is kept."""
         return self.run_so_far["epochs"][-1]["epoch"] if self.run_so_far else 0
 
     def run(self, start: Start) -> TrainedRun:
         """Train from there to the last epoch, or to divergence."""
         network, state, rng = start.network, start.state, start.rng
-        self.run_so_far = start.run
-        self._keep(network, state, rng)
+        self._keep(network, state, rng, start.run)
         first = self.last_epoch
         if first == 0:
             self.say(describe(start.run["epochs"][0]))
@@ -73,8 +72,8 @@ class Loop:
                     message = f"diverged in epoch {epoch + 1}: {error}; kept what stood after epoch {epoch}"
                     self.stop("diverged", message)
                     break
-                self.run_so_far["epochs"].append(row)
-                self._keep(network, state, rng)
+                epochs = [*self.run_so_far["epochs"], row]
+                self._keep(network, state, rng, self.run_so_far | {"epochs": epochs})
                 bar.set_postfix_str(describe(row))
                 still = epoch_rate(self.config, epoch) == 0
                 self.say(describe(row) + (" (rate 0: the schedule moves no weight yet)" if still else ""))
@@ -117,23 +116,26 @@ class Loop:
             yield x, t, method
 
     def stop(self, status: str, message: str | None = None) -> None:
-        """Write the run file with its last status."""
+        """Write the run file with its last status, if anything is kept."""
         self.run_so_far = self.run_so_far | {"status": status} | ({"message": message} if message else {})
         if self.files and self.run_so_far.get("epochs"):
             write_run(self.files.run, self.run_so_far)
 
-    def _keep(self, network: Network, state: Any, rng: np.random.Generator) -> None:
+    def _keep(self, network: Network, state: Any, rng: np.random.Generator, run: dict[str, Any]) -> None:
+        """Replace the checkpoint and then the run file: cut off at any moment, that is never ahead of it."""
         if not self.files:
+            self.run_so_far = run
             return
         generator = dict(rng.bit_generator.state)
         try:
-            save_checkpoint(self.files.checkpoint, Checkpoint(network, state, generator, self.run_so_far))
-            write_run(self.files.run, self.run_so_far)
+            save_checkpoint(self.files.checkpoint, Checkpoint(network, state, generator, run))
+            self.run_so_far = run
+            write_run(self.files.run, run)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise OSError(
                 f"{self.files.run} and {self.files.checkpoint.name} cannot be written after epoch "
-                f"{self.last_epoch}: {reason}; the last complete state is kept"
+                f"{run['epochs'][-1]['epoch']}: {reason}; the last complete state is kept"
             ) from error
 
     def _bar(self, epochs: int) -> Any:
