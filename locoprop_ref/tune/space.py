@@ -129,9 +129,9 @@ SPACE: dict[str, tuple[Range, ...]] = {
 
 # AdaGrad's own default in the dialect tf1, which `config` leaves to it; FOOF begins as the closed form that
 # it is at decay 0, because the first steps at its own 0.95 diverge, and Shampoo with the length of RMSProp's
-# own step and with roots at every step, as published, because a rate of 0.1 without grafting diverges. K-FAC's
-# clip, infinite by default, moves to the end of its range: no step of CURVES' first trial clips there, but 77
-# of MNIST's 300 do
+# own step and with roots at every step, as published, because a rate of 0.1 without grafting diverges.
+# K-FAC's clip, infinite by default, moves to the end of its range: no step of CURVES' first trial clips
+# there, but 77 of MNIST's 300 do
 _UNTUNED: dict[str, Params] = {
     "adagrad": {"initial_accumulator": 0.1},
     "foof": {"factor_decay": 0.0},
