@@ -366,7 +366,7 @@ def reached(out, name, epoch):
     return path.exists() and len(read_run(path)["epochs"]) > epoch
 
 
-LONG = {"epochs": 40, "contestants": ["locoprop-m"]}
+LONG = {"epochs": 80, "contestants": ["locoprop-m"]}  # two seconds: one is still at work when the other is
 
 
 @pytest.fixture(scope="module")

@@ -700,7 +700,7 @@ def test_workers_share_the_cores():
         assert shares == before * 2
 
 
-LONG = [*FLAGS, "--batch-size", "1", "--epochs", "20", "--trials", "2"]  # a quarter of a second a trial
+LONG = [*FLAGS, "--batch-size", "1", "--epochs", "40", "--trials", "2"]  # half a second a trial
 
 
 PATIENCE = 250  # seconds, for a machine that others use too
@@ -778,7 +778,7 @@ def test_ctrl_c_keeps_what_was_complete(jobs, here):
     assert (process.returncode, err) == (130, "locoprop-ref: interrupted; what was complete is kept\n")
     assert not process_is_alive(worker)
     states = {
-        t.state.name for t in trials_of(a_task(problem=small(epochs=20, batch_size=1), contestant="sgd"))
+        t.state.name for t in trials_of(a_task(problem=small(epochs=40, batch_size=1), contestant="sgd"))
     }
     assert "RUNNING" not in states
     resumed = shell(*arguments, cwd=here, timeout=PATIENCE)
