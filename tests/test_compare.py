@@ -25,13 +25,13 @@ from locoprop_ref.backend import keep_to_cores, namespace
 from locoprop_ref.compare import clock, conduct, figures, memory, summary, table, timing
 from locoprop_ref.compare.claims import LOCOPROP, SECOND_ORDER, claims, sentences
 from locoprop_ref.compare.conduct import compare
-from locoprop_ref.compare.folder import read_results
-from locoprop_ref.compare.plan import OWN, available, comparison
+from locoprop_ref.compare.folder import alone_in, read_results
+from locoprop_ref.compare.plan import OWN, comparison
 from locoprop_ref.compare.runs import Task, run_all
 from locoprop_ref.config import as_json, build_method, build_network, resolve
 from locoprop_ref.data import load
 from locoprop_ref.run_file import read_run
-from locoprop_ref.train import Examples, train
+from locoprop_ref.train import Examples, loop, train
 from locoprop_ref.tune.problem import PROBLEMS
 
 SMALL = {"layers": "9-6-3-6-9", "batch_size": 20, "epochs": 2}
@@ -78,7 +78,7 @@ def losses(folder, contestant, seed):
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
 def test_contestants_differ_in_their_own_settings_alone(preset):
     plan = comparison(preset)
-    assert_equal(plan.contestants, available())
+    assert_equal(plan.contestants, tuple(tuned.CONTESTANTS))
     for seed in plan.seeds:
         shared = [
             {k: v for k, v in as_json(plan.config(name, seed)).items() if k not in OWN}
@@ -160,7 +160,7 @@ def test_a_run_keeps_the_command_that_made_it(compared, tiny, tmp_path, undrawn)
 
 
 def test_all_contestants_begin_with_the_same_network(tiny, tmp_path, undrawn):
-    every = available()
+    every = tuple(tuned.CONTESTANTS)
     compare(plan_of(tiny, every, epochs=1), tmp_path, clock=False, progress=False)
     for seed in (0, 1):
         assert_equal(len({json.dumps(losses(tmp_path, name, seed)[0]) for name in every}), 1)
@@ -197,7 +197,28 @@ def test_finished_runs_are_skipped_and_the_folder_grows(tiny, tmp_path, compared
     compare(plan_of(tiny, ["rmsprop"], [0]), tmp_path, clock=False, progress=False)
     manifest = json.loads((tmp_path / "comparison.json").read_text())
     assert_equal((list(manifest["contestants"]), manifest["seeds"]), (list(PAIR), [0, 1]))
-    assert manifest["command"] == json.loads((first / "comparison.json").read_text())["command"]
+    assert_equal(manifest["command"], json.loads((first / "comparison.json").read_text())["command"])
+
+
+def test_every_command_that_made_a_folder_is_said(tiny, tmp_path, undrawn):
+    """Of a folder that grew by another method and then by epochs; a run names the one that ended it."""
+    plans = [
+        plan_of(tiny, ["sgd"], [0]),
+        plan_of(tiny, ["adam"], [0]),
+        plan_of(tiny, ["sgd"], [0]),  # again, which adds nothing
+        plan_of(tiny, ["adam"], [0], epochs=4),
+        plan_of(tiny, ["sgd", "adam"], [0], epochs=4),
+    ]
+    first, second, _, longer, all_of_it = commands = [plan.command() for plan in plans]
+    made, by_run = [], []
+    for plan in plans:
+        compare(plan, tmp_path, clock=False, progress=False)
+        made.append(json.loads((tmp_path / "comparison.json").read_text())["command"])
+        by_run.append([read_run(path).get("command") for path in sorted(tmp_path.glob("*-seed0.json"))])
+    both = f"{first} && {second}"
+    assert_equal(made, [first, both, both, f"{both} && {longer}", all_of_it])
+    assert_equal(by_run, [[first], [second, first], [second, first], [longer, first], [longer, all_of_it]])
+    assert_equal(len(set(commands)), 4)
 
 
 def test_more_epochs_go_on_where_the_schedule_is_the_same(tiny, tmp_path, undrawn):
@@ -209,6 +230,64 @@ def test_more_epochs_go_on_where_the_schedule_is_the_same(tiny, tmp_path, undraw
     assert_equal(losses(tmp_path, "adam", 0), [(row["train"], row["test"]) for row in at_once["epochs"]])
     with pytest.raises(ValueError, match="epochs 4 there, 2 here"):
         compare(one, tmp_path, clock=False, progress=False)
+
+
+def test_epochs_that_no_run_came_to_may_be_given_up(compared, tiny, tmp_path, undrawn, monkeypatch):
+    def killed(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    folder = shutil.copytree(compared[0], tmp_path / "copy")
+    with monkeypatch.context() as at_once:
+        at_once.setattr(conduct, "run_all", killed)
+        with pytest.raises(KeyboardInterrupt):
+            compare(plan_of(tiny, epochs=4), folder, clock=False, progress=False)
+    assert_equal(json.loads((folder / "comparison.json").read_text())["shared"]["epochs"], 4)
+    assert_equal(compare(plan_of(tiny), folder, clock=False, progress=False), [])
+    assert_equal((folder / "comparison.json").read_bytes(), (compared[0] / "comparison.json").read_bytes())
+
+
+def test_runs_that_cannot_go_on_are_refused_before_anything_is_written(compared, tiny, tmp_path):
+    folder = shutil.copytree(compared[0], tmp_path / "copy", ignore=shutil.ignore_patterns("*.npz"))
+    before = everything(folder)
+    wanted = r"rmsprop-seed0\.json has 2 of 4 epochs, and no checkpoint rmsprop-seed0\.npz beside it"
+    with pytest.raises(FileNotFoundError, match=wanted):
+        compare(plan_of(tiny, epochs=4), folder, clock=False, progress=False)
+    assert_equal(everything(folder) == before, True)
+
+
+def test_one_command_at_a_time(compared, tiny, tmp_path, capsys):
+    folder = shutil.copytree(compared[0], tmp_path / "copy")
+    before = everything(folder)
+    with alone_in(folder):
+        status = cli.main([str(word) for word in options(tiny, folder, ("adam",))])
+    wanted = f"locoprop-ref compare: out must be a folder that no other compare is at work in, got {folder}\n"
+    assert_equal((status, capsys.readouterr().err), (2, wanted))
+    assert_equal(everything(folder) == before, True)
+
+
+def test_an_interrupt_in_the_last_write_leaves_a_finished_run(tiny, tmp_path, undrawn, monkeypatch):
+    plan, right = plan_of(tiny, ["sgd"], [0]), loop.write_run
+
+    def interrupted(path, run):
+        if run["status"] == "finished":
+            monkeypatch.setattr(loop, "write_run", right)
+            raise KeyboardInterrupt
+        right(path, run)
+
+    monkeypatch.setattr(loop, "write_run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compare(plan, tmp_path, clock=False, progress=False)
+    said = []
+    compare(plan, tmp_path, clock=False, progress=False, say=said.append)
+    assert "1 of 1 runs are there already" in said
+    assert_equal(read_run(tmp_path / "sgd-seed0.json")["status"], "finished")
+
+
+def test_reconstructions_are_of_one_seed(tiny, tmp_path, undrawn):
+    compare(plan_of(tiny, ["sgd", "adam"], [1]), tmp_path, clock=False, progress=False)
+    compare(plan_of(tiny, ["adam"], [0]), tmp_path, clock=False, progress=False)
+    kept = json.loads((tmp_path / "reconstructions.json").read_text())
+    assert_equal((kept["seed"], list(kept["rows"])), (0, ["adam"]))
 
 
 OTHERS = {
@@ -366,7 +445,11 @@ def reached(out, name, epoch):
     return path.exists() and len(read_run(path)["epochs"]) > epoch
 
 
-LONG = {"epochs": 80, "contestants": ["locoprop-m"]}  # two seconds: one is still at work when the other is
+LONG = {
+    "epochs": 80,
+    "schedule_epochs": 80,
+    "contestants": ["locoprop-m"],
+}  # two seconds: one is still at work when the other is
 
 
 @pytest.fixture(scope="module")
@@ -522,7 +605,7 @@ def test_clock_files(tiny, tmp_path, monkeypatch, undrawn):
     assert_equal(everything(tmp_path) == before, True)
 
 
-@pytest.mark.parametrize("contestant", available())
+@pytest.mark.parametrize("contestant", tuned.CONTESTANTS)
 def test_the_state_is_as_large_as_its_formula(contestant, tiny):
     config = plan_of(tiny, [contestant]).config(contestant, 0)
     network = build_network(config, 0, xp=namespace("numpy"))
@@ -973,7 +1056,7 @@ def test_redrawn_from_the_json_files_alone(compared, tmp_path, monkeypatch):
     monkeypatch.setattr(conduct, "run_all", None)
     assert_equal(cli.main(["compare", "--redraw", str(tmp_path)]), 0)
     again = everything(tmp_path)
-    assert_equal(sorted(again), sorted(name for name in written if not name.endswith(".npz")))
+    assert_equal(sorted(again), sorted(name for name in written if not name.endswith((".npz", ".lock"))))
     assert_equal([name for name in again if again[name] != written[name]], [])
     assert {"compare.png", "compare.svg", "compare-test.png", "reconstructions.png", "summary.md"} <= set(
         again
@@ -1095,6 +1178,8 @@ def changed(content, path, value):
         ("comparison.json", "environment.machine", None, "its environment.machine is 'None'"),
         ("comparison.json", "environment.python", 3, "its environment.python is '3'"),
         ("comparison.json", "environment.backend.device", None, "its environment.backend.device is 'None'"),
+        ("comparison.json", "seeds", [], "its seeds are []"),
+        ("comparison.json", "seeds", [0, None], "its seeds are [0, None]"),
         ("rmsprop-clock.json", "step.blocks", [], "must hold the seconds of at least one block, got []"),
         (
             "rmsprop-clock.json",
@@ -1122,6 +1207,34 @@ def test_results_that_do_not_fit_together_are_one_line(name, path, value, words,
     assert words in err
 
 
+IMAGES = {"schema": 1, "seed": 0, "shape": [1, 2], "originals": ["00ff"], "rows": {"rmsprop": ["3300"]}}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("rows.rmsprop", ["zz00"]), ("rows.rmsprop", ["00"]), ("originals", [1]), ("shape", ["x"])],
+)
+def test_damaged_images_are_one_line(path, value, tmp_path, capsys):
+    folder = made_up.write(tmp_path, {"rmsprop": [made_up.run([9, 8, 7, 6])] * 3})
+    (folder / "reconstructions.json").write_text(json.dumps(IMAGES))
+    assert_equal(cli.main(["compare", "--redraw", str(folder)]), 0)
+    (folder / "reconstructions.json").write_text(json.dumps(changed(IMAGES, path.split("."), value)))
+    capsys.readouterr()
+    assert_equal(cli.main(["compare", "--redraw", str(folder)]), 2)
+    _, err = capsys.readouterr()
+    assert_equal(err.count("\n"), 1)
+    assert f"{folder / 'reconstructions.json'} must hold images of shape " in err
+
+
+def test_a_blas_that_nobody_can_read_is_left_out(tmp_path):
+    folder = made_up.write(tmp_path, {"rmsprop": [made_up.run([9, 8, 7, 6])] * 3})
+    plan = json.loads((folder / "comparison.json").read_text())
+    plan["environment"]["blas"] = [1, {"library": "openblas"}, {"library": "mkl", "threads": 3}]
+    (folder / "comparison.json").write_text(json.dumps(plan))
+    assert_equal(cli.main(["compare", "--redraw", str(folder)]), 0)
+    assert "; mkl None None.\n" in (folder / "summary.txt").read_text()
+
+
 def test_a_refused_comparison_leaves_nothing_behind(tmp_path, monkeypatch):
     folder = made_up.write(tmp_path, {"rmsprop": [made_up.run([9, 8, 7, 6])]})
     monkeypatch.setattr(conduct, "data_of", lambda *_: pytest.fail("data were made"))
@@ -1141,8 +1254,8 @@ def test_more_epochs_than_the_schedule_has_are_refused(preset, epochs, most):
 
 def test_where_settings_come_from_is_said(tmp_path):
     quick, paper = comparison("quick"), comparison("paper")
-    assert_equal({quick.source(name) for name in available()}, {"tuned"})
-    assert_equal({paper.source(name) for name in available()}, {"tuned"})
+    assert_equal({quick.source(name) for name in tuned.CONTESTANTS}, {"tuned"})
+    assert_equal({paper.source(name) for name in tuned.CONTESTANTS}, {"tuned"})
     other = "tuned on layers 784-100-50-6-50-100-784, batch_size 500"
     assert_equal(comparison("standard").source("adam"), other)
     assert_equal(comparison("paper", data="fashion_mnist").source("adam"), "tuned on data mnist")
@@ -1178,6 +1291,6 @@ def test_the_quick_preset(tmp_path):
     done = shell("compare", "--out", tmp_path, timeout=300, threads=None)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads((tmp_path / "summary.json").read_text())
-    assert_equal([row["contestant"] for row in found["rows"]], list(available()))
+    assert_equal([row["contestant"] for row in found["rows"]], list(tuned.CONTESTANTS))
     assert all(row["seeds"] == 1 and row["seconds_from"] == "clock" for row in found["rows"])
     assert_equal(len(found["claims"]), 3)

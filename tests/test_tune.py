@@ -26,6 +26,7 @@ from small_runs import arrays, command, environment, shell, write_data
 
 from locoprop_ref import cli, tuned
 from locoprop_ref.backend import namespace
+from locoprop_ref.catalogue import METHODS
 from locoprop_ref.config import Config, epoch_rate, resolve
 from locoprop_ref.files import process_is_alive
 from locoprop_ref.train import DIVERGENCE, Examples, examples, train
@@ -33,7 +34,6 @@ from locoprop_ref.tune import (
     PROBLEMS,
     SPACE,
     Range,
-    available,
     finals,
     reduced_problem,
     search_space,
@@ -102,8 +102,7 @@ def seen(trials):
 def test_every_contestant_and_every_problem_has_its_entry():
     assert SPACE.keys() == tuned.CONTESTANTS.keys()
     assert tuple(PROBLEMS) == tuned.PROBLEMS
-    assert available() == tuple(name for name in tuned.CONTESTANTS if name in available())
-    assert {"sgd", "rmsprop", "locoprop-s-closed", "locoprop-m"} <= set(available())
+    assert {options["method"] for options in tuned.CONTESTANTS.values()} <= set(METHODS)
 
 
 @pytest.mark.parametrize("contestant", SPACE)
@@ -113,7 +112,7 @@ def test_ranges_are_ranges(contestant):
         assert r.high <= 1 or not r.one_minus
 
 
-@pytest.mark.parametrize("contestant", available())
+@pytest.mark.parametrize("contestant", tuned.CONTESTANTS)
 def test_every_end_of_every_range_is_a_setting_of_the_contestant(contestant):
     space = search_space(contestant)
     middle = {r.name: r.choices[0] if r.choices else (r.low * r.high) ** 0.5 for r in space}
@@ -123,7 +122,7 @@ def test_every_end_of_every_range_is_a_setting_of_the_contestant(contestant):
             assert isinstance(config, Config)
 
 
-@pytest.mark.parametrize("contestant", available())
+@pytest.mark.parametrize("contestant", tuned.CONTESTANTS)
 def test_the_first_trial_is_the_untuned_package(contestant):
     """Defaults lie inside their ranges, off the edges, and three digits hold them: nothing moves them.
 
@@ -296,7 +295,7 @@ def test_another_test_set_gives_the_same_bytes(here):
 # ------------------------------ one trial
 
 
-@pytest.mark.parametrize("contestant", available())
+@pytest.mark.parametrize("contestant", tuned.CONTESTANTS)
 def test_held_out_losses_are_those_of_train(contestant, here):
     """`train` on a file whose training set is the reduced one, and whose test set is the held-out one."""
     on = small()

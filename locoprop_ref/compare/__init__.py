@@ -2,7 +2,9 @@
 
 plan          what is compared, presets
 folder        the results folder and its manifest
+agreement     where files of a folder, or two plans, disagree
 runs          training, one after the other or side by side
+workers       processes for it; one that dies takes no other with it
 timing        seconds of a step, all contestants in turn
 memory        memory of a step: at its peak, kept, counted
 clock         both of every contestant, in a file

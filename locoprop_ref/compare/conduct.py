@@ -8,6 +8,7 @@ from locoprop_ref.backend import namespace
 from locoprop_ref.compare.clock import clock_all
 from locoprop_ref.compare.folder import (
     MANIFEST,
+    alone_in,
     data_of,
     join,
     manifest,
@@ -19,7 +20,7 @@ from locoprop_ref.compare.folder import (
 from locoprop_ref.compare.pictures import keep_reconstructions
 from locoprop_ref.compare.plan import Comparison, describe
 from locoprop_ref.compare.report import redraw
-from locoprop_ref.compare.runs import Task, is_done, run_all, sign
+from locoprop_ref.compare.runs import Task, is_done, refuse_stuck, run_all, sign
 from locoprop_ref.environment import forced_kernel
 from locoprop_ref.train import examples
 
@@ -47,7 +48,8 @@ def compare(
 
     Raises:
         ValueError, TypeError: settings that do not fit the data, or a folder of another configuration.
-        OSError: data that cannot be had, or files that cannot be written.
+        OSError: data that cannot be had, files that cannot be written, a run that cannot go on for want of
+            its checkpoint, or a folder that another command is at work in.
         KeyboardInterrupt: passed on; what was complete is kept.
     """
     check.integer("jobs", jobs)
@@ -55,25 +57,29 @@ def compare(
     refuse_another_plan(out, plan)
     data, dataset = data_of(plan, out, data_dir)
     examples(dataset, plan.config(plan.contestants[0], plan.seeds[0], data), xp)
-    found = join(out, manifest(plan, dataset, xp))
-    write_json(out / MANIFEST, found)
-    warning = forced_kernel()
-    for line in [*describe(plan), *([f"warning: {warning}"] if warning else [])]:
-        say(line)
     tasks = [
         Task(name, seed, plan.config(name, seed, data), run_path(out, name, seed))
         for name in plan.contestants
         for seed in plan.seeds
     ]
-    first = {task.contestant: task for task in reversed(tasks)}
-    costs, failures = (
-        clock_all({name: first[name] for name in plan.contestants}, found, data_dir=data_dir, say=say)
-        if clock
-        else ({}, [])
-    )
-    failures += run_all(tasks, jobs=jobs, costs=costs, data_dir=data_dir, progress=progress, say=say)
-    sign(tasks, found["command"])
-    if any(is_done(task) for task in tasks):
-        keep_reconstructions(out, read_results(out), dataset)
-        redraw(out, say)
-    return failures
+    here = manifest(plan, dataset, xp)
+    join(out, here)  # before there is a lock: what is refused leaves nothing behind
+    refuse_stuck(tasks)
+    with alone_in(out):
+        found = join(out, here)
+        write_json(out / MANIFEST, found)
+        warning = forced_kernel()
+        for line in [*describe(plan), *([f"warning: {warning}"] if warning else [])]:
+            say(line)
+        first = {task.contestant: task for task in reversed(tasks)}
+        costs, failures = (
+            clock_all({name: first[name] for name in plan.contestants}, here, data_dir=data_dir, say=say)
+            if clock
+            else ({}, [])
+        )
+        failures += run_all(tasks, jobs=jobs, costs=costs, data_dir=data_dir, progress=progress, say=say)
+        sign(tasks, here["command"])
+        if any(is_done(task) for task in tasks):
+            keep_reconstructions(out, read_results(out), dataset)
+            redraw(out, say)
+        return failures

@@ -11,13 +11,15 @@ Everything below the first four is a pure function of them.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from locoprop_ref import check
 from locoprop_ref.compare.agreement import clock_differences, differences, run_differences
@@ -30,6 +32,7 @@ from locoprop_ref.tuned import LABELS, provenance
 
 SCHEMA = 1
 MANIFEST = "comparison.json"
+LOCK = ".lock"
 # what a file must hold to be one of ours: a key, dots between levels, and the kind of its value
 Form = Mapping[str, type | tuple[type, ...]]
 NUMBER = (int, float)
@@ -99,6 +102,8 @@ def read_plan(folder: Path) -> dict[str, Any]:
     """
     path, what = folder / MANIFEST, "the plan of a comparison"
     plan = read_json(path, what, PLAN)
+    if not plan["seeds"] or not all(isinstance(seed, int) for seed in plan["seeds"]):
+        raise ValueError(f"{path} must be {what}, but its seeds are {str(plan['seeds'])[:40]}")
     for name, contestant in plan["contestants"].items():
         check.one_of(f"{path}: contestants", name, LABELS)
         _check_form(path, what, contestant, CONTESTANT)
@@ -157,7 +162,7 @@ def refuse_another_plan(folder: Path, plan: Comparison) -> None:
     if (folder / MANIFEST).exists():
         settings = {name: {"settings": plan.settings(name)} for name in plan.contestants}
         here = {"shared": plan.in_common(), "contestants": settings}
-        _refuse(folder, differences(read_plan(folder), here))
+        _refuse(folder, differences(_as_far_as_run(folder, read_plan(folder)), here))
 
 
 def join(folder: Path, here: dict[str, Any]) -> dict[str, Any]:
@@ -170,14 +175,14 @@ def join(folder: Path, here: dict[str, Any]) -> dict[str, Any]:
     joined = here
     if path.exists():
         there = read_plan(folder)
-        _refuse(folder, differences(there, here))
+        _refuse(folder, differences(_as_far_as_run(folder, there), here))
         known = there["contestants"] | here["contestants"]
         order = [name for name in LABELS if name in known]
         joined = there | {
             "shared": here["shared"],
             "seeds": sorted({*there["seeds"], *here["seeds"]}),
             "contestants": {name: known[name] for name in order},
-            "command": here["command"] if _covers(here, there) else there["command"],
+            "command": _both_commands(there, here),
         }
     for contestant in here["contestants"]:
         for seed in here["seeds"]:
@@ -187,14 +192,46 @@ def join(folder: Path, here: dict[str, Any]) -> dict[str, Any]:
     return joined
 
 
-def _covers(here: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
-    return {*here["contestants"]} >= {*there["contestants"]} and {*here["seeds"]} >= {*there["seeds"]}
+def _as_far_as_run(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest with the epochs of its longest run: what was planned beyond it may be given up."""
+    paths = (run_path(folder, name, seed) for name in plan["contestants"] for seed in plan["seeds"])
+    epochs = max((read_run(path)["epochs"][-1]["epoch"] for path in paths if path.exists()), default=0)
+    return plan | {"shared": plan["shared"] | {"epochs": epochs}}
+
+
+def _both_commands(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Return what makes a folder: one command, where it makes all of it, else those before and this one."""
+    runs = [{(name, seed) for name in one["contestants"] for seed in one["seeds"]} for one in (there, here)]
+    if runs[1] >= runs[0]:
+        return here["command"]
+    before = there["command"].split(" && ")
+    if runs[0] >= runs[1] and there["shared"]["epochs"] == here["shared"]["epochs"]:
+        return there["command"]
+    return " && ".join([*before, *([] if here["command"] in before else [here["command"]])])
 
 
 def _refuse(folder: Path, found: list[str]) -> None:
     if found:
         more = f" and {len(found) - 6} more" if len(found) > 6 else ""
         raise ValueError(f"{folder} holds runs of another configuration: {'; '.join(found[:6])}{more}")
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other commands that compare out of a folder; the lock ends with the process, however that ends.
+
+    Raises:
+        BlockingIOError: another one is at work in it.
+        OSError: the folder cannot be made or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise BlockingIOError(
+            f"out must be a folder that no other compare is at work in, got {folder}"
+        ) from None
 
 
 # the data ---------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Test images and what every contestant's network makes of them, kept in one JSON: a byte a pixel, in hex."""
 
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ COUNT = 10
 def keep_reconstructions(folder: Path, results: Results, data: Dataset) -> bool:
     """Write `reconstructions.json` from the first seed's checkpoints; return whether there was any.
 
-    Rows of no image shape are left out. A contestant whose checkpoint is not there keeps what the file says.
+    Rows of no image shape are left out. A contestant whose checkpoint is not there keeps what the file says
+    of the same seed.
     """
     if data.image_shape is None and int(data.x_test.shape[1] ** 0.5) ** 2 != data.x_test.shape[1]:
         return False
     seed, path = results.manifest["seeds"][0], folder / FILE
     kept = read_reconstructions(folder)
-    rows = kept["rows"] if kept else {}
+    rows = kept["rows"] if kept and kept["seed"] == seed else {}
     x = data.x_test[:COUNT]
     backend = results.manifest["environment"]["backend"]["name"]
     for name in results.manifest["contestants"]:
@@ -66,6 +68,22 @@ def pixels_of(rows: list[str]) -> np.ndarray:
 
 
 def read_reconstructions(folder: Path) -> dict[str, Any] | None:
-    """Return the file's content, None where there is none."""
+    """Return the file's content, None where there is none.
+
+    Raises:
+        OSError, ValueError: see `folder.read_json`; images that are no such strings.
+    """
     path = folder / FILE
-    return read_json(path, "reconstructions", FORM) if path.exists() else None
+    if not path.exists():
+        return None
+    content = read_json(path, "reconstructions", FORM)
+    for name, images in ({"originals": content["originals"]} | content["rows"]).items():
+        try:
+            wrong = pixels_of(images).shape[1:] != (prod(content["shape"]),)
+        except (TypeError, ValueError):
+            wrong = True
+        if wrong:
+            raise ValueError(
+                f"{path} must hold images of shape {content['shape']} in hex, got others: {name}"
+            )
+    return content

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from locoprop_ref import check
-from locoprop_ref.catalogue import METHODS
 from locoprop_ref.config import APPLIES, Config, as_json, resolve
 from locoprop_ref.data import NAMES
 from locoprop_ref.tuned import CONTESTANTS, options, provenance
@@ -48,11 +47,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 OWN = ("method", *APPLIES)
 # what settings are not tuned for: finals are shorter than runs, every array library computes the same
 FREE = ("epochs", "schedule_epochs", "backend", "device")
-
-
-def available() -> tuple[str, ...]:
-    """Return the contestants whose method there is."""
-    return tuple(name for name, own in CONTESTANTS.items() if own["method"] in METHODS)
 
 
 @dataclass(frozen=True)
@@ -146,7 +140,7 @@ def comparison(
 
     Args:
         preset: one of `PRESETS`.
-        contestants: default all that there are.
+        contestants: default all.
         seeds: default those of the preset.
         tuned: False for the package's defaults.
         **shared: options of `config.resolve`, the same for every contestant; None counts as not given.
@@ -157,9 +151,9 @@ def comparison(
     """
     chosen = dict(PRESETS[check.one_of("preset", preset, PRESETS)])
     images, default_seeds = chosen.pop("images", None), chosen.pop("seeds")
-    names = available() if contestants is None else tuple(contestants)
+    names = tuple(CONTESTANTS if contestants is None else contestants)
     for name in names:
-        check.one_of("methods", name, available())
+        check.one_of("methods", name, CONTESTANTS)
     numbers = default_seeds if seeds is None else tuple(seeds)
     for seed in numbers:
         check.integer("seeds", seed, minimum=0)

@@ -45,6 +45,16 @@ def is_done(task: Task) -> bool:
     return run["status"] == "diverged" or run["epochs"][-1]["epoch"] >= task.config.epochs
 
 
+def refuse_stuck(tasks: Sequence[Task]) -> None:
+    """Raise FileNotFoundError where a run has epochs to go and no checkpoint to go on from."""
+    for task in tasks:
+        if task.out.exists() and not is_done(task) and not task.out.with_suffix(".npz").exists():
+            raise FileNotFoundError(
+                f"{task.out} has {epochs_on_disk(task)} of {task.config.epochs} epochs, and no checkpoint "
+                f"{task.out.stem}.npz beside it to go on from"
+            )
+
+
 def rough_cost(config: Config) -> float:
     """Return a guess of a step's cost for want of a clock, K local steps at 2 products a layer, else 3."""
     return 3.0 + 2.0 * (config.num_local_steps or 0)

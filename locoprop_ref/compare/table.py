@@ -114,9 +114,9 @@ def _other_environments(results: Results) -> list[str]:
 def provenance_lines(results: Results) -> list[str]:
     """Return what made the results: command, data, machine and versions."""
     found = results.manifest
-    about, blas = found["environment"], found["environment"]["blas"]
+    about = found["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items() if version)
-    kernel = ", ".join(f"{b['library']} {b['version']} {b['kernel']}" for b in blas[:1])
+    blas = [f"{b.get('library')} {b.get('version')} {b.get('kernel')}" for b in _blas(found)]
     return [
         f"Command: {found['command']}",
         f"Data: {found['data']['name']} ({found['data']['train']} + {found['data']['test']} images, SHA-256 "
@@ -124,9 +124,16 @@ def provenance_lines(results: Results) -> list[str]:
         f"{', '.join(map(str, found['seeds']))}.",
         f"Machine: {about['machine']}, {about['cores']} cores, {about['backend']['name']} on "
         f"{about['backend']['device']}; locoprop-ref {about['locoprop-ref']}, Python {about['python']}, "
-        f"{versions}; {kernel}.",
+        f"{versions}; {''.join(blas[:1])}.",
         *_threads(results),
     ]
+
+
+def _blas(file: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the BLAS libraries that a file names, those with a number of threads."""
+    listed = file["environment"].get("blas")
+    known = [b for b in listed if isinstance(b, dict)] if isinstance(listed, list) else []
+    return [b for b in known if isinstance(b.get("threads"), int)]
 
 
 def _threads(results: Results) -> list[str]:
@@ -136,7 +143,7 @@ def _threads(results: Results) -> list[str]:
         return " or ".join(str(number) for number in sorted({key(file) for file in files} - {None}))
 
     def threads(file: dict[str, Any]) -> int | None:
-        return max((b["threads"] for b in file["environment"].get("blas", ())), default=None)
+        return max((b["threads"] for b in _blas(file)), default=None)
 
     runs = [run for found in results.runs.values() for run in found.values()]
     jobs, each = spelled(runs, lambda run: run.get("jobs")), spelled(runs, threads)

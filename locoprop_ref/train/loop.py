@@ -72,8 +72,9 @@ class Loop:
                     message = f"diverged in epoch {epoch + 1}: {error}; kept what stood after epoch {epoch}"
                     self.stop("diverged", message)
                     break
-                epochs = [*self.run_so_far["epochs"], row]
-                self._keep(network, state, rng, self.run_so_far | {"epochs": epochs})
+                status = "finished" if epoch + 1 == self.config.epochs else "running"
+                rows = [*self.run_so_far["epochs"], row]
+                self._keep(network, state, rng, self.run_so_far | {"epochs": rows, "status": status})
                 bar.set_postfix_str(describe(row))
                 still = epoch_rate(self.config, epoch) == 0
                 self.say(describe(row) + (" (rate 0: the schedule moves no weight yet)" if still else ""))
@@ -116,8 +117,9 @@ class Loop:
             yield x, t, method
 
     def stop(self, status: str, message: str | None = None) -> None:
-        """Write the run file with its last status, if anything is kept."""
-        self.run_so_far = self.run_so_far | {"status": status} | ({"message": message} if message else {})
+        """Write the run file with its last status, if anything is kept; what is finished stays it."""
+        if self.run_so_far.get("status") != "finished":
+            self.run_so_far = self.run_so_far | {"status": status} | ({"message": message} if message else {})
         if self.files and self.run_so_far.get("epochs"):
             write_run(self.files.run, self.run_so_far)
 

@@ -108,9 +108,10 @@ def resumed_start(
     if now != saved.run["environment"]:
         say("note: the environment is not the one the run began in, so that the last bits may differ")
     run = saved.run | {"config": _recorded(config, dataset), "epochs": list(saved.run["epochs"])}
-    run["status"] = "running"
+    last = run["epochs"][-1]["epoch"]
+    run["status"] = "finished" if last >= config.epochs else "running"
     run.pop("message", None)
-    say(f"resuming after epoch {run['epochs'][-1]['epoch']}")
+    say(f"resuming after epoch {last}")
     return Start(saved.network, saved.state, rng, run)
 
 

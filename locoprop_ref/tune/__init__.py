@@ -26,7 +26,6 @@ from typing import Any
 
 from locoprop_ref import check
 from locoprop_ref.backend import namespace
-from locoprop_ref.catalogue import METHODS
 from locoprop_ref.train import examples
 from locoprop_ref.tune.finals import candidates
 from locoprop_ref.tune.problem import PROBLEMS, Problem, reduced_problem, tuning_data, whole_problem
@@ -37,14 +36,9 @@ from locoprop_ref.tune.workers import run_all
 from locoprop_ref.tuned import CONTESTANTS
 
 __all__ = [
-    "PROBLEMS", "SPACE", "Problem", "Range", "available", "reduced_problem", "search_space", "tune",
+    "PROBLEMS", "SPACE", "Problem", "Range", "reduced_problem", "search_space", "tune",
     "whole_problem",
 ]  # fmt: skip
-
-
-def available() -> tuple[str, ...]:
-    """Return the contestants whose method is there."""
-    return tuple(name for name, options in CONTESTANTS.items() if options["method"] in METHODS)
 
 
 def tune(
@@ -71,7 +65,7 @@ def tune(
     worker and is the same too, up to what another number of BLAS threads does to the last bits.
 
     Args:
-        contestants: of `tuned.CONTESTANTS`; none means all that are `available`.
+        contestants: of `tuned.CONTESTANTS`; none means all.
         on: the problem, as `reduced_problem("mnist")` makes it.
         final: the whole problem, as `whole_problem` makes it, for the final; default none.
         trials: a study is done with so many complete or pruned trials; failed ones do not count. Commands
@@ -112,7 +106,7 @@ def tune(
             heartbeat=check.integer("heartbeat", heartbeat),
             grace=check.integer("grace", grace),
         )
-        for name in names or available()
+        for name in names or CONTESTANTS
     ]
     tuning_data.cache_clear()  # a file may have changed since the last call
     for problem in (final, on) if final else (on,):
