@@ -13,8 +13,12 @@ import sys
 import threading
 import time
 import warnings
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -23,6 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from small_runs import arrays, command, environment, shell, write_data
+from sqlalchemy.exc import IntegrityError
 
 from locoprop_ref import cli, tuned
 from locoprop_ref.backend import namespace
@@ -43,7 +48,9 @@ from locoprop_ref.tune import (
 )
 from locoprop_ref.tune import objective as objective_module
 from locoprop_ref.tune import problem as problem_module
+from locoprop_ref.tune import storage as storage_module
 from locoprop_ref.tune import study as study_module
+from locoprop_ref.tune import workers as workers_module
 from locoprop_ref.tune.interrupt import Interrupts
 from locoprop_ref.tune.objective import Diverged, held_out_losses, objective
 from locoprop_ref.tune.space import edges, parse_ranges, settings, untuned
@@ -221,6 +228,22 @@ def test_a_range_of_numbers_to_choose_from_keeps_those_in_it():
 def test_the_command_names_a_range_of_numbers_to_choose_from():
     task = a_task(contestant="kfac", space=search_space("kfac", {"inverse_interval": (5, 20)}))
     assert stored.command(task, 30, final=False).endswith(" --range inverse_interval=5:20")
+
+
+@pytest.mark.parametrize(
+    ("contestant", "ranges"),
+    [
+        ("sgd", {"learning_rate": (0.00123456789, 1.5e-1)}),
+        ("kfac", {"inverse_interval": (4, 6), "1 - momentum": (0.012345678, 1)}),
+        ("foof", {"factor_decay": (0, 0.5)}),
+    ],
+)
+def test_the_ranges_in_the_command_are_those_of_the_study(contestant, ranges):
+    space = search_space(contestant, ranges)
+    words = shlex.split(stored.command(a_task(contestant=contestant, space=space), 30, final=False))
+    given = [after for word, after in pairwise(words) if word == "--range"]
+    assert len(given) == len(ranges)
+    assert search_space(contestant, parse_ranges(given)) == space
 
 
 def test_another_range():
@@ -589,7 +612,7 @@ def test_a_trial_given_up_for_dead_is_repeated(here, monkeypatch):
 
 
 def test_trials_of_dead_processes_fail_at_once_and_others_after_their_grace(here):
-    task = a_task(heartbeat=1, grace=1)
+    task = a_task()
     done = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=1
     )
@@ -610,8 +633,12 @@ def test_trials_of_dead_processes_fail_at_once_and_others_after_their_grace(here
         assert [t.state.name for t in study.get_trials()] == ["FAIL", "RUNNING", "RUNNING"]
         for trial in study.get_trials()[1:]:
             storage.record_heartbeat(trial._trial_id)
-        time.sleep(3.1)  # the database's clock has whole seconds
-        storage.record_heartbeat(study.get_trials()[1]._trial_id)
+        with closing(sqlite3.connect("tuning/mnist.db")) as database:
+            database.execute(
+                "UPDATE trial_heartbeats SET heartbeat = datetime(heartbeat, '-1 hour') WHERE trial_id = ?",
+                (study.get_trials()[2]._trial_id,),
+            )
+            database.commit()
         study_module.fail_dead_trials(study)
         assert [t.state.name for t in study.get_trials()] == ["FAIL", "RUNNING", "FAIL"]
         assert standing(study) == study_module.Standing(complete=0, pruned=0, failed=2, running=1)
@@ -697,6 +724,51 @@ def test_workers_share_the_cores():
         assert sorted(shares) == before
     else:
         assert shares == before * 2
+
+
+class DyingWorker:
+    """A worker whose every call dies."""
+
+    def __init__(self, index, jobs):
+        pass
+
+    restart = stop = lambda self, **_: None
+
+    def submit(self, *_):
+        future = Future()
+        future.set_exception(BrokenProcessPool())
+        return future
+
+
+@pytest.mark.parametrize("jobs", [2, 3, 5])
+def test_workers_that_die_one_after_the_other_end_the_command(jobs, monkeypatch):
+    lost = []
+    monkeypatch.setattr(workers_module, "Worker", DyingWorker)
+    search = SimpleNamespace(choose=lambda at_work: a_task(), lost=lost.append, report=None)
+    with pytest.raises(ChildProcessError, match=r"^\d workers were killed in a row: too little memory\?$"):
+        workers_module.run_all(search, jobs)
+    assert workers_module.MOST_KILLED <= len(lost) < workers_module.MOST_KILLED + jobs
+
+
+@pytest.mark.parametrize("failures", [2, 99])
+def test_a_storage_that_another_command_makes_at_this_moment(failures, here, monkeypatch):
+    right, slept, tried = optuna.storages.RDBStorage.__init__, [], []
+
+    def at_the_same_moment(self, *arguments, **options):
+        tried.append(arguments)
+        if len(tried) <= failures:
+            raise IntegrityError("insert", {}, ValueError("UNIQUE constraint failed"))
+        right(self, *arguments, **options)
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "__init__", at_the_same_moment)
+    monkeypatch.setattr(storage_module.time, "sleep", slept.append)
+    if failures == 2:
+        assert search("sgd", trials=1)["study"]["trials"] == 1
+        assert slept == [1, 1]
+    else:
+        with pytest.raises(OSError, match=r"mnist\.db cannot be used: UNIQUE constraint failed$"):
+            search("sgd", trials=1)
+        assert slept == [1] * storage_module.PATIENCE
 
 
 LONG = [*FLAGS, "--batch-size", "1", "--epochs", "40", "--trials", "2"]  # half a second a trial
@@ -1028,7 +1100,8 @@ def test_a_final_is_resumed_and_its_failed_trials_are_tried_again(here):
     first = search("sgd", final=FINAL)
     chosen = tuple(tuple(each["settings"].items()) for each in first["final"]["candidates"])
     names = Range("candidate", choices=tuple("0123"))
-    final = a_task(contestant="sgd", problem=FINAL, space=(names,), candidates=chosen[:4])
+    best = min(trials_of(a_task(contestant="sgd")), key=lambda t: t.value).number
+    final = a_task(contestant="sgd", problem=FINAL, space=(names,), candidates=chosen[:4], of=best)
     assert [t.params["candidate"] for t in trials_of(final)] == list("0123")
     assert search("sgd", final=FINAL)["final"] == first["final"]
     assert len(trials_of(final)) == 4
@@ -1038,6 +1111,72 @@ def test_a_final_is_resumed_and_its_failed_trials_are_tried_again(here):
         database.commit()
     assert search("sgd", final=FINAL)["final"] == first["final"]
     assert [t.params["candidate"] for t in trials_of(final)] == [*"0123", "2"]
+
+
+def test_two_commands_share_a_final(here, monkeypatch):
+    """The second one comes when the first is at the last candidate: it tries that one too, and both end."""
+    alone, right, others = search("sgd", final=FINAL, storage="sqlite:///alone.db"), objective, []
+
+    def in_the_middle(trial, config, *more):
+        if trial.params.get("candidate") == "3":
+            monkeypatch.setattr(study_module, "objective", right)
+            others.append(search("sgd", final=FINAL, out="elsewhere"))
+        return right(trial, config, *more)
+
+    monkeypatch.setattr(study_module, "objective", in_the_middle)
+    assert [search("sgd", final=FINAL), *others] == [alone, alone]
+
+
+def test_candidates_that_two_commands_put_into_the_queue_at_once(here, monkeypatch):
+    alone, right = search("sgd", final=FINAL, storage="sqlite:///alone.db"), study_module._enqueue_candidate
+
+    def twice(study, number):
+        right(study, number)
+        right(study, number)
+
+    monkeypatch.setattr(study_module, "_enqueue_candidate", twice)
+    assert search("sgd", final=FINAL) == alone
+
+
+def by_rate(peak):
+    """An objective that is least at a rate."""
+
+    def loss(trial, config, *_):
+        found = abs(np.log(config.learning_rate / peak))
+        trial.report(found, config.epochs)
+        return found
+
+    return loss
+
+
+def test_a_study_is_extended_after_its_final(here, monkeypatch):
+    """Then the final is of what is best now; going back to fewer trials asks for nothing new."""
+    monkeypatch.setattr(study_module, "objective", by_rate(3e-4))
+    begun = []
+    for trials in (2, 8, 14, 14, 8):
+        record = search("sgd", trials=trials, final=FINAL)
+        begun.append(record["final"]["candidates"][0]["settings"]["learning_rate"])
+        found = min(t.value for t in trials_of(a_task(contestant="sgd")))
+        assert record["study"]["loss"] == found
+        assert_allclose(abs(np.log(begun[-1] / 3e-4)), found, rtol=1e-12)  # the same expression
+    assert len(set(begun)) == 3  # each time a better one was found
+    assert begun[2:] == [begun[2]] * 3
+
+
+def test_a_better_trial_from_elsewhere_begins_the_final_anew(here, monkeypatch):
+    nearest, said = by_rate(3e-5), []
+
+    def in_the_middle(trial, config, *more):
+        if trial.params.get("candidate") == "1":
+            monkeypatch.setattr(study_module, "objective", nearest)
+            search("sgd", trials=14, out="elsewhere")
+        return nearest(trial, config, *more)
+
+    monkeypatch.setattr(study_module, "objective", in_the_middle)
+    record = search("sgd", trials=2, final=FINAL, say=said.append)
+    assert "sgd: a better trial came in meanwhile, its final begins anew" in said
+    assert record["study"]["trials"] == 14
+    assert record == search("sgd", trials=14, final=FINAL, storage="sqlite:///alone.db")
 
 
 @pytest.mark.parametrize("peak", [-5, -3, -2, -1, 0, 1, 3])

@@ -6,15 +6,14 @@ r"""Tuning: the hyper-parameters of every contestant, searched alike, on held-ou
     study      the trials of one contestant, in a database after every step
     storage    that database, opened by its URL
     workers    trials side by side
-    finals     the best settings at several rates, and the defaults, on the whole network
+    finals     the best settings at several rates, and those of the first trial, on the whole network
     stored     the best settings with their provenance, as JSON
 
-Every contestant gets the same number of trials: the package's own defaults first (but FOOF's at decay 0, and
-K-FAC's with a clip, see `space`), then random ones, then those that a tree-structured Parzen estimator
-proposes. Of the trials that reach eight epochs the best quarter goes on, the others are cut short. Then,
-where the problem is a reduced one, the same final for every contestant. LocoProp's K and, by steps, its η
-stay the authors' (10 and infinity), as do the other options that `space` does not name. Needs Optuna:
-locoprop-ref[tune].
+Every contestant gets the same number of trials: the package's own defaults first (but for FOOF, Shampoo and
+K-FAC see `space.untuned`), then random ones, then those that a tree-structured Parzen estimator proposes. Of
+the trials that reach eight epochs the best quarter goes on, the others are cut short. Then, where the problem
+is a reduced one, the same final for every contestant. LocoProp's K and, by steps, its η stay the authors' (10
+and infinity), as do the other options that `space` does not name. Needs Optuna: locoprop-ref[tune].
 """
 
 import os
@@ -31,7 +30,7 @@ from locoprop_ref.tune.finals import candidates
 from locoprop_ref.tune.problem import PROBLEMS, Problem, reduced_problem, tuning_data, whole_problem
 from locoprop_ref.tune.space import SPACE, Range, search_space, settings
 from locoprop_ref.tune.stored import best_trial, next_candidates, result, with_final, write_result
-from locoprop_ref.tune.study import Outcome, Task, fail_dead_trials, open_study, standing, start
+from locoprop_ref.tune.study import Outcome, Task, counted, fail_dead_trials, open_study, standing, start
 from locoprop_ref.tune.workers import run_all
 from locoprop_ref.tuned import CONTESTANTS
 
@@ -149,17 +148,15 @@ class _Search:
     @property
     def missing(self) -> int:
         """How many trials are still to be run."""
-        return sum(
-            max(self._wanted(task) - standing(study).finished, 0) for task, study in self.studies.items()
-        )
+        return sum(max(self._wanted(task) - counted(task, study), 0) for task, study in self.studies.items())
 
     def choose(self, at_work: list[str]) -> Task | None:
         """Return the study with the fewest running trials that still needs one; end those that are done."""
         open_ones: list[tuple[int, int, Task]] = []
         for number, (task, study) in enumerate(list(self.studies.items())):
-            now, ours = standing(study), at_work.count(task.contestant)
-            if now.finished + ours < self._wanted(task):
-                open_ones.append((max(now.running, ours), number, task))
+            ours = at_work.count(task.contestant)
+            if counted(task, study) + ours < self._wanted(task):
+                open_ones.append((max(standing(study).running, ours), number, task))
             elif not ours and task.contestant not in self.results:
                 self._end(task, study)
                 return self.choose(at_work)
@@ -188,6 +185,7 @@ class _Search:
                 problem=self.final,
                 space=(Range("candidate", choices=tuple(map(str, range(len(following))))),),
                 candidates=tuple(tuple(each.items()) for each in following),
+                of=best_trial(done[0][1]).number,
                 round=len(done),
             )
             sha256 = tuning_data(self.final, task.data_dir).sha256
@@ -198,13 +196,15 @@ class _Search:
         record = result(*reduced)
         self._write(with_final(record, reduced[0], rounds) if rounds else record)
 
-    @staticmethod
-    def _next_candidates(done: list[tuple[Task, Any]]) -> tuple[dict[str, Any], ...]:
+    def _next_candidates(self, done: list[tuple[Task, Any]]) -> tuple[dict[str, Any], ...]:
         (reduced, study), *rounds = done
-        if rounds:
+        best = best_trial(study)
+        if rounds and rounds[0][0].of == best.number:
             return next_candidates(rounds)
-        best = settings(best_trial(study).params)
-        return candidates(reduced.contestant, best, settings(start(reduced)))
+        if rounds:
+            self.say(f"{reduced.contestant}: a better trial came in meanwhile, its final begins anew")
+            del done[1:]
+        return candidates(reduced.contestant, settings(best.params), settings(start(reduced)))
 
     def _write(self, record: dict[str, Any]) -> None:
         name, path = record["contestant"], write_result(self.out, record)

@@ -2,9 +2,9 @@
 
 Momenta, decays and dampings carry over from a narrow network to a wide one; rates do not (RMSProp's, tuned
 on a quarter of the width, let the whole network's loss rise again). So the best settings are trained on the
-whole network with their rate times 1, ¼ and 1/16, and the package's own defaults beside them. Whichever wins,
-further rounds try four times or a quarter of its rate, until a larger and a smaller one were worse. The least
-held-out loss is kept.
+whole network with their rate times 1, ¼ and 1/16, and those that the search began with beside them. Whichever
+wins, further rounds try four times or a quarter of its rate, until a larger and a smaller one were worse. The
+least held-out loss is kept.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,12 +24,12 @@ RATE = {name: "learning_rate" for name in CONTESTANTS} | {
 def candidates(
     contestant: str, best: Mapping[str, Any], untuned: Mapping[str, Any]
 ) -> tuple[dict[str, Any], ...]:
-    """Return the settings of the final: the best ones at three rates, then the defaults, unless among them.
+    """Return the settings of the final: the best ones at three rates, then the first, unless among them.
 
     Args:
         contestant: one of `tuned.CONTESTANTS`.
         best: settings that were best on the reduced problem.
-        untuned: the package's defaults of the same options.
+        untuned: those that the search began with, see `space.untuned`.
 
     >>> [c["learning_rate"] for c in candidates("sgd", {"learning_rate": 0.8}, {"learning_rate": 0.01})]
     [0.8, 0.2, 0.05, 0.01]

@@ -13,7 +13,7 @@ stored is what was measured.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import log
+from math import inf, log
 from typing import Any
 
 from locoprop_ref import check
@@ -150,7 +150,8 @@ def search_space(
             choose from, as `inverse_interval`, those that lie between stay.
 
     Raises:
-        ValueError: an unknown contestant, a name that is not searched for it, or no range 0 < low < high.
+        ValueError: an unknown contestant, a name that is not searched for it, or no range 0 < low < high
+            (of numbers to choose from, one that holds none of them).
 
     >>> search_space("sgd", {"learning_rate": (1e-6, 10)})[0].high
     10.0
@@ -158,9 +159,10 @@ def search_space(
     space = SPACE[check.one_of("contestant", contestant, CONTESTANTS)]
     given = dict(ranges or {})
     for name, (low, high) in given.items():
-        numbers = [r.name for r in space if r.of_numbers]
-        check.one_of(f"range of {contestant}", name, numbers)
-        if not (0 < check.number("low", low) < check.number("high", high) < float("inf")):
+        numbers = {r.name: r for r in space if r.of_numbers}
+        check.one_of(f"range of {contestant}", name, tuple(numbers))
+        low, high = check.number("low", low), check.number("high", high)
+        if not (0 < low < high < inf) and not numbers[name].choices:
             raise ValueError(f"range of {name} must be 0 < low < high, got {low:g} to {high:g}")
         if name.startswith("1 - ") and high > 1:
             raise ValueError(f"range of {name} must end at 1, got {low:g} to {high:g}")

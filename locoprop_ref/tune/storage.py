@@ -4,11 +4,15 @@ Optuna is imported inside functions, here and in `objective`: the rest of the pa
 """
 
 import re
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+# so many seconds for another command to make the tables
+PATIENCE = 5
 
 
 def import_optuna() -> Any:
@@ -74,8 +78,10 @@ def _storage(url: str, heartbeat: int, grace: int, known: bool) -> Any:
         with warnings.catch_warnings():
             # Optuna calls its heartbeat experimental; without it a killed worker's trial would run for ever
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.storages.RDBStorage(
-                url, options, known, heartbeat_interval=heartbeat, grace_period=grace
+            return _made_or_found(
+                lambda: optuna.storages.RDBStorage(
+                    url, options, known, heartbeat_interval=heartbeat, grace_period=grace
+                )
             )
     except ImportError as error:
         raise ValueError(
@@ -84,6 +90,20 @@ def _storage(url: str, heartbeat: int, grace: int, known: bool) -> Any:
         ) from None
     except RuntimeError as error:  # made by another version of Optuna
         raise _unusable(url, error) from None
+
+
+def _made_or_found(connect: Callable[[], Any]) -> Any:
+    """Return the storage; where another command makes its tables at this very moment, wait and look again."""
+    from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+    for _ in range(PATIENCE):
+        try:
+            return connect()
+        except SQLAlchemyError as error:
+            if not (isinstance(error, IntegrityError) or "already exists" in str(error)):
+                raise
+            time.sleep(1)
+    return connect()
 
 
 def _unusable(url: str, reason: object) -> OSError:

@@ -14,7 +14,7 @@ from locoprop_ref.files import write_atomically
 from locoprop_ref.tune.finals import alike, further
 from locoprop_ref.tune.problem import PROBLEMS, whole_problem
 from locoprop_ref.tune.space import edges, search_space, settings
-from locoprop_ref.tune.study import PRUNER, STARTUP_TRIALS, Task, standing
+from locoprop_ref.tune.study import PRUNER, STARTUP_TRIALS, Task, candidate_of, standing
 
 SCHEMA = 1
 
@@ -80,7 +80,7 @@ def tried(rounds: Sequence[tuple[Task, Any]]) -> list[dict[str, Any]]:
     """Return {settings, loss} of every candidate of a final, counted through all its rounds."""
     found: list[dict[str, Any]] = []
     for task, study in rounds:
-        losses = {t.user_attrs["candidate"]: t.value for t in _complete(study)}
+        losses = {candidate_of(t): t.value for t in _complete(study)}
         found += [
             {"settings": dict(each), "loss": losses[number]} for number, each in enumerate(task.candidates)
         ]
@@ -92,7 +92,7 @@ def chosen_candidate(rounds: Sequence[tuple[Task, Any]]) -> tuple[int, Any]:
     found, before = [], 0
     for task, study in rounds:
         best = best_trial(study)
-        found.append((before + best.user_attrs["candidate"], best))
+        found.append((before + (candidate_of(best) or 0), best))
         before += len(task.candidates)
     return min(found, key=lambda one: _order(one[1]))
 
@@ -136,7 +136,7 @@ def command(task: Task, trials: int, *, final: bool) -> str:
     for r, table in zip(task.space, search_space(task.contestant), strict=True):
         if r != table:
             low, high = (r.choices[0], r.choices[-1]) if r.choices else (r.low, r.high)
-            words += ["--range", f"{r.name.replace(' ', '')}={low:g}:{high:g}"]
+            words += ["--range", f"{r.name.replace(' ', '')}={low}:{high}"]
     return shlex.join(words)
 
 

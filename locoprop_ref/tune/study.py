@@ -44,6 +44,7 @@ class Task:
         storage: database URL.
         data_dir: folder of the data set's files.
         candidates: in a final, the settings to try, and nothing else, as tuples of (option, value).
+        of: in a final, the number of the search's trial that it tries.
         round: of the final, default the first.
         heartbeat: seconds from one sign of life of a running trial to the next; default 10.
         grace: seconds without one after which it is taken for dead; default 60.
@@ -56,6 +57,7 @@ class Task:
     storage: str
     data_dir: str | None = None
     candidates: tuple[tuple[tuple[str, Any], ...], ...] = ()
+    of: int | None = None
     round: int = 1
     heartbeat: int = 10
     grace: int = 60
@@ -63,7 +65,7 @@ class Task:
     @property
     def name(self) -> str:
         """The study's name in the storage."""
-        final = (" final" if self.round == 1 else f" final {self.round}") if self.candidates else ""
+        final = f" final of {self.of} round {self.round}" if self.candidates else ""
         return f"{self.problem.name} {self.contestant} seed {self.seed}{final}"
 
     def opened(self, *, known: bool = False) -> AbstractContextManager[Any]:
@@ -144,10 +146,35 @@ def _enqueue(task: Task, study: Any) -> None:
     failed = import_optuna().trial.TrialState.FAIL
     there = [t for t in study.get_trials(deepcopy=False) if t.state != failed]
     for number in range(len(task.candidates)):
-        if not any(t.user_attrs["candidate"] == number for t in there):
-            study.enqueue_trial({"candidate": str(number)}, user_attrs={"candidate": number})
+        if number not in map(candidate_of, there):
+            _enqueue_candidate(study, number)
     if not task.candidates and not any(t.user_attrs.get("untuned") for t in there):
         study.enqueue_trial(start(task), user_attrs={"untuned": True})
+
+
+def _enqueue_candidate(study: Any, number: int) -> None:
+    study.enqueue_trial({"candidate": str(number)}, user_attrs={"candidate": number})
+
+
+def _enqueue_once_more(task: Task, study: Any) -> None:
+    """Where all candidates left are at work elsewhere, try the first one here too: it may never end there."""
+    trials = study.get_trials(deepcopy=False)
+    if not any(t.state.name == "WAITING" for t in trials):
+        complete = _complete_candidates(study)
+        left = [number for number in range(len(task.candidates)) if number not in complete]
+        if left:
+            _enqueue_candidate(study, left[0])
+
+
+def candidate_of(trial: Any) -> int | None:
+    """Return the number of the candidate that a trial of a final tries, None while it has none yet."""
+    number = trial.params.get("candidate", trial.user_attrs.get("candidate"))
+    return None if number is None else int(number)
+
+
+def _complete_candidates(study: Any) -> set[int | None]:
+    trials = study.get_trials(deepcopy=False)
+    return {candidate_of(trial) for trial in trials if trial.state.name == "COMPLETE"}
 
 
 def fail_dead_trials(study: Any) -> None:
@@ -201,6 +228,11 @@ def standing(study: Any) -> Standing:
     return Standing(*(states.count(state) for state in ("COMPLETE", "PRUNED", "FAIL", "RUNNING")))
 
 
+def counted(task: Task, study: Any) -> int:
+    """Return how many trials of a study count: complete or pruned ones; of a final, candidates, each once."""
+    return len(_complete_candidates(study)) if task.candidates else standing(study).finished
+
+
 def run_trial(task: Task, alone: bool, stop: int = signal.SIGINT) -> Outcome:
     """Run the next trial of a study.
 
@@ -235,6 +267,8 @@ def run_trial(task: Task, alone: bool, stop: int = signal.SIGINT) -> Outcome:
 
     with Interrupts(stop) as interrupts, task.opened(known=True) as storage:
         study = open_study(task, storage, dataset.sha256)
+        if task.candidates:
+            _enqueue_once_more(task, study)
         study.sampler = _sampler(task, standing(study), alone)
         try:
             study.optimize(measure, n_trials=1)

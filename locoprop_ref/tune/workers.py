@@ -63,7 +63,7 @@ def _side_by_side(search: Search, jobs: int) -> None:
                     killed += 1
                     worker.restart()
                     search.lost(task)
-            if killed == MOST_KILLED:
+            if killed >= MOST_KILLED:
                 raise ChildProcessError(f"{killed} workers were killed in a row: too little memory?")
     finally:
         for worker in workers:
