@@ -265,21 +265,28 @@ def test_one_command_at_a_time(compared, tiny, tmp_path, capsys):
     assert_equal(everything(folder) == before, True)
 
 
-def test_an_interrupt_in_the_last_write_leaves_a_finished_run(tiny, tmp_path, undrawn, monkeypatch):
+class Killed(BaseException):
+    """What nothing catches, as nothing catches SIGKILL."""
+
+
+@pytest.mark.parametrize(("ending", "there"), [(KeyboardInterrupt, 1), (Killed, 0)], ids=["Ctrl-C", "killed"])
+def test_a_run_cut_off_in_its_last_write_ends_as_finished(
+    tiny, tmp_path, undrawn, monkeypatch, ending, there
+):
     plan, right = plan_of(tiny, ["sgd"], [0]), loop.write_run
 
     def interrupted(path, run):
         if run["status"] == "finished":
             monkeypatch.setattr(loop, "write_run", right)
-            raise KeyboardInterrupt
+            raise ending
         right(path, run)
 
     monkeypatch.setattr(loop, "write_run", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(ending):
         compare(plan, tmp_path, clock=False, progress=False)
     said = []
     compare(plan, tmp_path, clock=False, progress=False, say=said.append)
-    assert "1 of 1 runs are there already" in said
+    assert_equal(said.count("1 of 1 runs are there already"), there)
     assert_equal(read_run(tmp_path / "sgd-seed0.json")["status"], "finished")
 
 

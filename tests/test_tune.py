@@ -1115,16 +1115,18 @@ def test_a_final_is_resumed_and_its_failed_trials_are_tried_again(here):
 
 def test_two_commands_share_a_final(here, monkeypatch):
     """The second one comes when the first is at the last candidate: it tries that one too, and both end."""
-    alone, right, others = search("sgd", final=FINAL, storage="sqlite:///alone.db"), objective, []
+    alone, others, tried = search("sgd", final=FINAL, storage="sqlite:///alone.db"), [], []
 
-    def in_the_middle(trial, config, *more):
-        if trial.params.get("candidate") == "3":
-            monkeypatch.setattr(study_module, "objective", right)
-            others.append(search("sgd", final=FINAL, out="elsewhere"))
-        return right(trial, config, *more)
+    def in_the_middle(trial, *more):
+        tried.append(trial.params.get("candidate"))
+        if tried[-1] == "3" and not others:
+            others.append(None)
+            others[0] = search("sgd", final=FINAL, out="elsewhere")
+        return objective(trial, *more)
 
     monkeypatch.setattr(study_module, "objective", in_the_middle)
     assert [search("sgd", final=FINAL), *others] == [alone, alone]
+    assert tried == [None, None, None, *"0123", "3"]
 
 
 def test_candidates_that_two_commands_put_into_the_queue_at_once(here, monkeypatch):
