@@ -150,7 +150,7 @@ def test_the_readme_has_the_losses_of_the_results():
     """CURVES' train losses; and MNIST's of RMSProp's first seed, which an independent program is held to."""
     rows = {row["label"]: row for row in summary("curves")["rows"]}
     text = next(one for one in section().split("\n- ") if one.startswith("On the small network for CURVES"))
-    names = ["LocoProp-M, K steps", "RMSProp", "LocoProp-S, K steps", "K-FAC"]
+    names = ["LocoProp-M, K steps", "RMSProp", "LocoProp-S, K steps", "Shampoo", "K-FAC"]
     wanted = [f"{rows[name]['final_train']['median']:.1f}" for name in names]
     assert_equal(re.findall(r"\(([\d.]+)\)", text), wanted)
     last = read_run(ROOT / "results" / "mnist" / "rmsprop-seed0.json")["epochs"][-1]

@@ -41,7 +41,7 @@ class Shampoo:
 
     Args:
         learning_rate: default 0.1, a plain first guess, too large for the MNIST autoencoder, whose loss it
-            blew up; tuned there, with grafting, it is 0.00187.
+            blew up; tuned there, with RMSProp's grafting and roots at every step, it is 0.000327.
         epsilon: ε > 0 of L₀ = R₀ = εI, default 1e-4, a plain first guess, as is every ε against gradients of
             unknown size; with "average" it is added to the average.
         momentum: μ, 0 ≤ μ < 1, of a heavy ball over the finished (grafted) update; default 0, since the
