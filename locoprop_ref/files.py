@@ -19,7 +19,6 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
 
     Raises:
         OSError: the folder or the file cannot be written; the old file, if there was one, is intact.
-        KeyboardInterrupt: passed on, whatever `write` raises while it cleans up after one.
     """
     path = Path(path).resolve()  # a link stays a link
     if path.is_dir():
@@ -39,10 +38,6 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
-        if isinstance(
-            error.__context__, KeyboardInterrupt
-        ):  # cut off, a ZIP file complains of its open members
-            raise error.__context__ from None
         if isinstance(error, OSError) and error.errno:  # under the name that the caller knows
             raise type(error)(error.errno, error.strerror, str(path)) from None
         raise

@@ -697,6 +697,25 @@ def test_interrupted_inside_a_write(tiny, tmp_path, monkeypatch, when):
     assert_same_run(out, tmp_path / "straight.json")
 
 
+@pytest.mark.parametrize("when", [1, 2, 3, 4, 9, 10])
+def test_ctrl_c_inside_a_write_is_heeded_after_it(tiny, tmp_path, monkeypatch, when):
+    """The signal itself, in the n-th flush to the disk: the checkpoint and the run file are of one epoch."""
+    out, right, count = tmp_path / "r.json", os.fsync, iter(range(1, 1000))
+
+    def fsync(descriptor):
+        if next(count) == when:
+            signal.raise_signal(signal.SIGINT)
+        return right(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny, out=out, epochs=4)
+    stopped, (meta, _) = read_run(out), contents(out.with_suffix(".npz"))
+    assert_equal(len(stopped["epochs"]), (when + 1) // 2)
+    assert_equal(without_seconds(stopped)["epochs"], meta["run"]["epochs"])
+    assert_equal(stopped["status"], "interrupted" if when < 9 else "finished")
+
+
 def test_interrupted_before_anything_is_kept(tiny, tmp_path, monkeypatch, capsys):
     def interrupt(*_args, **_kwargs):
         raise KeyboardInterrupt

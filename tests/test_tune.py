@@ -51,7 +51,6 @@ from locoprop_ref.tune import problem as problem_module
 from locoprop_ref.tune import storage as storage_module
 from locoprop_ref.tune import study as study_module
 from locoprop_ref.tune import workers as workers_module
-from locoprop_ref.tune.interrupt import Interrupts
 from locoprop_ref.tune.objective import Diverged, held_out_losses, objective
 from locoprop_ref.tune.space import edges, parse_ranges, settings, untuned
 from locoprop_ref.tune.study import STARTUP_TRIALS, Task, open_study, run_trial, standing
@@ -486,24 +485,6 @@ def test_an_interrupted_study_goes_on_as_if_it_had_not_been(here, monkeypatch):
     whole, resumed = trials_of(a_task(storage="sqlite:///whole.db")), trials_of()
     assert [t.state.name for t in resumed] == ["FAIL", *["COMPLETE"] * 2, "FAIL", *["COMPLETE"] * 3]
     assert seen(whole) == seen([t for t in resumed if t.state.name != "FAIL"])
-
-
-def test_a_signal_is_heard_inside_and_held_back_outside():
-    before, reached = signal.getsignal(signal.SIGINT), []
-    with pytest.raises(KeyboardInterrupt), Interrupts(signal.SIGINT) as interrupts, interrupts.heard():
-        signal.raise_signal(signal.SIGINT)
-        reached.append("not heard")
-    with pytest.raises(KeyboardInterrupt), Interrupts(signal.SIGINT):
-        signal.raise_signal(signal.SIGINT)
-        reached.append("held back until the end")
-    with pytest.raises(KeyboardInterrupt), Interrupts(signal.SIGINT) as interrupts:
-        signal.raise_signal(signal.SIGINT)
-        with interrupts.heard():
-            reached.append("not remembered")
-    with Interrupts(signal.SIGINT) as interrupts, interrupts.heard():
-        reached.append("nothing came")
-    assert reached == ["held back until the end", "nothing came"]
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("moment", ["start", "join"])

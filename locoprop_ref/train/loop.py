@@ -16,6 +16,7 @@ from locoprop_ref.config import (
     build_method,
     epoch_rate,
 )  # fmt: skip
+from locoprop_ref.interrupt import Interrupts, heard
 from locoprop_ref.network import Network
 from locoprop_ref.run_file import write_run
 from locoprop_ref.train.start import Files, Start
@@ -59,6 +60,10 @@ class Loop:
 
     def run(self, start: Start) -> TrainedRun:
         """Train from there to the last epoch, or to divergence."""
+        with Interrupts(*heard()) as self.interrupts:
+            return self._run(start)
+
+    def _run(self, start: Start) -> TrainedRun:
         network, state, rng = start.network, start.state, start.rng
         self._keep(network, state, rng, start.run)
         first = self.last_epoch
@@ -89,6 +94,7 @@ class Loop:
         for x, t, method in self._each_batch(order):
             network, state, info = method.step(network, state, x, t, rate=rate)
             bar.update()
+            self.interrupts.heed()
         synchronize(network.layers[-1].W)
         stepped = time.perf_counter()
         losses = losses_of(network, self.data)

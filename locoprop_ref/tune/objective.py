@@ -1,6 +1,6 @@
 """One trial: train as the settings say, and report the held-out loss after every epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import isfinite
 from typing import Any
 
@@ -16,7 +16,9 @@ class Diverged(Exception):
     """The held-out loss is no number, or far above the untrained network's."""
 
 
-def held_out_losses(config: Config, data: Examples, xp: Any) -> Iterator[float]:
+def held_out_losses(
+    config: Config, data: Examples, xp: Any, heed: Callable[[], None] = lambda: None
+) -> Iterator[float]:
     """Yield the network loss on the held-out images: of the untrained network, then after every epoch.
 
     Networks, batches and rates are those of `train.train`; the training images are not evaluated.
@@ -25,6 +27,7 @@ def held_out_losses(config: Config, data: Examples, xp: Any) -> Iterator[float]:
         config: resolved.
         data: training images as `x_train`, held-out ones as `x_test`.
         xp: array namespace.
+        heed: called after every step; may raise KeyboardInterrupt.
 
     Raises:
         Diverged: the loss is not finite or more than `DIVERGENCE` times the untrained network's, or a step
@@ -45,13 +48,16 @@ def held_out_losses(config: Config, data: Examples, xp: Any) -> Iterator[float]:
                     if epoch == number == 0:
                         raise
                     raise Diverged(f"epoch {epoch + 1}: {error}") from error
+                heed()
             loss = _loss(network, data)
         if not isfinite(loss) or loss > DIVERGENCE * untrained:
             raise Diverged(f"epoch {epoch + 1}: loss {loss:.4g}")
         yield loss
 
 
-def objective(trial: Any, config: Config, data: Examples, xp: Any) -> float:
+def objective(
+    trial: Any, config: Config, data: Examples, xp: Any, heed: Callable[[], None] = lambda: None
+) -> float:
     """Return the held-out loss after the last epoch, to Optuna; the loss of every epoch is reported to it.
 
     A trial that diverges counts with `DIVERGENCE` times the untrained network's loss, the least that is
@@ -63,7 +69,7 @@ def objective(trial: Any, config: Config, data: Examples, xp: Any) -> float:
     from optuna import TrialPruned
 
     kept = trial.user_attrs.get("untuned", False)
-    losses = held_out_losses(config, data, xp)
+    losses = held_out_losses(config, data, xp, heed)
     untrained = loss = next(losses)
     try:
         for epoch, loss in enumerate(losses, start=1):

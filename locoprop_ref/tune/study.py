@@ -19,8 +19,8 @@ import numpy as np
 
 from locoprop_ref.backend import namespace
 from locoprop_ref.files import process_is_alive
+from locoprop_ref.interrupt import Interrupts
 from locoprop_ref.train import examples
-from locoprop_ref.tune.interrupt import Interrupts
 from locoprop_ref.tune.objective import objective
 from locoprop_ref.tune.problem import Problem, tuning_data
 from locoprop_ref.tune.space import Params, Range, settings, untuned
@@ -259,8 +259,7 @@ def run_trial(task: Task, alone: bool, stop: int = signal.SIGINT) -> Outcome:
         chosen = task.settings(_suggest(trial, task.space))
         config = task.problem.config(task.contestant, seed=task.seed, **chosen)
         try:
-            with interrupts.heard():
-                return objective(trial, config, data, xp)
+            return objective(trial, config, data, xp, interrupts.heed)
         except ValueError as error:
             errors.append(error)
             raise
