@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "locoprop_ref"
 LAYERS = [
     "check", "backend", "transfer", "output_loss", "network", "cost", "local", "optimizer", "gram", "solve",
     "spectrum", "diagnosis", "contract", "method", "second_order", "related", "catalogue", "verify", "files",
-    "worker", "interrupt", "data", "environment", "config", "run_file", "checkpoint", "train", "apply", "plot", "tuned",
-    "compare", "tune", "oracle", "demo", "command_parser", "cli", "__main__",
+    "worker", "interrupt", "data", "environment", "config", "run_file", "checkpoint", "train", "apply",
+    "plot", "tuned", "compare", "tune", "oracle", "demo", "command_parser", "cli", "__main__",
 ]  # fmt: skip
 
 
