@@ -6,8 +6,9 @@
     reconstructions.json         test images and what the first seed's networks make of them
     summary.json, .md, .txt      the table and the claims
     compare.*, cost.*, ...       figures
+    .lock                        held by the command that is at work here
 
-Everything below the first four is a pure function of them.
+The summary and the figures are a pure function of what stands above them.
 """
 
 import json

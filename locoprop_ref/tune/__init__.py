@@ -68,7 +68,8 @@ def tune(
         on: the problem, as `reduced_problem("mnist")` makes it.
         final: the whole problem, as `whole_problem` makes it, for the final; default none.
         trials: a study is done with so many complete or pruned trials; failed ones do not count. Commands
-            that share a storage may end up with a few more, one for each trial that runs elsewhere.
+            that share a storage may end up with a few more, one for each trial that runs elsewhere, and
+            try a candidate of a final twice.
         seed: of the network, the batches and the search.
         storage: database URL; default sqlite:///tuning/PROBLEM.db. For several machines a server's.
         jobs: trials at a time, each on its share of the cores.

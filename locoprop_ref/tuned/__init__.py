@@ -12,8 +12,10 @@ stand in `PROBLEM/CONTESTANT.json` beside this file, with where they come from:
     final        {problem, candidates [{settings, loss}], chosen, loss}: the choice on the whole network,
                  where the problem was a reduced one
 
-`loss` is the network loss on held-out training images; the test set is never looked at. `edges` names values
-that ended on the edge of their range: such a study wants a wider one (`locoprop-ref tune --range`).
+`loss` is the network loss on held-out training images; the test set is never looked at. `untuned_loss` is
+that of the first trial: at the package's defaults, with the few exceptions of `tune.space.untuned`. `edges`
+names values that ended on the edge of their range: such a study wants a wider one (`locoprop-ref tune
+--range`).
 
 >>> list(CONTESTANTS)[-3:]
 ['locoprop-s', 'locoprop-s-closed', 'locoprop-m']
