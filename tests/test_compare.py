@@ -25,7 +25,8 @@ from locoprop_ref.backend import keep_to_cores, namespace
 from locoprop_ref.compare import clock, conduct, figures, memory, summary, table, timing
 from locoprop_ref.compare.claims import LOCOPROP, SECOND_ORDER, claims, sentences
 from locoprop_ref.compare.conduct import compare
-from locoprop_ref.compare.folder import alone_in, read_results
+from locoprop_ref.compare.folder import read_results
+from locoprop_ref.compare.lock import alone_in
 from locoprop_ref.compare.plan import OWN, comparison
 from locoprop_ref.compare.runs import Task, run_all
 from locoprop_ref.config import as_json, build_method, build_network, resolve

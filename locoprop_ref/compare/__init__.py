@@ -2,6 +2,7 @@
 
 plan          what is compared, presets
 folder        the results folder and its manifest
+lock          one command at work in it at a time
 agreement     where files of a folder, or two plans, disagree
 runs          training, one after the other or side by side
 workers       processes for it; one that dies takes no other with it

@@ -8,7 +8,6 @@ from locoprop_ref.backend import namespace
 from locoprop_ref.compare.clock import clock_all
 from locoprop_ref.compare.folder import (
     MANIFEST,
-    alone_in,
     data_of,
     join,
     manifest,
@@ -17,6 +16,7 @@ from locoprop_ref.compare.folder import (
     run_path,
     write_json,
 )
+from locoprop_ref.compare.lock import alone_in
 from locoprop_ref.compare.pictures import keep_reconstructions
 from locoprop_ref.compare.plan import Comparison, describe
 from locoprop_ref.compare.report import redraw

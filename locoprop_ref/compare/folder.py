@@ -12,15 +12,13 @@ The summary and the figures are a pure function of what stands above them.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from locoprop_ref import check
 from locoprop_ref.compare.agreement import clock_differences, differences, run_differences
@@ -33,7 +31,6 @@ from locoprop_ref.tuned import LABELS, provenance
 
 SCHEMA = 1
 MANIFEST = "comparison.json"
-LOCK = ".lock"
 # what a file must hold to be one of ours: a key, dots between levels, and the kind of its value
 Form = Mapping[str, type | tuple[type, ...]]
 NUMBER = (int, float)
@@ -205,9 +202,9 @@ def _both_commands(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     runs = [{(name, seed) for name in one["contestants"] for seed in one["seeds"]} for one in (there, here)]
     if runs[1] >= runs[0]:
         return here["command"]
-    before = there["command"].split(" && ")
     if runs[0] >= runs[1] and there["shared"]["epochs"] == here["shared"]["epochs"]:
         return there["command"]
+    before = there["command"].split(" && ")
     return " && ".join([*before, *([] if here["command"] in before else [here["command"]])])
 
 
@@ -215,24 +212,6 @@ def _refuse(folder: Path, found: list[str]) -> None:
     if found:
         more = f" and {len(found) - 6} more" if len(found) > 6 else ""
         raise ValueError(f"{folder} holds runs of another configuration: {'; '.join(found[:6])}{more}")
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other commands that compare out of a folder; the lock ends with the process, however that ends.
-
-    Raises:
-        BlockingIOError: another one is at work in it.
-        OSError: the folder cannot be made or written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            yield
-    except Timeout:
-        raise BlockingIOError(
-            f"out must be a folder that no other compare is at work in, got {folder}"
-        ) from None
 
 
 # the data ---------------------------------------------------------------------------------------------
