@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from benchmarks.problem import Problem, network, through_gram
-from locoprop_ref.backend import side_by_side
+from locoprop_ref.parallel import side_by_side
 
 Product = Callable[[], object]
 

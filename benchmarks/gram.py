@@ -14,9 +14,8 @@ from benchmarks.measure import Median, ratio
 from benchmarks.problem import Problem, to_dict
 from benchmarks.results import interval, save
 from locoprop_ref import LocalProblem, transfer
-from locoprop_ref.cost import prefers_gram
-from locoprop_ref.optimizer import RMSProp
-from locoprop_ref.solve import local_steps
+from locoprop_ref.optimizers import RMSProp
+from locoprop_ref.solvers import local_steps, prefers_gram
 
 SHAPES = [  # (B, d_in, d_out)
     (1000, 784, 1000), (1000, 1000, 500), (1000, 500, 250), (1000, 250, 30), (1000, 30, 250),

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref import Network, initialize
-from locoprop_ref.cost import prefers_gram
-from locoprop_ref.solve import local_rates
+from locoprop_ref.solvers import local_rates, prefers_gram
 
 METHODS = ("locoprop-m", "locoprop-s", "locoprop-s-closed", "backprop-rmsprop", "backprop-sgd")
 RATES = {"backprop-rmsprop": 3e-4, "backprop-sgd": 1e-2}  # learning rates

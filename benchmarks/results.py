@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.measure import Median, median, ratio
 from benchmarks.peers import FLOORS, PEERS
-from locoprop_ref.files import write_atomically
+from locoprop_ref.data.files import write_atomically
 
 FOLDER = Path(__file__).resolve().parent / "results"
 SCHEMA = 1

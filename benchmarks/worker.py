@@ -72,7 +72,7 @@ def _measure(run: Run, seconds: float) -> float:
 def _environment(library: str) -> dict[str, Any]:
     import numpy
 
-    from locoprop_ref.environment import environment, version
+    from locoprop_ref.training.environment import environment, version
 
     found = environment("numpy", numpy)
     found["versions"][library] = version(library)

@@ -22,20 +22,34 @@ proves them. Examples are rows; g carries the 1/B of the loss' mean over the bat
 Source: Amid, Anil, Warmuth, "LocoProp: Enhancing BackProp via Local Loss Optimization", AISTATS 2022.
 """
 
-from locoprop_ref.catalogue import METHODS, method
-from locoprop_ref.contract import Method
-from locoprop_ref.local import LocalProblem, matching_loss, target
-from locoprop_ref.method import (
-    BackProp, LocoProp,
-    backprop, locoprop_m, locoprop_m_exact, locoprop_s, locoprop_s_closed,
-)  # fmt: skip
+from locoprop_ref.methods.registry import METHODS, method
+from locoprop_ref.methods.base import Method
+from locoprop_ref.local import LocalProblem
+from locoprop_ref.losses import matching_loss
+from locoprop_ref.targets import target
+from locoprop_ref.methods.backprop import BackProp, backprop
+from locoprop_ref.methods.locoprop import (
+    LocoProp,
+    locoprop_m,
+    locoprop_m_exact,
+    locoprop_s,
+    locoprop_s_closed,
+)
+from locoprop_ref.layers import Layer
 from locoprop_ref.network import (
-    Layer, Network, Trace, backward, forward, gradients, initialize, network_loss, predict,
-)  # fmt: skip
-from locoprop_ref.optimizer import OPTIMIZERS, Optimizer, optimizer
-from locoprop_ref.output_loss import OUTPUT_LOSSES, OutputLoss, output_loss
-from locoprop_ref.solve import ClosedForm, Descend, Newton, closed_form, descend, newton
-from locoprop_ref.transfer import TRANSFERS, Transfer, transfer
+    Network,
+    Trace,
+    backward,
+    forward,
+    gradients,
+    initialize,
+    network_loss,
+    predict,
+)
+from locoprop_ref.optimizers import OPTIMIZERS, Optimizer, optimizer
+from locoprop_ref.losses import OUTPUT_LOSSES, OutputLoss, output_loss
+from locoprop_ref.solvers import ClosedForm, Descend, Newton, closed_form, descend, newton
+from locoprop_ref.transfers import TRANSFERS, Transfer, transfer
 
 __version__ = "0.1.0"
 

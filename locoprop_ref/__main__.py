@@ -2,6 +2,6 @@
 
 import sys
 
-from locoprop_ref.cli import main
+from locoprop_ref.cli.main import main
 
 sys.exit(main())

@@ -16,61 +16,11 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from locoprop_ref import check
+from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace
-from locoprop_ref.transfer import Transfer
+from locoprop_ref.transfers import Transfer
 
 REDUCTIONS = ("sum", "mean")
-
-
-def matching_loss(transfer: Transfer, a_hat: Any, a: Any) -> Any:
-    r"""Return D_F(â, a) = F(â) − F(a) − f(a)·(â − a) ≥ 0, the matching loss of f = ∇F.
-
-    Args:
-        transfer: f with its integral F.
-        a_hat: (..., d) pre-activation, the prediction.
-        a: pre-activation of the target, in the same shape.
-
-    Returns:
-        the divergence of every element (softmax: of every row), summed over nothing.
-
-    Raises:
-        ValueError, TypeError: shapes or dtypes differ.
-
-    >>> import numpy as np
-    >>> from locoprop_ref.transfer import transfer
-    >>> matching_loss(transfer("identity"), np.array([3.0]), np.array([1.0]))  # ½(3 − 1)²
-    array([2.])
-    >>> matching_loss(transfer("relu"), np.array([-3.0]), np.array([-1.0]))  # both negative
-    array([0.])
-    """
-    check.instance("transfer", transfer, Transfer, "a Transfer, as transfer('tanh') makes")
-    check.array("a_hat", a_hat)
-    check.array("a", a, shape=tuple(a_hat.shape))
-    check.same_dtype(a_hat=a_hat, a=a)
-    xp = array_namespace(a_hat, a)
-    linear = transfer.f(a) * (a_hat - a)
-    if not transfer.elementwise:
-        linear = xp.sum(linear, axis=-1)
-    return transfer.F(a_hat) - transfer.F(a) - linear
-
-
-def target(y_hat: Any, g: Any, target_step: float) -> Any:
-    r"""Return the local target y* = ŷ − γg, (B, d_out).
-
-    Args:
-        y_hat: f(â₀) of the *local* transfer: the post-activation for M, the pre-activation for S.
-        g: ∂L/∂â, always from the network's own transfer function.
-        target_step: γ > 0 (the authors' code calls it the activation learning rate: 10).
-
-    Raises:
-        ValueError, TypeError: γ ≤ 0, or shapes or dtypes differ.
-    """
-    check.positive("target_step", target_step)
-    check.array("y_hat", y_hat)
-    check.array("g", g, shape=tuple(y_hat.shape))
-    check.same_dtype(y_hat=y_hat, g=g)
-    return y_hat - target_step * g
 
 
 @dataclass(frozen=True)
@@ -94,7 +44,7 @@ class LocalProblem:
         ValueError, TypeError: shapes that do not fit, mixed dtypes, η ≤ 0, unknown reduction.
 
     >>> import numpy as np
-    >>> from locoprop_ref.transfer import transfer
+    >>> from locoprop_ref.transfers import transfer
     >>> problem = LocalProblem(np.eye(2), np.ones((2, 3)), transfer("tanh"), np.zeros((2, 3)))
     >>> problem.gradient(problem.W0)[0]
     array([-1., -1., -1.])
@@ -109,15 +59,15 @@ class LocalProblem:
     a_hat0: Any = None
 
     def __post_init__(self) -> None:
-        check.instance("transfer", self.transfer, Transfer, "a Transfer, as transfer('tanh') makes")
-        check.batch("x", self.x)
-        check.array("y_target", self.y_target, shape=(self.x.shape[0], None))
-        check.array("W0", self.W0, shape=(self.x.shape[1], self.y_target.shape[1]))
+        checks.instance("transfer", self.transfer, Transfer, "a Transfer, as transfer('tanh') makes")
+        checks.batch("x", self.x)
+        checks.array("y_target", self.y_target, shape=(self.x.shape[0], None))
+        checks.array("W0", self.W0, shape=(self.x.shape[1], self.y_target.shape[1]))
         if self.a_hat0 is not None:
-            check.array("a_hat0", self.a_hat0, shape=tuple(self.y_target.shape))
-        check.same_dtype(x=self.x, y_target=self.y_target, W0=self.W0, a_hat0=self.a_hat0)
-        check.positive("weight_step", self.weight_step, infinite=True)
-        check.one_of("reduction", self.reduction, REDUCTIONS)
+            checks.array("a_hat0", self.a_hat0, shape=tuple(self.y_target.shape))
+        checks.same_dtype(x=self.x, y_target=self.y_target, W0=self.W0, a_hat0=self.a_hat0)
+        checks.positive("weight_step", self.weight_step, infinite=True)
+        checks.one_of("reduction", self.reduction, REDUCTIONS)
 
     @property
     def scale(self) -> float:
@@ -133,8 +83,8 @@ class LocalProblem:
         return self.transfer.f(self.pre_activation(W)) - self.y_target
 
     def _check(self, W: Any) -> None:
-        check.array("W", W, shape=tuple(self.W0.shape))
-        check.same_dtype(W0=self.W0, W=W)
+        checks.array("W", W, shape=tuple(self.W0.shape))
+        checks.same_dtype(W0=self.W0, W=W)
 
     def value(self, W: Any) -> Any:
         """Return the objective at W̃, (d̃, d_out), as a 0-d array."""

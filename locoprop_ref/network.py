@@ -9,45 +9,21 @@ Examples are rows. A layer maps x (B, d_in) to the pre-activation â = xW + b an
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from locoprop_ref import check
-from locoprop_ref.backend import array_namespace, device, namespace, to_backend
-from locoprop_ref.output_loss import OutputLoss
-from locoprop_ref.output_loss import output_loss as _output_loss
-from locoprop_ref.transfer import Transfer
-from locoprop_ref.transfer import transfer as _transfer
+from locoprop_ref import checks
+from locoprop_ref.backend import namespace, to_backend
+from locoprop_ref.layers import Layer, layer_input, pre_activation
+from locoprop_ref.losses import OutputLoss
+from locoprop_ref.losses import output_loss as _output_loss
+from locoprop_ref.transfers import Transfer
+from locoprop_ref.transfers import transfer as _transfer
 
 INITIALIZERS = ("glorot_uniform", "glorot_uniform_zero_bias")
-
-
-@dataclass(frozen=True)
-class Layer:
-    r"""One layer ŷ = f(xW + b).
-
-    Args:
-        W: (d_in, d_out) weights.
-        b: (d_out,) bias, or None for a layer without one.
-        transfer: its transfer function f.
-
-    Raises:
-        TypeError, ValueError: W is no matrix of floats, b does not fit it, or transfer is no Transfer.
-    """
-
-    W: Any
-    b: Any
-    transfer: Transfer
-
-    def __post_init__(self) -> None:
-        check.array("W", self.W, ndim=2)
-        if self.b is not None:
-            check.array("b", self.b, shape=(self.W.shape[1],))
-            check.same_dtype(W=self.W, b=self.b)
-        check.instance("transfer", self.transfer, Transfer, "a Transfer, as transfer('tanh') makes")
 
 
 @dataclass(frozen=True)
@@ -70,7 +46,7 @@ class Network:
                     f"layers must meet: layer {m} has {below.W.shape[1]} outputs, "
                     f"layer {m + 1} takes {above.W.shape[0]} inputs"
                 )
-        check.same_dtype(**{f"W of layer {m}": layer.W for m, layer in enumerate(self.layers, start=1)})
+        checks.same_dtype(**{f"W of layer {m}": layer.W for m, layer in enumerate(self.layers, start=1)})
         self.loss.check_transfer(self.layers[-1].transfer)
 
 
@@ -118,12 +94,12 @@ def initialize(
     """
     if len(layer_sizes) < 2:
         raise ValueError(f"layer_sizes must hold at least two sizes, got {tuple(layer_sizes)}")
-    sizes = [check.integer("layer_sizes", size) for size in layer_sizes]
-    check.one_of("dtype", dtype, check.FLOATS)
-    check.one_of("init", init, INITIALIZERS)
+    sizes = [checks.integer("layer_sizes", size) for size in layer_sizes]
+    checks.one_of("dtype", dtype, checks.FLOATS)
+    checks.one_of("init", init, INITIALIZERS)
     xp = namespace("numpy") if xp is None else xp
     if not isinstance(seed, np.random.Generator):
-        check.integer("seed", seed, minimum=0)
+        checks.integer("seed", seed, minimum=0)
     rng = np.random.default_rng(seed)
     layers = []
     for d_in, d_out, f in zip(sizes, sizes[1:], _transfers(transfers, len(sizes) - 1), strict=False):
@@ -159,8 +135,8 @@ def forward(network: Network, x: Any) -> Trace:
         ValueError, TypeError: x is empty, or of another width, dtype or library than the network.
     """
     W = network.layers[0].W
-    check.batch("x", x, width=W.shape[0])
-    check.same_dtype(network=W, x=x)
+    checks.batch("x", x, width=W.shape[0])
+    checks.same_dtype(network=W, x=x)
     xs, a_hats, y_hats = [], [], []
     for layer in network.layers:
         a_hat = pre_activation(layer, x)
@@ -170,19 +146,6 @@ def forward(network: Network, x: Any) -> Trace:
         y_hats.append(y_hat)
         x = y_hat
     return Trace(tuple(xs), tuple(a_hats), tuple(y_hats))
-
-
-def pre_activation(layer: Layer, x: Any) -> Any:
-    """Return â = xW + b, (B, d_out); nothing is checked here (`forward` does).
-
-    Args:
-        layer: the layer.
-        x: (B, d_in) its input.
-    """
-    a_hat = x @ layer.W
-    if layer.b is not None:
-        a_hat += layer.b
-    return a_hat
 
 
 def backward(network: Network, trace: Trace, t: Any) -> tuple[Any, ...]:
@@ -256,36 +219,3 @@ def gradients(network: Network, x: Any, t: Any) -> tuple[Any, ...]:
     return tuple(
         layer_input(layer, x).T @ g_m for layer, x, g_m in zip(network.layers, trace.x, g, strict=True)
     )
-
-
-def layer_input(layer: Layer, x: Any) -> Any:
-    """Return x̃, (B, d_in + 1): x with a last column of ones; without bias x itself, (B, d_in).
-
-    Args:
-        layer: the layer.
-        x: (B, d_in) its input.
-    """
-    if layer.b is None:
-        return x
-    xp = array_namespace(x)
-    return xp.concat([x, xp.ones((x.shape[0], 1), dtype=x.dtype, device=device(x))], axis=1)
-
-
-def stacked(layer: Layer) -> Any:
-    """Return W̃ = [W; b], (d_in + 1, d_out), or W itself, (d_in, d_out), where the layer has no bias."""
-    if layer.b is None:
-        return layer.W
-    return array_namespace(layer.W, layer.b).concat([layer.W, layer.b[None, :]], axis=0)
-
-
-def unstacked(layer: Layer, W: Any) -> Layer:
-    """Return the layer with the weights and bias of W̃, the inverse of `stacked`.
-
-    Args:
-        layer: says whether there is a bias, and which transfer function.
-        W: W̃, in the shape that `stacked` returns.
-
-    Raises:
-        ValueError, TypeError: as for `Layer`.
-    """
-    return replace(layer, W=W) if layer.b is None else replace(layer, W=W[:-1, :], b=W[-1, :])

@@ -9,7 +9,7 @@ Every solver multiplies the gradient along an eigenvector with eigenvalue λ by 
 
 from typing import Any
 
-from locoprop_ref import check
+from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace
 
 
@@ -57,4 +57,4 @@ def exact_filter(eigenvalues: Any, weight_step: float) -> Any:
     >>> exact_filter(np.array([0.0, 1.0]), 1.0)
     array([1. , 0.5])
     """
-    return 1 / (eigenvalues + 1 / check.positive("weight_step", weight_step))
+    return 1 / (eigenvalues + 1 / checks.positive("weight_step", weight_step))

@@ -23,7 +23,7 @@ import nbformat
 from jupyter_core.utils import ensure_async, run_sync
 from nbclient import NotebookClient
 
-from locoprop_ref.files import write_atomically
+from locoprop_ref.data.files import write_atomically
 
 
 class Client(NotebookClient):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from array_api_compat import array_namespace
 
-from locoprop_ref.network import Layer, Network
-from locoprop_ref.output_loss import output_loss
-from locoprop_ref.transfer import TRANSFERS, transfer
+from locoprop_ref.layers import Layer
+from locoprop_ref.losses import output_loss
+from locoprop_ref.network import Network
+from locoprop_ref.transfers import TRANSFERS, transfer
 
 ELEMENTWISE = [name for name in TRANSFERS if name != "softmax"]
 

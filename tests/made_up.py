@@ -2,7 +2,7 @@
 
 import json
 
-from locoprop_ref.tuned import CONTESTANTS, LABELS
+from locoprop_ref.experiments.tuned import CONTESTANTS, LABELS
 
 ENVIRONMENT = {
     "locoprop-ref": "0.1.0",

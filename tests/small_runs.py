@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from locoprop_ref.config import resolve
 from locoprop_ref.network import initialize
-from locoprop_ref.train import train
+from locoprop_ref.training import train
+from locoprop_ref.training.config import resolve
 
 TRAIN, TEST, WIDTH, CLASSES = 60, 20, 9, 3
 BATCH = 20

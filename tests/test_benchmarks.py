@@ -22,7 +22,7 @@ from benchmarks.scaling import exponent, multiplications
 from benchmarks.table import Bound
 from benchmarks.worker import Worker
 from locoprop_ref import forward
-from locoprop_ref.network import stacked
+from locoprop_ref.layers import stacked
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # layers on both sides of B = d̃ (primal and dual), and large steps, so that a wrong one shows

@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from locoprop_ref.local import LocalProblem, matching_loss, target
-from locoprop_ref.network import backward, forward, layer_input, stacked
-from locoprop_ref.transfer import TRANSFERS, transfer
+from locoprop_ref.layers import layer_input, stacked
+from locoprop_ref.local import LocalProblem
+from locoprop_ref.losses import matching_loss
+from locoprop_ref.network import backward, forward
+from locoprop_ref.targets import target
+from locoprop_ref.transfers import TRANSFERS, transfer
 
 every_transfer = pytest.mark.parametrize("name", TRANSFERS)
 number = st.floats(-30, 30)

@@ -20,22 +20,10 @@ from high_precision import mp
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from locoprop_ref.network import (
-    Layer,
-    Network,
-    backward,
-    forward,
-    gradients,
-    initialize,
-    layer_input,
-    network_loss,
-    pre_activation,
-    predict,
-    stacked,
-    unstacked,
-)
-from locoprop_ref.output_loss import OUTPUT_LOSSES, output_loss
-from locoprop_ref.transfer import transfer
+from locoprop_ref.layers import Layer, layer_input, pre_activation, stacked, unstacked
+from locoprop_ref.losses import OUTPUT_LOSSES, output_loss
+from locoprop_ref.network import Network, backward, forward, gradients, initialize, network_loss, predict
+from locoprop_ref.transfers import transfer
 
 # forward and backward -----------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.problem import RATES, Problem, images, network
 from locoprop_ref import BackProp, Descend, Method, locoprop_m, locoprop_s, locoprop_s_closed, optimizer
-from locoprop_ref.optimizer import RMSProp
+from locoprop_ref.optimizers import RMSProp
 
 
 def method_of(

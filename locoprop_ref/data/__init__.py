@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from locoprop_ref import check
+from locoprop_ref import checks
 from locoprop_ref.data.cache import CACHE_VARIABLE, cache_folder
 from locoprop_ref.data.curves import NUM_TEST, NUM_TRAIN, PINNED_SHA256, SIDE, draw_curves
 from locoprop_ref.data.dataset import Dataset, checked_dataset, scaled
 from locoprop_ref.data.digits import DATA_VARIABLE, IDX_SETS, load_idx_set
+from locoprop_ref.data.files import write_atomically
 from locoprop_ref.data.npz import load_npz, read_npz
-from locoprop_ref.files import write_atomically
 
 __all__ = [
     "NAMES", "Dataset", "load", "scaled", "draw_curves", "load_npz", "cache_folder",
@@ -63,7 +63,7 @@ def load(
         raise TypeError(f"name must be one of {', '.join(NAMES)} or a path ending in .npz, got {name!r}")
     if os.fspath(name).lower().endswith(".npz"):
         return load_npz(name)
-    known = check.one_of("name", name, (*NAMES, "a path ending in .npz"))
+    known = checks.one_of("name", name, (*NAMES, "a path ending in .npz"))
     if known == "curves":
         return _load_curves(cache_folder(cache_dir) / "curves.npz")
     return load_idx_set(IDX_SETS[known], data_dir=data_dir, cache_dir=cache_dir, download=download)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from locoprop_ref import check
+from locoprop_ref import checks
 
 #: Height and width of an image in pixels.
 SIDE = 28
@@ -61,12 +61,12 @@ def draw_curves(
     >>> images.shape, images.dtype.name, int(images.min()), int(images.max())
     ((3, 784), 'uint8', 0, 255)
     """
-    check.integer("num_images", num_images)
-    check.integer("seed", seed, minimum=0)
-    check.integer("segments", segments)
-    _below("margin", check.positive("margin", margin), SIDE / 4)
-    _below("spacing", check.positive("spacing", spacing), SIDE / 4)
-    width = check.positive("thickness", thickness)
+    checks.integer("num_images", num_images)
+    checks.integer("seed", seed, minimum=0)
+    checks.integer("segments", segments)
+    _below("margin", checks.positive("margin", margin), SIDE / 4)
+    _below("spacing", checks.positive("spacing", spacing), SIDE / 4)
+    width = checks.positive("thickness", thickness)
     vertices = _curves_inside(num_images, seed, float(margin), float(spacing), segments)
     images = np.empty((num_images, SIDE * SIDE), dtype=np.uint8)
     for start in _with_progress(range(0, num_images, _BLOCK)):

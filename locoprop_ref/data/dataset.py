@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from locoprop_ref import check
+from locoprop_ref import checks
 
 #: dtypes of x: pixels (0..255), or a user's own numbers.
 X_DTYPES = ("uint8", "float32", "float64")
@@ -103,7 +103,7 @@ def scaled(x: np.ndarray, dtype: Any = "float64") -> np.ndarray:
         wanted: object = np.dtype(dtype).name
     except TypeError:
         wanted = dtype
-    target = np.dtype(check.one_of("dtype", wanted, check.FLOATS))
+    target = np.dtype(checks.one_of("dtype", wanted, checks.FLOATS))
     if not isinstance(x, np.ndarray):
         raise TypeError(f"x must be a NumPy array, got {type(x).__name__}")
     if x.dtype.name not in X_DTYPES:
@@ -112,7 +112,7 @@ def scaled(x: np.ndarray, dtype: Any = "float64") -> np.ndarray:
         raise ValueError(f"x must not be empty, got shape {x.shape}")
     if x.dtype == np.uint8:
         return x.astype(target) / target.type(255)
-    check.finite("x", x, xp=np)
+    checks.finite("x", x, xp=np)
     with np.errstate(over="ignore"):
         cast = x.astype(target)
     if not np.isfinite(cast).all():
@@ -128,7 +128,7 @@ def _check_x(name: str, x: np.ndarray) -> None:
     if x.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {x.shape}")
     if x.dtype != np.uint8:
-        check.finite(name, x, xp=np)
+        checks.finite(name, x, xp=np)
 
 
 def _check_labels(name: str, labels: np.ndarray, count: int) -> None:

@@ -22,7 +22,7 @@ from tokenize import TokenError
 import numpy as np
 from numpy.lib import format as npy
 
-from locoprop_ref import check
+from locoprop_ref import checks
 from locoprop_ref.data.dataset import Dataset, checked_dataset
 
 #: Keys of the file: the first two must be there.
@@ -50,7 +50,7 @@ def load_npz(path: str | os.PathLike[str], *, max_bytes: int = 4 << 30) -> Datas
         OSError: FileNotFoundError, PermissionError, ...: it cannot be read.
         ValueError: it is not such a file; one sentence.
     """
-    check.integer("max_bytes", max_bytes)
+    checks.integer("max_bytes", max_bytes)
     path = Path(path).expanduser()
     arrays, others = read_npz(path, KEYS, required=KEYS[:2], max_bytes=max_bytes)
     notes = (f"Keys that were left unread: {_names(others)}.",) if others else ()

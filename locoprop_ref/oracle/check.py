@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from locoprop_ref import check as arguments
+from locoprop_ref import checks as arguments
 from locoprop_ref.oracle.compare import as_arrays, compare
 from locoprop_ref.oracle.diagnose import diagnose as _diagnose
 from locoprop_ref.oracle.report import ERROR, FAIL, NOT_COVERED, NOT_RUN, PASS, Report, Result

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from locoprop_ref.files import write_atomically
+from locoprop_ref.data.files import write_atomically
 from locoprop_ref.oracle.conventions import CONVENTIONS, choices
 from locoprop_ref.oracle.flags import FLAGS, notes
 from locoprop_ref.oracle.layout import text

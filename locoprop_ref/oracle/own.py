@@ -10,22 +10,15 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import to_backend
-from locoprop_ref.local import LocalProblem, matching_loss
-from locoprop_ref.method import BackProp, LocoProp
-from locoprop_ref.network import (
-    Layer,
-    Network,
-    backward,
-    forward,
-    layer_input,
-    network_loss,
-    stacked,
-    unstacked,
-)
-from locoprop_ref.optimizer import Optimizer, optimizer
-from locoprop_ref.output_loss import output_loss
-from locoprop_ref.solve import ClosedForm, Descend, Newton, closed_form, descend, newton
-from locoprop_ref.transfer import Transfer, transfer
+from locoprop_ref.layers import Layer, layer_input, stacked, unstacked
+from locoprop_ref.local import LocalProblem
+from locoprop_ref.losses import matching_loss, output_loss
+from locoprop_ref.methods.backprop import BackProp
+from locoprop_ref.methods.locoprop import LocoProp
+from locoprop_ref.network import Network, backward, forward, network_loss
+from locoprop_ref.optimizers import Optimizer, optimizer
+from locoprop_ref.solvers import ClosedForm, Descend, Newton, closed_form, descend, newton
+from locoprop_ref.transfers import Transfer, transfer
 
 Values = dict[str, Any]
 

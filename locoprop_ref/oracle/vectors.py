@@ -162,10 +162,10 @@ def cases(topic: str | None = None) -> tuple[Case, ...]:
     Raises:
         ValueError: an unknown topic.
     """
-    from locoprop_ref import check
+    from locoprop_ref import checks
     from locoprop_ref.oracle.topics import TOPICS
 
     if topic is None:
         return _all_cases()
-    check.one_of("topic", topic, TOPICS)
+    checks.one_of("topic", topic, TOPICS)
     return tuple(case for case in _all_cases() if case.topic == topic)

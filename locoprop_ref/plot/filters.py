@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from locoprop_ref import check
+from locoprop_ref import checks
 from locoprop_ref.plot.style import (
     COLOURS,
     GREY,
@@ -17,7 +17,7 @@ from locoprop_ref.plot.style import (
     spell,
     styled,
 )
-from locoprop_ref.solve import local_rates
+from locoprop_ref.solvers import local_rates
 from locoprop_ref.spectrum import descent_filter, exact_filter
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def inner_step_filters(
     if not top > 0 or values[0] < -1e-10 * top:
         raise ValueError("eigenvalues must be at least 0, one of them positive, got others")
     rates = local_rates(local_lr, num_local_steps, local_decay)
-    check.positive("weight_step", weight_step)
+    checks.positive("weight_step", weight_step)
     low = 1e-6 * top
     values, grid = np.maximum(values, low), np.logspace(np.log10(low), np.log10(top), 200)
     curves: dict[str, Curve] = {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from locoprop_ref import check
+from locoprop_ref import checks
 from locoprop_ref.plot.style import describe, panels, styled
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def image_grid(
         limits: pixel values of black and white.
     """
     pixels = as_images("images", images, shape)
-    board = mosaic(pixels, min(check.integer("columns", columns), len(pixels)))
+    board = mosaic(pixels, min(checks.integer("columns", columns), len(pixels)))
     figure, (axes,) = panels(
         width=10,
         height=1.1 + 9.6 * board.shape[0] / board.shape[1],

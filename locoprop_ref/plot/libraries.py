@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from locoprop_ref import check
+from locoprop_ref import checks
 from locoprop_ref.plot.style import COLOURS, describe, label, label_powers_of_ten, panels, spell, styled
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def library_comparison(
             f"{', '.join(difference)}"
         )
     names = list(seconds)
-    times = [1e3 * check.positive("seconds", seconds[name]) for name in names]
-    errors = [check.not_negative("difference", difference[name]) for name in names]
+    times = [1e3 * checks.positive("seconds", seconds[name]) for name in names]
+    errors = [checks.not_negative("difference", difference[name]) for name in names]
     floor = 1e-17
     figure, (left, right) = panels(
         2, left=1.9, gap=0.5, sharey=True, title="one source, several array libraries: the same numbers"
@@ -41,7 +41,7 @@ def library_comparison(
     place = np.arange(len(names))
     left.barh(place, times, color=COLOURS[0])
     right.barh(place, np.maximum(errors, 2 * floor), color=COLOURS[1], hatch="//", edgecolor="white")
-    right.axvline(check.positive("bound", bound), color="black", linestyle="--", label=f"bound {bound:.0e}")
+    right.axvline(checks.positive("bound", bound), color="black", linestyle="--", label=f"bound {bound:.0e}")
     right.set(xscale="log", xlim=(floor, 100 * bound))
     label_powers_of_ten(right.xaxis)
     left.set_yticks(place, names)

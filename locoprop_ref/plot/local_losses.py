@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from locoprop_ref.local import LocalProblem
-from locoprop_ref.optimizer import Optimizer
+from locoprop_ref.optimizers import Optimizer
 from locoprop_ref.plot.style import (
     GREY,
     MARKERS,
@@ -18,7 +18,7 @@ from locoprop_ref.plot.style import (
     spell,
     styled,
 )
-from locoprop_ref.solve import local_rates, local_steps
+from locoprop_ref.solvers import local_rates, local_steps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

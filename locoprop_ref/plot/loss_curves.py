@@ -17,7 +17,7 @@ from locoprop_ref.plot.losses import (
     span,
 )
 from locoprop_ref.plot.style import COLOURS, GREY, describe, label, line_style, panels, spell, styled
-from locoprop_ref.transfer import Transfer
+from locoprop_ref.transfers import Transfer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,7 +16,7 @@ from locoprop_ref.plot.losses import (
     span,
 )
 from locoprop_ref.plot.style import COLOURS, describe, label, panels, spell, styled
-from locoprop_ref.transfer import Transfer
+from locoprop_ref.transfers import Transfer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

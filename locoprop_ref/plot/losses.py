@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from locoprop_ref import check
-from locoprop_ref.local import matching_loss
-from locoprop_ref.transfer import Transfer, transfer
+from locoprop_ref import checks
+from locoprop_ref.losses import matching_loss
+from locoprop_ref.transfers import Transfer, transfer
 
 PREDICTION, TARGET = "prediction â (pre-activation)", "target a* (pre-activation)"
 MATCHING, SQUARED, AFTER = (
@@ -49,15 +49,15 @@ def drawable(name: str, **parameters: Any) -> Transfer:
 
 def span(name: str, limits: tuple[float, float], points: int) -> np.ndarray:
     """Return points from the lower to the upper limit; an error names the argument."""
-    low, high = (check.number(name, value) for value in limits)
+    low, high = (checks.number(name, value) for value in limits)
     if not -np.inf < low < high < np.inf:
         raise ValueError(f"{name} must be two finite numbers that rise, got {limits!r}")
-    return np.linspace(low, high, check.integer("points", points, minimum=2))
+    return np.linspace(low, high, checks.integer("points", points, minimum=2))
 
 
 def finite(name: str, value: float) -> float:
     """Return a number that is finite; an error names the argument."""
-    if not np.isfinite(check.number(name, value)):
+    if not np.isfinite(checks.number(name, value)):
         raise ValueError(f"{name} must be finite, got {value!r}")
     return float(value)
 

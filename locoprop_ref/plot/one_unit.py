@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from locoprop_ref import check
-from locoprop_ref.local import LocalProblem, target
+from locoprop_ref import checks
+from locoprop_ref.local import LocalProblem
 from locoprop_ref.plot.style import COLOURS, GREY, describe, label, line_style, panels, spell, styled
-from locoprop_ref.solve import closed_form, newton
-from locoprop_ref.transfer import transfer
+from locoprop_ref.solvers import closed_form, newton
+from locoprop_ref.targets import target
+from locoprop_ref.transfers import transfer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ def minimizers(a_hat: float, target_step: float) -> tuple[float, float]:
     S: â − γg with g = ∂L/∂ŷ·f′(â). M: f⁻¹(f(â) − γg), infinite where the target is out of range; for small γ
     it is â − γ·∂L/∂ŷ, free of the factor f′(â), and for a saturated unit â − ½log(1 + 2γ·∂L/∂ŷ).
     """
-    f, a = transfer("tanh"), np.array([[check.number("a_hat", a_hat)]])
+    f, a = transfer("tanh"), np.array([[checks.number("a_hat", a_hat)]])
     g = f.vjp(a, np.full_like(a, LOSS_SLOPE))
     y_target = target(f.f(a), g, target_step)
     with np.errstate(divide="ignore"):
@@ -42,7 +43,7 @@ def saturated_unit(a_hat: float = 2.5, target_step: float = 5.0) -> "Figure":
     Raises:
         ValueError, TypeError: numbers that are not finite, γ ≤ 0.
     """
-    a = check.not_negative("a_hat", a_hat)
+    a = checks.not_negative("a_hat", a_hat)
     s, m = minimizers(a, target_step)
     f, z = transfer("tanh"), np.linspace(-3.0, 6.0, 361)
     y_target = float(f.f(np.array(a))) - target_step * LOSS_SLOPE * float(f.derivative(np.array(a)))
@@ -92,7 +93,7 @@ def half_dead_problems(shift: float, target_step: float, weight_step: float) -> 
     ∂L/∂ŷ = −1 on each example, so that g = −1 where the unit is on and 0 where it is off.
     """
     f, x = transfer("relu"), np.stack([X, np.ones_like(X)], axis=1)
-    W0 = np.array([[1.0], [-check.number("shift", shift)]])
+    W0 = np.array([[1.0], [-checks.number("shift", shift)]])
     a_hat = x @ W0
     g = f.vjp(a_hat, -np.ones_like(a_hat))
     return {

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from locoprop_ref import check
+from locoprop_ref import checks
 from locoprop_ref.local import LocalProblem
-from locoprop_ref.optimizer import SGD
+from locoprop_ref.optimizers import SGD
 from locoprop_ref.plot.style import COLOURS, GREY, describe, label, panels, spell, styled
-from locoprop_ref.solve import closed_form, local_rates, local_steps
-from locoprop_ref.transfer import transfer
+from locoprop_ref.solvers import closed_form, local_rates, local_steps
+from locoprop_ref.transfers import transfer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +28,7 @@ def two_weights(correlation: float, weight_step: float) -> LocalProblem:
     Raises:
         ValueError, TypeError: ρ or η out of range.
     """
-    if not -1 < check.number("correlation", correlation) < 1:
+    if not -1 < checks.number("correlation", correlation) < 1:
         raise ValueError(f"correlation must be above -1 and below 1, got {correlation!r}")
     x = np.linalg.cholesky(np.array([[1.0, correlation], [correlation, 1.0]])).T
     W0, minimum = np.array(START)[:, None], np.array(MINIMUM)[:, None]

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from locoprop_ref import check
-from locoprop_ref.files import write_atomically
+from locoprop_ref import checks
+from locoprop_ref.data.files import write_atomically
 from locoprop_ref.plot.style import alt_text, settings
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def rendered(figure: "Figure", file_format: str = "png", *, dpi: float = 150) ->
     """
     import matplotlib
 
-    check.one_of("file_format", file_format, FORMATS)
-    check.positive("dpi", dpi)
+    checks.one_of("file_format", file_format, FORMATS)
+    checks.positive("dpi", dpi)
     metadata: dict[str, Any] = {"Description": alt_text(figure)}
     metadata |= {"Date": None, "Creator": None} if file_format == "svg" else {"Software": None}
     stream = io.BytesIO()

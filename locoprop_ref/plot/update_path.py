@@ -7,9 +7,9 @@ import numpy as np
 
 from locoprop_ref.backend import to_numpy
 from locoprop_ref.local import LocalProblem
-from locoprop_ref.optimizer import SGD
+from locoprop_ref.optimizers import SGD
 from locoprop_ref.plot.style import GREY, MARKERS, describe, label, line_style, panels, spell, styled
-from locoprop_ref.solve import local_rates, local_steps
+from locoprop_ref.solvers import local_rates, local_steps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from locoprop_ref import check
+from locoprop_ref import checks
 from locoprop_ref.backend import namespace
 from locoprop_ref.verify.closed import (
     closed_form_is_exact,
@@ -55,7 +55,7 @@ def verify(seed: int = 0, xp: Any = None) -> list[Identity]:
     Raises:
         ValueError, TypeError: seed is no integer of at least 0.
     """
-    check.integer("seed", seed, minimum=0)
+    checks.integer("seed", seed, minimum=0)
     xp = namespace("numpy") if xp is None else xp
     return [identity(seed, xp) for identity in IDENTITIES]
 

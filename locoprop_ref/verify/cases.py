@@ -8,9 +8,9 @@ import numpy as np
 
 from locoprop_ref.backend import to_backend
 from locoprop_ref.local import LocalProblem
-from locoprop_ref.method import locoprop_m, locoprop_s
+from locoprop_ref.methods.locoprop import locoprop_m, locoprop_s
 from locoprop_ref.network import Network, Trace, backward, forward, initialize
-from locoprop_ref.transfer import TRANSFERS
+from locoprop_ref.transfers import TRANSFERS
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import to_numpy
-from locoprop_ref.network import layer_input
-from locoprop_ref.optimizer import SGD
-from locoprop_ref.solve import closed_form, descend
-from locoprop_ref.transfer import TRANSFERS
+from locoprop_ref.layers import layer_input
+from locoprop_ref.optimizers import SGD
+from locoprop_ref.solvers import closed_form, descend
+from locoprop_ref.transfers import TRANSFERS
 from locoprop_ref.verify.cases import Case, local_problems, random_case
 from locoprop_ref.verify.measure import EPS, Identity, Measurement, far, worst
 

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import to_numpy
-from locoprop_ref.local import target
-from locoprop_ref.related.codes import code_update
-from locoprop_ref.transfer import TRANSFERS
+from locoprop_ref.targets import code_update, target
+from locoprop_ref.transfers import TRANSFERS
 from locoprop_ref.verify.cases import random_case
 from locoprop_ref.verify.measure import Identity, Measurement, far, worst
 

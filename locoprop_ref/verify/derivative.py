@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import to_numpy
-from locoprop_ref.network import gradients, layer_input
+from locoprop_ref.layers import layer_input
+from locoprop_ref.network import gradients
 from locoprop_ref.verify.cases import every_case, local_problems
 from locoprop_ref.verify.complex_step import complex_step_gradients
 from locoprop_ref.verify.measure import Identity, Measurement, far, worst

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import to_numpy
-from locoprop_ref.optimizer import SGD
-from locoprop_ref.solve import descend, newton
-from locoprop_ref.transfer import TRANSFERS
+from locoprop_ref.optimizers import SGD
+from locoprop_ref.solvers import descend, newton
+from locoprop_ref.transfers import TRANSFERS
 from locoprop_ref.verify.cases import local_problems, random_case
 from locoprop_ref.verify.measure import Identity, Measurement, far, worst
 

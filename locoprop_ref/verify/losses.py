@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import to_backend, to_numpy
-from locoprop_ref.local import matching_loss
-from locoprop_ref.transfer import TRANSFERS, Transfer, transfer
+from locoprop_ref.losses import matching_loss
+from locoprop_ref.transfers import TRANSFERS, Transfer, transfer
 from locoprop_ref.verify.complex_step import STEP, complex_transfer
 from locoprop_ref.verify.measure import Identity, Measurement, far, worst
 

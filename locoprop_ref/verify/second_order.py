@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import array_namespace, to_backend, to_numpy
-from locoprop_ref.local import LocalProblem, target
-from locoprop_ref.method import LocoProp
-from locoprop_ref.network import layer_input, stacked
-from locoprop_ref.second_order import FOOF, KFAC
-from locoprop_ref.solve import ClosedForm, closed_form
-from locoprop_ref.transfer import TRANSFERS, transfer
+from locoprop_ref.layers import layer_input, stacked
+from locoprop_ref.local import LocalProblem
+from locoprop_ref.methods.foof import FOOF
+from locoprop_ref.methods.kfac import KFAC
+from locoprop_ref.methods.locoprop import LocoProp
+from locoprop_ref.solvers import ClosedForm, closed_form
+from locoprop_ref.targets import target
+from locoprop_ref.transfers import TRANSFERS, transfer
 from locoprop_ref.verify.cases import Case, random_case
 from locoprop_ref.verify.measure import Identity, Measurement, far, worst
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import to_numpy
-from locoprop_ref.optimizer import SGD
-from locoprop_ref.solve import descend, local_rates
+from locoprop_ref.optimizers import SGD
+from locoprop_ref.solvers import descend, local_rates
 from locoprop_ref.spectrum import descent_filter
-from locoprop_ref.transfer import TRANSFERS
+from locoprop_ref.transfers import TRANSFERS
 from locoprop_ref.verify.cases import local_problems, random_case
 from locoprop_ref.verify.measure import Identity, Measurement, far, worst
 

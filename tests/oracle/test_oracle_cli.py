@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from locoprop_ref.cli import main
+from locoprop_ref.cli.main import main
 from locoprop_ref.oracle import cases, generate
 from locoprop_ref.oracle.vectors import encode
 

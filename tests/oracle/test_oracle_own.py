@@ -36,10 +36,10 @@ def test_the_certificate_lists_every_case():
 
 
 def test_a_wrong_package_is_found_out(monkeypatch):
-    import locoprop_ref.solve
+    import locoprop_ref.solvers
 
-    right = locoprop_ref.solve._primal
-    monkeypatch.setitem(locoprop_ref.solve._CLOSED_FORMS, "primal", lambda *a: right(*a) * (1 + 1e-9))
+    right = locoprop_ref.solvers._primal
+    monkeypatch.setitem(locoprop_ref.solvers._CLOSED_FORMS, "primal", lambda *a: right(*a) * (1 + 1e-9))
     report = check(own_target(), cases("closed_form"), diagnose=False)
     assert {r.case.id for r in report.results if r.status == "fail"} >= {
         "closed_form/primal",

@@ -1,0 +1,1 @@
+"""The commands of `locoprop-ref`, one file each; `main` puts them together."""

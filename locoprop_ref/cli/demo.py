@@ -1,0 +1,24 @@
+"""The command `locoprop-ref demo`: verify, draw, and train a small autoencoder four ways."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from locoprop_ref.cli.parser import add
+
+
+def add_command(commands: Any) -> None:
+    """Add `demo` to the subparsers of the command line."""
+    command = add(
+        commands, "demo", _demo, "verify, draw, train a small autoencoder four ways: about a minute"
+    )
+    command.add_argument(
+        "--out", metavar="DIR", default="demo", help="folder for figures and runs (default demo)"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of weights and batches (default 0)")
+
+
+def _demo(given: argparse.Namespace) -> int:
+    from locoprop_ref.experiments.demo import demo
+
+    return demo(Path(given.out), seed=given.seed)

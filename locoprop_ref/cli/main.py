@@ -1,0 +1,56 @@
+r"""The command line, `locoprop-ref`: verify, figures, demo, train, compare, tune, apply, plot, info.
+
+Bad input is one line on standard error and exit status 2, a failed identity or a diverged run status 1, an
+interrupted one 130. Modules are imported by the commands that need them, so that `--help` is quick.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import locoprop_ref
+from locoprop_ref.cli import apply, compare, demo, figures, info, oracle, plot, train, tune, verify
+from locoprop_ref.cli.parser import Parser
+
+# in the order of the help
+COMMANDS = (verify, figures, demo, train, compare, apply, plot, info, tune, oracle)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.command is None:
+        parser.print_help()
+        return 0
+    try:
+        return int(given.run(given))
+    except KeyboardInterrupt:
+        print("locoprop-ref: interrupted; what was complete is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 141  # as if the closed pipe's signal had ended it
+    except (ValueError, TypeError, OSError, MemoryError) as error:
+        print(f"locoprop-ref {given.command}: {_one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="locoprop-ref", description="LocoProp, written by hand: prove it, draw it, train with it."
+    )
+    parser.add_argument("--version", action="version", version=f"locoprop-ref {locoprop_ref.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    for command in COMMANDS:
+        command.add_command(commands)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""The commands `locoprop-ref oracle check`, `report` and `generate`."""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from locoprop_ref.cli.parser import add
+from locoprop_ref.oracle.topics import TOPICS
+from locoprop_ref.oracle.vectors import DTYPES, cases
+
+
+def add_command(commands: Any) -> None:
+    """Add `oracle` and its commands to the subparsers of the command line."""
+    help = "check any implementation of LocoProp against certified numbers"
+    oracle: argparse.ArgumentParser = add(commands, "oracle", lambda given: _help(oracle), help)
+    commands = oracle.add_subparsers(metavar="COMMAND")
+    for add_one in (_add_check, _add_report, _add_generate):
+        add_one(commands)
+
+
+def _help(parser: argparse.ArgumentParser) -> int:
+    parser.print_help()
+    return 0
+
+
+def _write(path: str, content: str) -> None:
+    from locoprop_ref.data.files import write_atomically
+
+    write_atomically(path, lambda file: file.write(content.encode()))
+
+
+# check ----------------------------------------------------------------------------------------------
+
+
+def _add_check(commands: Any) -> None:
+    command = add(
+        commands, "check", _check, "compare an implementation with the vectors and say what is wrong"
+    )
+    who = command.add_mutually_exclusive_group(required=True)
+    who.add_argument("--target", metavar="MODULE:CALLABLE", help="a Python implementation, see FORMAT.md")
+    who.add_argument(
+        "--results", metavar="FILE", help="what an implementation in any language wrote, see FORMAT.md"
+    )
+    command.add_argument(
+        "--dtype", choices=DTYPES, default="float64", help="of a target's inputs (default float64)"
+    )
+    command.add_argument(
+        "--topic", action="append", choices=tuple(TOPICS), help="check this topic only (repeatable)"
+    )
+    command.add_argument(
+        "--require", action="append", default=[], choices=tuple(TOPICS), metavar="TOPIC",
+        help="fail if the topic is not covered (repeatable)",
+    )  # fmt: skip
+    command.add_argument(
+        "--time-limit", type=float, default=20.0, metavar="S", help="seconds for a case (default 20)"
+    )
+    command.add_argument("--strict", action="store_true", help="let acceptable variants fail")
+    command.add_argument("--no-diagnosis", action="store_true", help="do not look for the cause")
+    command.add_argument("--verbose", action="store_true", help="list the cases that pass, too")
+    command.add_argument("--json", metavar="FILE", help="also write the report as JSON")
+    command.add_argument("--junit", metavar="FILE", help="also write the report as JUnit XML")
+
+
+def _check(given: argparse.Namespace) -> int:
+    from locoprop_ref.oracle.check import check
+    from locoprop_ref.oracle.results import check_results
+
+    which = [case for case in cases() if given.topic is None or case.topic in given.topic]
+    options = {"require": given.require, "diagnose": not given.no_diagnosis, "strict": given.strict}
+    if given.results:
+        report = check_results(Path(given.results), which, **options)
+    else:
+        target, name, limit = load_target(given.target), given.target, given.time_limit
+        report = check(target, which, dtype=given.dtype, implementation=name, time_limit=limit, **options)
+    print(report.text(verbose=given.verbose))
+    for path, content in ((given.json, report.json), (given.junit, report.junit)):
+        if path:
+            _write(path, content())
+    return 0 if report.ok else 1
+
+
+def load_target(name: str) -> Any:
+    """Import a target by "module:callable", modules of the working directory included.
+
+    Raises:
+        ValueError: the module cannot be imported, or has no such callable.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise ValueError(
+            f"target must be module:callable, as in examples.pytorch_adapter:target, got {name!r}"
+        )
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
+        raise ValueError(
+            f"target {module_name!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        sys.path.remove(str(Path.cwd()))
+    target = getattr(module, attribute, None)
+    if not callable(target):
+        raise ValueError(
+            f"target {name!r} must name a callable, and module {module_name!r} has none of that name"
+        )
+    return target
+
+
+# report ---------------------------------------------------------------------------------------------
+
+
+def _add_report(commands: Any) -> None:
+    command = add(commands, "report", _report, "list how far the package itself is off, case by case")
+    command.add_argument("--dtype", choices=DTYPES, default="float64", help="default float64")
+    command.add_argument("--backend", default="numpy", help="array library (default numpy)")
+    command.add_argument("--out", metavar="FILE", help="also write the list to a file")
+
+
+def _report(given: argparse.Namespace) -> int:
+    from locoprop_ref.backend import namespace
+    from locoprop_ref.oracle.certificate import certificate
+    from locoprop_ref.oracle.check import check
+    from locoprop_ref.oracle.own import own_target
+
+    target = own_target(namespace(given.backend))
+    name = f"locoprop-ref on {given.backend}"
+    report = check(target, dtype=given.dtype, implementation=name)
+    content = certificate(report)
+    print(content)
+    if given.out:
+        _write(given.out, content + "\n")
+    return 0 if report.ok else 1
+
+
+# generate -------------------------------------------------------------------------------------------
+
+
+def _add_generate(commands: Any) -> None:
+    command = add(commands, "generate", _generate, "compute the vectors afresh, in 60 digits, and write them")
+    command.add_argument(
+        "--out", metavar="DIR", help="folder to write to (default: the package's own vectors)"
+    )
+
+
+def _generate(given: argparse.Namespace) -> int:
+    from locoprop_ref.oracle.generate import write
+    from locoprop_ref.oracle.vectors import FOLDER
+
+    paths = write(Path(given.out) if given.out else FOLDER)
+    for path in paths:
+        print(path)
+    return 0

@@ -1,0 +1,77 @@
+"""The command `locoprop-ref tune`."""
+
+import argparse
+from typing import Any
+
+from locoprop_ref.cli.parser import add, say
+from locoprop_ref.experiments.tuned import CONTESTANTS
+
+# options of the command that are fields of `problem.Problem`
+_PROBLEM = {
+    "data": (str, "NAME", "data set in place of the problem's, or your own FILE.npz"),
+    "layers": (str, "NAME", "widths from input to output (default: the problem's)"),
+    "width": (float, "X", "times every hidden layer (default mnist 0.25, curves 1)"),
+    "batch_size": (int, "N", "examples a batch (default mnist 1000, curves 500)"),
+    "epochs": (int, "N", "epochs of a trial (default mnist 30, curves 12)"),
+    "schedule_epochs": (int, "N", "length of the authors' schedule (default 4 times the epochs)"),
+    "examples": (int, "N", "training images to train on (default 10000)"),
+    "held_out": (int, "N", "further training images to select by (default 5000)"),
+    "backend": (str, "NAME", "array library (default numpy)"),
+    "dtype": (str, "NAME", "float32 (default) or float64"),
+}
+
+
+def add_command(commands: Any) -> None:
+    """Add `tune` to the subparsers of the command line."""
+    help = "search hyper-parameters on held-out training images, every contestant alike; resumes by itself"
+    command = add(commands, "tune", _tune, help)
+    command.add_argument(
+        "contestants", metavar="CONTESTANT", nargs="*", help=f"{', '.join(CONTESTANTS)} (default: all)"
+    )
+    command.add_argument("--problem", default="mnist", help="mnist (default) or curves, both reduced")
+    command.add_argument(
+        "--trials", type=int, default=30, metavar="N", help="complete or pruned ones a study (default 30)"
+    )
+    command.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of network, batches and search (default 0)"
+    )
+    command.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="trials at a time, each on its share of the cores"
+    )
+    command.add_argument(
+        "--storage", metavar="URL", help="database (default sqlite:///tuning/PROBLEM.db; a server's for many)"
+    )
+    command.add_argument("--out", metavar="DIR", default="tuning", help="results (default tuning)")
+    command.add_argument(
+        "--range", metavar="NAME=LOW:HIGH", action="append", default=[],
+        help="another range of a searched value, as learning_rate=1e-6:1 or 1-momentum=1e-5:1",
+    )  # fmt: skip
+    command.add_argument(
+        "--no-final", action="store_true", help="keep the best of the reduced problem (curves has no final)"
+    )
+    for name, (kind, metavar, words) in _PROBLEM.items():
+        command.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=words)
+    command.add_argument(
+        "--data-dir", metavar="DIR", help="folder of the data set's files (or LOCOPROP_REF_DATA)"
+    )
+
+
+def _tune(given: argparse.Namespace) -> int:
+    from locoprop_ref.experiments.tune import reduced_problem, tune, whole_problem
+    from locoprop_ref.experiments.tune.space import parse_ranges
+
+    on = reduced_problem(given.problem, **{name: getattr(given, name) for name in _PROBLEM})
+    tune(
+        given.contestants,
+        on,
+        final=None if given.no_final else whole_problem(on),
+        trials=given.trials,
+        seed=given.seed,
+        storage=given.storage,
+        jobs=given.jobs,
+        out=given.out,
+        data_dir=given.data_dir,
+        ranges=parse_ranges(given.range),
+        say=say,
+    )
+    return 0

@@ -1,0 +1,1 @@
+"""Many runs: comparisons, searches for hyper-parameters, and the demonstration."""

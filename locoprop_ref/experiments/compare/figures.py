@@ -1,0 +1,211 @@
+"""The figures of a comparison: losses by epoch and by the clock, cost of a step, reconstructions.
+
+Families are told apart by colour, members of a family by line style and marker, so that twelve lines can be
+read in colour, by colour-blind readers, and in grey.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from locoprop_ref.experiments.compare.claims import FIRST_ORDER, LOCOPROP, SECOND_ORDER
+from locoprop_ref.experiments.compare.folder import Results
+from locoprop_ref.experiments.compare.pictures import pixels_of
+from locoprop_ref.experiments.compare.summary import Row, finished, loss_name, rows_of
+from locoprop_ref.experiments.compare.table import provenance_lines
+from locoprop_ref.plot.images import reconstructions
+from locoprop_ref.plot.style import alt_text, describe, label, panels, spell, styled
+from locoprop_ref.plot.training import band, log_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (10, 3)))
+# family: members, colours in turn, width of the line, markers
+_FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], float, tuple[str, ...]]] = {
+    "first-order": (FIRST_ORDER, ("#56B4E9", "#0072B2"), 1.6, ("o", "s", "^", "D", "v", "P")),
+    "second-order": (SECOND_ORDER, ("#D55E00", "#E69F00", "#CC79A7"), 2.2, ("X", "*", "h")),
+    "LocoProp": (LOCOPROP, ("#009E73", "#000000", "#005B42"), 2.8, ("<", ">", "d")),
+}
+
+
+def look(contestant: str) -> dict[str, Any]:
+    """Return colour, line style, width and marker of a contestant, the same in every figure."""
+    for members, colours, width, markers in _FAMILIES.values():
+        if contestant in members:
+            i = members.index(contestant)
+            return {
+                "color": colours[i % len(colours)],
+                "linestyle": _STYLES[i],
+                "linewidth": width,
+                "marker": markers[i],
+            }
+    raise ValueError(f"contestant must belong to a family, got {contestant!r}")
+
+
+@styled
+def curves(results: Results, split: str = "train") -> "Figure":
+    """Draw a loss of every contestant against epochs (left) and against seconds (right), seeds as bands.
+
+    Seconds are those of the clock files, see `summary.step_seconds`; a contestant without is not in the right
+    panel, and where nobody has any the panel says so. Of a contestant with runs that diverged the others are
+    drawn, if there are any.
+
+    Args:
+        results: of a folder.
+        split: "train" or "test".
+
+    Raises:
+        ValueError: no run that ended has an epoch.
+    """
+    loss = loss_name(results)
+    drawn = {name: _drawn_runs(results, name) for name in results.manifest["contestants"]}
+    shown = {row.contestant: row for row in rows_of(results) if drawn[row.contestant]}
+    if not shown:
+        raise ValueError("results must hold at least one run with an epoch, got none")
+    what = f"{split} {'cross-entropy (nats an example)' if loss == 'ce' else loss.replace('_', ' ')}"
+    figure, (left, right) = panels(
+        2, width=13, height=5.4, right=3.3, gap=0.4, sharey=True, title=f"{what}: by epoch, and by the clock"
+    )
+    bands = {c: band(drawn[c], f"{split} {loss}") for c in shown}
+    for contestant, b in bands.items():
+        _draw(left, b["epoch"], b, contestant, _name(shown[contestant]))
+        seconds = shown[contestant].epoch_seconds
+        if seconds is not None:
+            # a logarithmic axis has no place for the untrained network at 0 s
+            after = {key: values[1:] for key, values in b.items()}
+            _draw(right, after["epoch"] * seconds, after, contestant, _name(shown[contestant]))
+    label(left, x="epoch", y=what, legend=None)
+    label(right, x="training time (s), evaluation left out", y="", legend=None)
+    _axes_of_values(left, bands)
+    _axis_of_seconds(right, [row for row in shown.values() if row.epoch_seconds is not None], len(shown))
+    figure.legend(*left.get_legend_handles_labels(), loc="center right", handlelength=3.4)
+    return describe(figure, _told(results, what, bands, shown))
+
+
+def has_curves(results: Results) -> bool:
+    """Tell whether `curves` has anything to draw."""
+    return any(_drawn_runs(results, name) for name in results.manifest["contestants"])
+
+
+def _drawn_runs(results: Results, contestant: str) -> list[dict[str, Any]]:
+    runs = [run for run in finished(results, contestant).values() if len(run["epochs"]) > 1]
+    return [run for run in runs if run["status"] != "diverged"] or runs
+
+
+def _name(row: Row) -> str:
+    return f"{row.label} ({row.diverged} of {row.seeds} diverged)" if row.diverged else row.label
+
+
+def _draw(panel: "Axes", x: Any, b: dict[str, np.ndarray], contestant: str, name: str) -> None:
+    style = look(contestant)
+    every = max(1, len(x) // 8)
+    start = list(_all_contestants()).index(contestant) % every
+    panel.plot(x, b["median"], **style, markersize=6, markevery=(start, every), label=name)
+    if np.any(b["high"] > b["low"]):
+        panel.fill_between(x, b["low"], b["high"], color=style["color"], alpha=0.2, linewidth=0)
+
+
+def _all_contestants() -> tuple[str, ...]:
+    return (*FIRST_ORDER, *SECOND_ORDER, *LOCOPROP)
+
+
+def _axes_of_values(panel: "Axes", bands: dict[str, dict[str, np.ndarray]]) -> None:
+    """Give the losses the room: the axis ends above all final losses and above 2½ times the least loss.
+
+    What lies above is the beginning of steep descents, from the untrained network on.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    low = min(float(np.min(b["low"])) for b in bands.values())
+    high = max(float(np.max(b["high"])) for b in bands.values())
+    end = max(2.5 * low, *(1.1 * float(b["high"][-1]) for b in bands.values()))
+    if low <= 0:
+        return
+    if min(high, end) > 4 * low:
+        log_axis(panel)
+    if end < high:
+        panel.set_ylim(low**1.05 / end**0.05, end)
+
+
+def _axis_of_seconds(panel: "Axes", timed: Sequence[Row], of: int) -> None:
+    if timed:
+        log_axis(panel, "x")
+        if len(timed) < of:
+            panel.set_title(f"{of - len(timed)} methods have no seconds", fontsize=11.5)
+        return
+    panel.set(xticks=[])
+    panel.text(
+        0.5, 0.5, "no seconds:\nruns went side by side, and\nno clock file was made",
+        transform=panel.transAxes, ha="center", va="center",
+    )  # fmt: skip
+
+
+def _told(results: Results, what: str, bands: dict[str, Any], shown: dict[str, Row]) -> str:
+    ends = []
+    for contestant, b in bands.items():
+        row, epoch = shown[contestant], int(b["epoch"][-1])
+        time = "" if row.epoch_seconds is None else f" in {spell(epoch * row.epoch_seconds)} s"
+        ends.append(f"{row.label} from {b['median'][0]:.4g} to {b['median'][-1]:.4g} at epoch {epoch}{time}")
+    return (
+        f"{what} against epochs, left, and against seconds, right; lines are medians over seeds, bands the "
+        f"least to the largest. {'; '.join(ends)}. {' '.join(provenance_lines(results))}"
+    )
+
+
+@styled
+def cost(results: Results) -> "Figure":
+    """Draw time and memory of a step as bars, a line for each contestant with a clock file.
+
+    Raises:
+        ValueError: no clock file.
+    """
+    rows = [row for row in rows_of(results) if row.contestant in results.clocks]
+    if not rows:
+        raise ValueError("results must hold at least one clock file, got none")
+    milliseconds = [1e3 * row.step_seconds.median if row.step_seconds else None for row in rows]
+    quantities: tuple[tuple[str, str, list[float | None]], ...] = (
+        ("mean time of a step", "milliseconds", milliseconds),
+        ("peak memory of a step", "times the parameters' bytes", [row.peak for row in rows]),
+        ("state kept between steps", "times the parameters' bytes", [row.state for row in rows]),
+    )
+    figure, axes = panels(
+        3, width=13, height=1.6 + 0.36 * len(rows), left=2.6, right=0.5, gap=0.35, sharey=True,
+        title="what a step costs",
+    )  # fmt: skip
+    place = np.arange(len(rows))
+    for panel, (title, unit, values) in zip(axes, quantities, strict=True):
+        numbers = [0.0 if value is None else value for value in values]
+        colours = [look(row.contestant)["color"] for row in rows]
+        panel.barh(place, numbers, color=colours, height=0.7)
+        for y, value, number in zip(place, values, numbers, strict=True):
+            panel.annotate(f" {_spelled(value)}", (number, y), va="center")
+        panel.set_xlim(0, 1.28 * (max(numbers) or 1.0))
+        label(panel, title=title, x=unit, y="", legend=None)
+    axes[0].set_yticks(place, [row.label for row in rows])
+    axes[0].invert_yaxis()
+    told = "; ".join(
+        f"{row.label}: " + ", ".join(f"{title} {_spelled(values[i])}" for title, _, values in quantities)
+        for i, row in enumerate(rows)
+    )  # fmt: skip
+    return describe(
+        figure,
+        "Bars for each method: milliseconds of a step, then its peak and the state in multiples of the "
+        f"parameters' bytes. {told}. {' '.join(provenance_lines(results))}",
+    )
+
+
+def _spelled(value: float | None) -> str:
+    return "not measured" if value is None else spell(value)
+
+
+def images(results: Results, kept: dict[str, Any]) -> "Figure":
+    """Draw the test images above every contestant's reconstructions, from `reconstructions.json`."""
+    labels = {name: about["label"] for name, about in results.manifest["contestants"].items()}
+    rows = {labels[name]: pixels_of(rows) for name, rows in kept["rows"].items() if name in labels}
+    figure = reconstructions(pixels_of(kept["originals"]), rows, shape=tuple(kept["shape"]))
+    seed, lines = kept["seed"], " ".join(provenance_lines(results))
+    return describe(figure, f"{alt_text(figure)} Test images, networks of seed {seed}. {lines}")

@@ -1,0 +1,199 @@
+"""What is compared: contestants × seeds on one data set and network, everything but their settings in common.
+
+>>> plan = comparison("quick", contestants=["rmsprop", "locoprop-m"])
+>>> plan.config("rmsprop", 1).layers == plan.config("locoprop-m", 1).layers
+True
+>>> comparison("quik")
+Traceback (most recent call last):
+    ...
+ValueError: preset must be one of quick, standard, paper, got 'quik' (did you mean 'quick'?)
+"""
+
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from locoprop_ref import checks
+from locoprop_ref.data import NAMES
+from locoprop_ref.experiments.tuned import CONTESTANTS, options, provenance
+from locoprop_ref.training.config import APPLIES, resolve
+from locoprop_ref.training.options import Config, as_json
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # a minute or two on two cores; network, number of images, batches and schedule are those that the
+    # settings for CURVES were tuned with
+    "quick": {
+        "data": "curves",
+        "layers": "784-100-50-6-50-100-784",
+        "batch_size": 500,
+        "epochs": 12,
+        "schedule_epochs": 48,
+        "seeds": (0,),
+        "images": (10000, 2000),
+    },
+    # the data set's classic network
+    "standard": {
+        "data": "curves",
+        "batch_size": 1000,
+        "epochs": 10,
+        "schedule_epochs": 40,
+        "seeds": (0, 1, 2),
+    },
+    # the authors' experiment: 99 epochs of a schedule of length 100
+    "paper": {"data": "mnist", "batch_size": 1000, "epochs": 99, "schedule_epochs": 100, "seeds": (0, 1, 2)},
+}
+# what a contestant may have to itself; every other option is shared
+OWN = ("method", *APPLIES)
+# what settings are not tuned for: finals are shorter than runs, every array library computes the same
+FREE = ("epochs", "schedule_epochs", "backend", "device")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison, checked; make one with `comparison`.
+
+    Attributes:
+        preset: where it began.
+        contestants: names from `tuned.CONTESTANTS`.
+        seeds: of weights and batches, the same for every contestant.
+        shared: options of `config.resolve` that all have in common.
+        images: how many training and test images are taken, the first ones of the data set; None for all.
+        tuned: whether contestants have the settings that `locoprop-ref tune` found, else the defaults.
+    """
+
+    preset: str
+    contestants: tuple[str, ...]
+    seeds: tuple[int, ...]
+    shared: Mapping[str, Any]
+    images: tuple[int, int] | None
+    tuned: bool
+
+    @property
+    def problem(self) -> str:
+        """Whose tuned settings serve: those of MNIST for all but CURVES."""
+        return "curves" if self.shared["data"] == "curves" else "mnist"
+
+    def config(self, contestant: str, seed: int, data: str | None = None) -> Config:
+        """Return the settings of one run; `data` says where the images really are."""
+        own = options(contestant, self.problem) if self.tuned else CONTESTANTS[contestant]
+        own = {name: value for name, value in own.items() if name in OWN}
+        shared = dict(self.shared) | ({} if data is None else {"data": data})
+        return resolve(**own, **shared, seed=seed)
+
+    def settings(self, contestant: str) -> dict[str, Any]:
+        """Return what a contestant has to itself, resolved, as JSON values."""
+        return {k: v for k, v in as_json(self.config(contestant, self.seeds[0])).items() if k in OWN}
+
+    def in_common(self) -> dict[str, Any]:
+        """Return what all contestants share, resolved, as JSON values."""
+        resolved = as_json(self.config(self.contestants[0], self.seeds[0]))
+        resolved = {k: v for k, v in resolved.items() if k not in OWN and k != "seed"}
+        return resolved | {"data": Path(resolved["data"]).name, "images": self.images and list(self.images)}
+
+    def is_tuned(self, contestant: str) -> bool:
+        """Tell whether a contestant has settings that a study found."""
+        return self.tuned and provenance(contestant, self.problem) is not None
+
+    def source(self, contestant: str) -> str:
+        """Say where a contestant's settings come from: "tuned", "tuned on ..." or "package defaults".
+
+        >>> comparison("standard").source("adam")
+        'tuned on layers 784-100-50-6-50-100-784, batch_size 500'
+        """
+        stored = provenance(contestant, self.problem) if self.tuned else None
+        if stored is None:
+            return "package defaults"
+        problem, here = stored.get("final", stored)["problem"], self.in_common()
+        options = {name: problem[name] for name in ("data", "layers", "width", "batch_size", "dtype")}
+        there = as_json(resolve(**CONTESTANTS[contestant], **options))
+        named = [name for name in here if name in there and name not in FREE and here[name] != there[name]]
+        return f"tuned on {', '.join(f'{name} {there[name]}' for name in named)}" if named else "tuned"
+
+    def command(self) -> str:
+        """Return the command that makes this comparison, without the paths of a machine."""
+        words = [
+            "locoprop-ref",
+            "compare",
+            "--preset",
+            self.preset,
+            "--methods",
+            *self.contestants,
+            "--seeds",
+        ]
+        words += map(str, self.seeds)
+        for name, value in self.shared.items():
+            if PRESETS[self.preset].get(name) != value:
+                words += [f"--{name.replace('_', '-')}", Path(value).name if name == "data" else str(value)]
+        return shlex.join(words if self.tuned else [*words, "--untuned"])
+
+
+def comparison(
+    preset: str = "quick",
+    *,
+    contestants: Iterable[str] | None = None,
+    seeds: Iterable[int] | None = None,
+    tuned: bool = True,
+    **shared: Any,
+) -> Comparison:
+    """Return the comparison of a preset with explicit choices over it.
+
+    Args:
+        preset: one of `PRESETS`.
+        contestants: default all.
+        seeds: default those of the preset.
+        tuned: False for the package's defaults.
+        **shared: options of `config.resolve`, the same for every contestant; None counts as not given.
+
+    Raises:
+        ValueError, TypeError: unknown names (the nearest is suggested), a seed below 0 or twice, an option
+            out of its range or one that belongs to single methods.
+    """
+    chosen = dict(PRESETS[checks.one_of("preset", preset, PRESETS)])
+    images, default_seeds = chosen.pop("images", None), chosen.pop("seeds")
+    names = tuple(CONTESTANTS if contestants is None else contestants)
+    for name in names:
+        checks.one_of("methods", name, CONTESTANTS)
+    numbers = default_seeds if seeds is None else tuple(seeds)
+    for seed in numbers:
+        checks.integer("seeds", seed, minimum=0)
+    for what, given in (("methods", names), ("seeds", numbers)):
+        if not given or len(set(given)) < len(given):
+            raise ValueError(f"{what} must be at least one, none twice, got {_listed(given)}")
+    for option in shared:
+        if option in OWN:
+            raise ValueError(f"{option} belongs to single methods, the options of a comparison to all")
+    explicit = {name: value for name, value in shared.items() if value is not None}
+    if explicit.get("data", chosen["data"]) not in NAMES:  # a user's own, of any width, is taken whole
+        chosen.pop("layers", None)
+        images = None
+    epochs = checks.integer("epochs", explicit.get("epochs", chosen["epochs"]))
+    if "schedule_epochs" not in explicit and epochs > chosen["schedule_epochs"]:
+        raise ValueError(
+            f"epochs must be at most the {chosen['schedule_epochs']} of preset {preset}'s schedule, "
+            f"got {epochs} (schedule_epochs lengthens it)"
+        )
+    plan = Comparison(preset, names, numbers, chosen | explicit, images, tuned)
+    for name in names:
+        plan.config(name, numbers[0])
+    return plan
+
+
+def _listed(values: tuple) -> str:
+    return ", ".join(map(str, values)) or "none"
+
+
+def describe(plan: Comparison) -> list[str]:
+    """Return the plan in lines: what is shared, and every contestant's own settings with their source."""
+    shared = {k: v for k, v in plan.in_common().items() if v is not None}
+    lines = [f"comparison {plan.preset}: {len(plan.contestants)} methods, seeds {_listed(plan.seeds)}"]
+    lines.append("  for all: " + _spelled(shared))
+    for name in plan.contestants:
+        own = {k: v for k, v in plan.settings(name).items() if k not in ("method", "diagnostics")}
+        lines.append(f"  {name} ({plan.source(name)}): {_spelled(own)}")
+    return lines
+
+
+def _spelled(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())

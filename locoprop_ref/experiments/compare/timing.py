@@ -1,0 +1,137 @@
+r"""Seconds of a step: all contestants in turn, round after round, in one process with all cores.
+
+What the machine does besides changes from minute to minute; measured one after the other, a contestant would
+be judged by its minute. So every round times a block of steps of each, in alternating order, and the range
+of a contestant's blocks tells what the machine's other work makes of its mean. Steps are on real batches, and
+a block is a whole interval of what the method does only now and then (inverses, roots), so that costly steps
+come in the share that training has.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil, lcm
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref.backend import namespace, synchronize, to_backend
+from locoprop_ref.data import Dataset
+from locoprop_ref.training import Examples, examples
+from locoprop_ref.training.build import build_method, build_network, epoch_rate
+from locoprop_ref.training.options import Config, as_json
+
+# steps a contestant at least, after a few that are not timed, of which one is before each later block
+LEAST_STEPS, WARM_UP, ROUNDS = 20, 3, 4
+
+
+def interval(config: Config) -> int:
+    """Return after how many steps the method's work repeats: the least common multiple of its intervals.
+
+    >>> from locoprop_ref.training.config import resolve
+    >>> interval(resolve(method="locoprop-m"))
+    1
+    """
+    values = as_json(config).items()
+    return lcm(*(value for name, value in values if name.endswith("interval") and value))
+
+
+@dataclass
+class Training:
+    """A training that goes on batch by batch, epoch after epoch, in the middle of its schedule."""
+
+    config: Config
+    data: Examples
+    xp: Any
+
+    def __post_init__(self) -> None:
+        rng = np.random.default_rng(self.config.seed)
+        self.method: Any = build_method(self.config)
+        self.network = build_network(self.config, rng, xp=self.xp)
+        self.state = self.method.init(self.network, self.config.seed)
+        count, size = self.data.x_train.shape[0], self.config.batch_size
+        self.order = to_backend(rng.permutation(count), xp=self.xp, dtype="int32")
+        self.batches, self.taken = count // size, 0
+        # a rate that is not 0, so that every weight moves as in most epochs
+        self.rate = epoch_rate(self.config, self.config.epochs // 2) or 1.0
+
+    def step(self) -> None:
+        """Take the next batch and a step with it, as the loop of `train` does, and wait for the result."""
+        first = (self.taken % self.batches) * self.config.batch_size
+        rows = self.order[first : first + self.config.batch_size]
+        x = self.xp.take(self.data.x_train, rows, axis=0)
+        t = x if self.data.t_train is self.data.x_train else self.xp.take(self.data.t_train, rows, axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.network, self.state, _ = self.method.step(self.network, self.state, x, t, rate=self.rate)
+        synchronize(self.network.layers[-1].W)
+        self.taken += 1
+
+
+@dataclass
+class Turns:
+    """A contestant's turns: its training, how many steps a block has, and the seconds of its blocks."""
+
+    training: Training
+    block: int
+    blocks: list[list[float]]
+
+    def take(self) -> None:
+        """Time a block, after steps that bring the weights back into the caches."""
+        for _ in range(1 if self.blocks else WARM_UP):
+            self.training.step()
+        self.blocks.append([_seconds(self.training.step) for _ in range(self.block)])
+
+    def record(self) -> dict[str, Any]:
+        """Return "step" of a clock file."""
+        seconds = [one for block in self.blocks for one in block]
+        low, high = np.percentile(seconds, [2.5, 97.5])
+        return {
+            "warm_up": WARM_UP,
+            "steps": len(seconds),
+            "interval": interval(self.training.config),
+            "steps_per_epoch": self.training.batches,
+            "seconds": seconds,
+            "mean": statistics.fmean(seconds),
+            "median": statistics.median(seconds),
+            "low": float(low),
+            "high": float(high),
+            "blocks": [statistics.fmean(block) for block in self.blocks],
+        }
+
+
+def in_turn(configs: Mapping[str, Config], data: Dataset) -> dict[str, dict[str, Any] | Exception]:
+    """Return "step" of a clock file for every contestant, or the exception that ended it.
+
+    Args:
+        configs: of the contestants, with data, dtype and array library in common.
+        data: the data set.
+    """
+    first = next(iter(configs.values()))
+    xp = namespace(first.backend)
+    on_device = examples(data, first, xp)
+    found: dict[str, dict[str, Any] | Exception] = {}
+    turns: dict[str, Turns] = {}
+    for number in range(ROUNDS):
+        for name in list(configs) if number % 2 == 0 else reversed(list(configs)):
+            if name in found:
+                continue
+            try:
+                if number == 0:
+                    turns[name] = _turns(configs[name], on_device, xp)
+                turns[name].take()
+            except (ValueError, MemoryError) as error:  # LinAlgError is a ValueError
+                found[name] = error
+    return found | {name: one.record() for name, one in turns.items() if name not in found}
+
+
+def _turns(config: Config, data: Examples, xp: Any) -> Turns:
+    # a block is so many whole intervals that all rounds have the least steps
+    period = interval(config)
+    return Turns(Training(config, data, xp), period * ceil(LEAST_STEPS / ROUNDS / period), [])
+
+
+def _seconds(step: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    step()
+    return time.perf_counter() - started

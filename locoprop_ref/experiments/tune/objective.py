@@ -1,0 +1,94 @@
+"""One trial: train as the settings say, and report the held-out loss after every epoch."""
+
+from collections.abc import Callable, Iterator
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref.backend import to_backend
+from locoprop_ref.network import Network
+from locoprop_ref.training import DIVERGENCE, Examples, evaluate
+from locoprop_ref.training.build import build_method, build_network, epoch_rate
+from locoprop_ref.training.options import Config
+
+
+class Diverged(Exception):
+    """The held-out loss is no number, or far above the untrained network's."""
+
+
+def held_out_losses(
+    config: Config, data: Examples, xp: Any, heed: Callable[[], None] = lambda: None
+) -> Iterator[float]:
+    """Yield the network loss on the held-out images: of the untrained network, then after every epoch.
+
+    Networks, batches and rates are those of `train.train`; the training images are not evaluated.
+
+    Args:
+        config: resolved.
+        data: training images as `x_train`, held-out ones as `x_test`.
+        xp: array namespace.
+        heed: called after every step; may raise KeyboardInterrupt.
+
+    Raises:
+        Diverged: the loss is not finite or more than `DIVERGENCE` times the untrained network's, or a step
+            after the first raised ValueError (LinAlgError is one): shapes and settings were right before, so
+            that it can only be the numbers.
+    """
+    rng = np.random.default_rng(config.seed)
+    network, method = build_network(config, rng, xp=xp), build_method(config)
+    state = method.init(network, config.seed)
+    untrained = _loss(network, data)
+    yield untrained
+    for epoch in range(config.epochs):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for number, x in enumerate(_batches(config, data, rng, xp)):
+                try:
+                    network, state, _ = method.step(network, state, x, x, rate=epoch_rate(config, epoch))
+                except ValueError as error:
+                    if epoch == number == 0:
+                        raise
+                    raise Diverged(f"epoch {epoch + 1}: {error}") from error
+                heed()
+            loss = _loss(network, data)
+        if not isfinite(loss) or loss > DIVERGENCE * untrained:
+            raise Diverged(f"epoch {epoch + 1}: loss {loss:.4g}")
+        yield loss
+
+
+def objective(
+    trial: Any, config: Config, data: Examples, xp: Any, heed: Callable[[], None] = lambda: None
+) -> float:
+    """Return the held-out loss after the last epoch, to Optuna; the loss of every epoch is reported to it.
+
+    A trial that diverges counts with `DIVERGENCE` times the untrained network's loss, the least that is
+    called so: no better than any that did not, but a number, so that the sampler learns from it.
+
+    Raises:
+        optuna.TrialPruned: the pruner has seen enough.
+    """
+    from optuna import TrialPruned
+
+    kept = trial.user_attrs.get("untuned", False)
+    losses = held_out_losses(config, data, xp, heed)
+    untrained = loss = next(losses)
+    try:
+        for epoch, loss in enumerate(losses, start=1):
+            trial.report(loss, epoch)
+            if epoch < config.epochs and not kept and trial.should_prune():
+                raise TrialPruned
+    except Diverged as error:
+        trial.set_user_attr("diverged", str(error))
+        return DIVERGENCE * untrained
+    return loss
+
+
+def _batches(config: Config, data: Examples, rng: np.random.Generator, xp: Any) -> Iterator[Any]:
+    size, count = config.batch_size, data.x_train.shape[0]
+    order = to_backend(rng.permutation(count), xp=xp, dtype="int32")
+    for first in range(0, count - size + 1, size):
+        yield xp.take(data.x_train, order[first : first + size], axis=0)
+
+
+def _loss(network: Network, data: Examples) -> float:
+    return next(iter(evaluate(network, data.x_test, data.t_test).values()))

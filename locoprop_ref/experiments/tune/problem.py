@@ -1,0 +1,144 @@
+"""The reduced problem that settings are tuned on: small enough to train thirty times, never the test set.
+
+Of the training images, permuted from a seed, the first `examples` train and the next `held_out` select. What
+`load` returns besides, the test set, is let go here: nothing behind `tuning_data` can reach it.
+"""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref import checks
+from locoprop_ref.data import Dataset, load
+from locoprop_ref.data.dataset import checked_dataset
+from locoprop_ref.experiments.tuned import CONTESTANTS
+from locoprop_ref.training.config import resolve
+from locoprop_ref.training.options import Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """An autoencoder on part of the training images.
+
+    Args:
+        name: "mnist" or "curves", the folder that the settings are stored in.
+        data: data set, or path of an NPZ, see `data.load`.
+        layers: widths from input to output.
+        width: times every hidden layer.
+        batch_size: examples a batch.
+        epochs: to train, at least 1; default 12, mnist 30.
+        schedule_epochs: length of the authors' schedule; default four times the epochs, the first quarter of
+            a run: up over the first sixth (of 12 epochs: 0, 0.5), then near 1 (down to 0.78).
+        examples: training images to train on; default 10,000. None: all but those held out.
+        held_out: further training images to select by; default 5,000.
+        split_seed: of the permutation that chooses them; default 0.
+        backend, dtype: array library and precision; default numpy, float32.
+
+    >>> reduced_problem("curves", epochs=6).schedule_epochs
+    24
+    """
+
+    name: str
+    data: str
+    layers: str
+    width: float = 1.0
+    batch_size: int = 1000
+    epochs: int = 12
+    schedule_epochs: int | None = None
+    examples: int | None = 10_000
+    held_out: int = 5_000
+    split_seed: int = 0
+    backend: str = "numpy"
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "held_out", "batch_size"):
+            checks.integer(name, getattr(self, name))
+        checks.integer("split_seed", self.split_seed, minimum=0)
+        if self.examples is not None and self.batch_size > checks.integer("examples", self.examples):
+            raise ValueError(
+                f"batch_size must be at most the {self.examples} examples, got {self.batch_size}"
+            )
+        if self.schedule_epochs is None:
+            object.__setattr__(self, "schedule_epochs", 4 * self.epochs)
+
+    def config(self, contestant: str, *, seed: int, **settings: Any) -> Config:
+        """Return the resolved Config of a contestant with these settings on this problem.
+
+        Raises:
+            ValueError, TypeError: as `config.resolve`.
+        """
+        ours = ("data", "layers", "width", "batch_size", "epochs", "schedule_epochs", "backend", "dtype")
+        options = {name: getattr(self, name) for name in ours}
+        return resolve(**CONTESTANTS[contestant], **options, **settings, seed=seed)
+
+    def record(self, sha256: str) -> dict[str, Any]:
+        """Return the problem as JSON: a user's own data by name, not by path; the hash of what is used."""
+        return asdict(self) | {"data": Path(self.data).name, "data sha256": sha256}
+
+
+_PAPER_LAYERS = "784-1000-500-250-30-250-500-1000-784"
+PROBLEMS: Mapping[str, Problem] = {
+    # the paper's architecture at a quarter of its width; 300 steps, since RMSProp's mean square from ones
+    # (tf1) needs a hundred to forget them, and a shorter problem would tune them away
+    "mnist": Problem(name="mnist", data="mnist", layers=_PAPER_LAYERS, width=0.25, epochs=30),
+    "curves": Problem(name="curves", data="curves", layers="784-100-50-6-50-100-784", batch_size=500),
+}
+
+# the whole network, for the final; CURVES is whole already. It is the beginning of the authors' schedule of
+# length 100: rates 0, 0.2, … 0.8, 0.99. Shorter ones prefer the hasty: with its mean square from ones (tf1)
+# RMSProp's known setting is far behind a decay near 0 after three epochs, and far ahead after ten
+WHOLE: Mapping[str, Problem] = {
+    "mnist": Problem(
+        name="mnist", data="mnist", layers=_PAPER_LAYERS, epochs=6, schedule_epochs=100, examples=None
+    ),
+}
+
+
+def whole_problem(reduced: Problem) -> Problem | None:
+    """Return the problem of the final that goes with a reduced one, or None where that one is whole."""
+    if reduced.name not in WHOLE:
+        return None
+    same = ("data", "layers", "batch_size", "held_out", "split_seed", "backend", "dtype")
+    return replace(WHOLE[reduced.name], **{name: getattr(reduced, name) for name in same})
+
+
+def reduced_problem(name: str, **changed: Any) -> Problem:
+    """Return the problem of that name with other fields where given; None counts as not given.
+
+    Raises:
+        ValueError, TypeError: an unknown name (the nearest is suggested), or a value out of range.
+    """
+    base = PROBLEMS[checks.one_of("problem", name, PROBLEMS)]
+    given = {key: value for key, value in changed.items() if value is not None}
+    if "epochs" in given:
+        given.setdefault("schedule_epochs", 4 * checks.integer("epochs", given["epochs"]))
+    return replace(base, **given)
+
+
+@functools.lru_cache(maxsize=2)
+def tuning_data(problem: Problem, data_dir: str | None) -> Dataset:
+    """Return the images to train on as `x_train` and the held-out ones as `x_test`, all training images.
+
+    The data of the last two problems are kept, for the next trial.
+
+    Raises:
+        ValueError: fewer training images than the two take together.
+        OSError: as `data.load`.
+    """
+    dataset = load(problem.data, data_dir=data_dir)
+    x = dataset.x_train
+    count = max(len(x) - problem.held_out, 1) if problem.examples is None else problem.examples
+    wanted = count + problem.held_out
+    if wanted > len(x):
+        raise ValueError(
+            f"examples and held_out must be at most the {len(x)} training images together, "
+            f"got {count} and {problem.held_out}"
+        )
+    order = np.random.default_rng(problem.split_seed).permutation(len(x))
+    parts = {"x_train": x[order[:count]], "x_test": x[order[count:wanted]]}
+    return checked_dataset(dataset.name, parts, source=dataset.source, notes=dataset.notes)

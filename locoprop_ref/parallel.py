@@ -1,0 +1,96 @@
+"""Layers side by side: threads on the host, streams on a GPU."""
+
+import contextvars
+import functools
+import importlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import array_api_compat
+
+from locoprop_ref import checks
+from locoprop_ref.backend import on_host
+
+T = TypeVar("T")
+
+
+def side_by_side(tasks: Sequence[Callable[[], T]], costs: Sequence[float], *, like: Any) -> list[T]:
+    """Run independent tasks at the same time, the most costly first; return their results in order.
+
+    On NumPy a pool of threads, one BLAS thread each: NumPy's elementwise work runs on one core, so that tasks
+    side by side use the others too. The results are those of the same tasks one after the other with one BLAS
+    thread each, bit for bit. On CuPy a stream for each task. Elsewhere in order: those libraries schedule for
+    themselves.
+
+    Args:
+        tasks: functions without arguments that share nothing they write to.
+        costs: how long each will take, in any unit.
+        like: an array of the library that they compute with.
+    """
+    largest_first = sorted(range(len(tasks)), key=lambda i: -costs[i])
+    results: list[Any] = [None] * len(tasks)
+    if on_host(like):
+        with _one_blas_thread(), ThreadPoolExecutor(_cores()) as pool:
+            # each task in a copy of this context, which holds NumPy's error settings
+            runs = {i: pool.submit(contextvars.copy_context().run, tasks[i]) for i in largest_first}
+            return [runs[i].result() for i in range(len(tasks))]
+    if array_api_compat.is_cupy_array(like):
+        return _on_streams(tasks, largest_first)
+    for i in largest_first:
+        results[i] = tasks[i]()
+    return results
+
+
+def _on_streams(tasks: Sequence[Callable[[], T]], order: Sequence[int]) -> list[T]:
+    """Run each task on a CuPy stream of its own that begins where the current stream stands."""
+    cuda = importlib.import_module("cupy").cuda
+    current, results = cuda.get_current_stream(), {}
+    ready = current.record()
+    for i in order:
+        with cuda.Stream(non_blocking=True) as stream:
+            stream.wait_event(ready)
+            results[i] = tasks[i]()
+            current.wait_event(stream.record())
+    return [results[i] for i in range(len(tasks))]
+
+
+def keep_to_cores(index: int, jobs: int) -> None:
+    """Keep this process, worker `index` of `jobs`, to its share of the cores, its BLAS to as many threads.
+
+    Where the system cannot bind a process to cores, the number of threads alone is kept. Call it once, at
+    the beginning of a worker: cores that were given up do not come back.
+
+    Args:
+        index: 0, ..., jobs − 1. More workers than cores share them in turn.
+        jobs: how many workers there are.
+    """
+    checks.integer("jobs", jobs)
+    checks.integer("index", index, minimum=0)
+    pools = _thread_pools()
+    threads = max(1, _cores() // jobs)
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        share = cores[index % len(cores) :: jobs]
+        threads = len(share)
+        tasks = "/proc/self/task"  # BLAS has threads already; a binding is each thread's own
+        for thread in os.listdir(tasks) if os.path.isdir(tasks) else ["0"]:
+            os.sched_setaffinity(int(thread), share)
+    pools.limit(limits=threads, user_api="blas")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def _thread_pools() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    importlib.import_module("scipy.linalg")  # brings a BLAS of its own, for Cholesky
+    return ThreadpoolController()  # finds the loaded BLAS libraries, once: it takes milliseconds
+
+
+def _one_blas_thread() -> Any:
+    return _thread_pools().limit(limits=1, user_api="blas")

@@ -1,1 +1,0 @@
-"""Methods that LocoProp is related to, as far as an identity ties them to it."""

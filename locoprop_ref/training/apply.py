@@ -1,0 +1,68 @@
+"""Apply a trained network to a data set and keep what it says."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from locoprop_ref import checks
+from locoprop_ref.backend import dtype_name, namespace, to_backend, to_numpy
+from locoprop_ref.data import load, scaled
+from locoprop_ref.data.files import same_file, write_atomically
+from locoprop_ref.network import Network, predict
+from locoprop_ref.training.checkpoint import load_network
+
+
+def outputs(network: Network, x: np.ndarray, *, backend: str = "numpy", rows: int = 5000) -> np.ndarray:
+    """Return the network's outputs for examples on the host, `rows` at a time, as a host array (N, d_M).
+
+    Raises:
+        ValueError: x has another width than the network's input.
+    """
+    xp, dtype = namespace(backend), dtype_name(network.layers[0].W)
+    checks.integer("rows", rows)
+    if x.ndim != 2 or x.shape[1] != network.layers[0].W.shape[0] or not len(x):
+        raise ValueError(f"x must have shape (N, {network.layers[0].W.shape[0]}), got {x.shape}")
+    parts = [to_backend(scaled(x[i : i + rows], dtype), xp=xp, dtype=dtype) for i in range(0, len(x), rows)]
+    return np.concatenate([to_numpy(predict(network, part)) for part in parts])
+
+
+def apply_network(
+    network: str | os.PathLike[str],
+    data: str,
+    out: str | os.PathLike[str],
+    *,
+    part: str = "test",
+    data_dir: str | os.PathLike[str] | None = None,
+    backend: str = "numpy",
+) -> str:
+    """Write the outputs of a trained network on a data set to an NPZ, key y; return a sentence about them.
+
+    Args:
+        network: checkpoint that `train` wrote.
+        data: data set by name, or a user's NPZ.
+        out: NPZ to write.
+        part: "train" or "test".
+        data_dir: where the data set's files are, see `data.load`.
+        backend: array library to compute with.
+
+    Raises:
+        ValueError, OSError: a file that is not what it should be, or a width that does not fit.
+    """
+    checks.one_of("part", part, ("train", "test"))
+    if Path(out).suffix != ".npz":
+        raise ValueError(f"out must be a path that ends in .npz, got {str(out)!r}")
+    for name, source in (("the network", network), ("the data", data)):
+        if same_file(out, source):
+            raise ValueError(f"out must be a file of its own, got {out}, which is {name}")
+    dataset = load(data, data_dir=data_dir)
+    x, labels = (
+        (dataset.x_train, dataset.labels_train) if part == "train" else (dataset.x_test, dataset.labels_test)
+    )
+    trained = load_network(network, xp=namespace(backend))
+    y = outputs(trained, x, backend=backend)
+    write_atomically(out, lambda file: np.savez_compressed(file, allow_pickle=False, y=y))
+    sentence = f"{len(y)} outputs of width {y.shape[1]} in {out}"
+    if trained.layers[-1].transfer.name == "softmax" and labels is not None:
+        return f"{sentence}, accuracy {np.mean(np.argmax(y, axis=1) == labels):.4f}"
+    return sentence

@@ -1,0 +1,149 @@
+"""Network, method and schedule of a resolved Config."""
+
+from dataclasses import fields
+from typing import Any
+
+from locoprop_ref import checks
+from locoprop_ref.methods.backprop import BackProp
+from locoprop_ref.methods.base import Method
+from locoprop_ref.methods.locoprop import LocoProp
+from locoprop_ref.methods.registry import SECOND_ORDER
+from locoprop_ref.network import Network, initialize
+from locoprop_ref.optimizers import Optimizer, optimizer
+from locoprop_ref.solvers import ClosedForm, Descend, Newton
+from locoprop_ref.training.options import Config
+from locoprop_ref.transfers import TRANSFERS
+
+BY_STEPS = ("locoprop-s", "locoprop-m")
+
+# our option → the optimizer's own argument
+HYPER: dict[str, dict[str, str]] = {
+    "sgd": {},
+    "momentum": {"momentum": "momentum"},
+    "nesterov": {"momentum": "momentum"},
+    "adagrad": {"dialect": "dialect", "epsilon": "epsilon", "initial_accumulator": "initial_accumulator"},
+    "rmsprop": {"dialect": "dialect", "momentum": "momentum", "decay": "decay", "epsilon": "epsilon"},
+    "adam": {"dialect": "dialect", "momentum": "beta1", "decay": "beta2", "epsilon": "epsilon"},
+}
+HYPER_OPTIONS = ("dialect", "momentum", "decay", "epsilon", "initial_accumulator")
+
+
+def second_order_options(method: str) -> dict[str, Any]:
+    """Return the options of a second-order method with their defaults: the fields of its class.
+
+    >>> second_order_options("foof")["factor_decay"]
+    0.95
+    """
+    return {f.name: f.default for f in fields(SECOND_ORDER[method]) if f.name != "parallel_layers"}
+
+
+def layer_sizes(config: Config) -> tuple[int, ...]:
+    """Return the widths d_0, ..., d_M: those of `config.layers`, deeper and wider by the two multipliers.
+
+    Raises:
+        ValueError: not at least two positive integers joined by hyphens, a width ≤ 0, or a depth other than 1
+            without a second hidden layer to repeat.
+
+    >>> from locoprop_ref.training.config import resolve
+    >>> layer_sizes(resolve(layers="8-6-4-2-4-6-8", width=0.5, depth=2))
+    (8, 3, 2, 2, 1, 2, 2, 3, 8)
+    """
+    parts = str(config.layers).split("-")
+    if len(parts) < 2 or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        raise ValueError(f"layers must be widths joined by hyphens (784-100-784), got {config.layers!r}")
+    first, *hidden, last = (int(part) for part in parts)
+    width, depth = checks.positive("width", config.width), checks.integer("depth", config.depth)
+    if depth > 1 and len(hidden) < 2:
+        raise ValueError(f"depth must be 1 without a second hidden layer to repeat, got {depth}")
+    deeper = [d for d in hidden for _ in range(depth if d == hidden[1] else 1)] if depth > 1 else hidden
+    return (first, *(max(1, round(width * d)) for d in deeper), last)
+
+
+def layer_transfers(config: Config) -> tuple[str, ...]:
+    """Return the transfer function of every layer, by name.
+
+    The last one follows from the network loss; an autoencoder's narrowest hidden layer takes `code_transfer`.
+
+    Raises:
+        ValueError: an unknown name, or as many names as there are neither one nor layers.
+    """
+    sizes, names = layer_sizes(config), config.transfer.split(",")
+    for name in names:
+        checks.one_of("transfer", name, TRANSFERS)
+    if len(names) == len(sizes) - 1 and len(names) > 1:
+        return tuple(names)
+    if len(names) > 1:
+        raise ValueError(
+            f"transfer must be one name, or one for each of {len(sizes) - 1} layers, got {len(names)}"
+        )
+    last = {"sigmoid_cross_entropy": "sigmoid", "softmax_cross_entropy": "softmax"}
+    hidden = names * (len(sizes) - 2)
+    if config.task == "autoencode" and hidden:
+        hidden[min(range(len(hidden)), key=lambda m: sizes[m + 1])] = config.code_transfer
+    return (*hidden, last.get(str(config.output_loss), "identity"))
+
+
+def build_network(config: Config, seed: Any, *, xp: Any) -> Network:
+    """Draw the network of a resolved Config; `seed` may be a Generator."""
+    return initialize(
+        layer_sizes(config),
+        transfers=layer_transfers(config),
+        output_loss=config.output_loss,
+        bias=config.bias,
+        init=config.init,
+        seed=seed,
+        dtype=config.dtype,
+        xp=xp,
+    )
+
+
+def build_method(config: Config) -> Method:
+    """Return the method of a resolved Config."""
+    if config.method == "backprop":
+        return BackProp(_build_optimizer(config), config.learning_rate)
+    if config.method in SECOND_ORDER:
+        options = {name: getattr(config, name) for name in second_order_options(config.method)}
+        return SECOND_ORDER[config.method](**options)
+    solver: Any = Newton()
+    if config.method in BY_STEPS:
+        solver = Descend(
+            _build_optimizer(config),
+            config.local_lr,
+            config.num_local_steps,
+            config.local_decay,
+            config.local_state,
+        )
+    elif config.method == "locoprop-s-closed":
+        solver = ClosedForm(config.form)
+    return LocoProp(
+        local_loss="matching" if config.method.startswith("locoprop-m") else "squared",
+        solver=solver,
+        target_step=config.target_step,
+        weight_step=config.weight_step,
+        local_reduction=config.local_reduction,
+        target_order=config.target_order,
+        project_targets=config.project_targets,
+    )
+
+
+def _build_optimizer(config: Config) -> Optimizer:
+    hyper = {argument: getattr(config, option) for option, argument in HYPER[config.optimizer].items()}
+    return optimizer(config.optimizer, **hyper)
+
+
+def epoch_rate(config: Config, epoch: int) -> float:
+    r"""Return the schedule's factor r of epoch e = 0, 1, ...: e/w for e < w, else 1 − (e + 1 − w)/(T − w).
+
+    T is `schedule_epochs` and w = 5 % of it, rounded down: with T = 100 the authors' schedule. It multiplies
+    the optimizer's rate (for closed and exact solvers η), never γ. In an epoch of rate 0 no weight moves, but
+    running averages do. With schedule "constant" it is 1.
+
+    >>> from locoprop_ref.training.config import resolve
+    >>> [epoch_rate(resolve(preset="paper"), e) for e in (0, 1, 5, 98)]
+    [0.0, 0.2, 0.9894736842105263, 0.010526315789473717]
+    """
+    if config.schedule == "constant":
+        return 1.0
+    total = config.schedule_epochs
+    warm_up = total // 20
+    return epoch / warm_up if epoch < warm_up else 1 - (epoch + 1 - warm_up) / (total - warm_up)

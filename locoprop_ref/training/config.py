@@ -1,0 +1,209 @@
+"""Presets, defaults, and what goes with what."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from math import inf
+from typing import Any
+
+from locoprop_ref import checks
+from locoprop_ref.data import NAMES
+from locoprop_ref.methods.registry import METHODS, SECOND_ORDER
+from locoprop_ref.optimizers import optimizer
+from locoprop_ref.training.build import (
+    BY_STEPS,
+    HYPER,
+    HYPER_OPTIONS,
+    build_method,
+    layer_sizes,
+    layer_transfers,
+    second_order_options,
+)
+from locoprop_ref.training.options import Config
+
+_PAPER_LAYERS = "784-1000-500-250-30-250-500-1000-784"
+_CURVES_LAYERS = "784-400-200-100-50-25-6-25-50-100-200-400-784"
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # the authors' experiment: 99 epochs of a schedule of length 100
+    "paper": {
+        "data": "mnist",
+        "layers": _PAPER_LAYERS,
+        "epochs": 99,
+        "schedule_epochs": 100,
+        "batch_size": 1000,
+    },
+    # the classic second-order benchmark, on our own drawing
+    "curves": {"data": "curves", "layers": _CURVES_LAYERS, "epochs": 50, "batch_size": 1000},
+}
+_LAYERS = {
+    ("curves", "autoencode"): _CURVES_LAYERS,
+    ("mnist", "autoencode"): _PAPER_LAYERS,
+    ("fashion_mnist", "autoencode"): _PAPER_LAYERS,
+    ("mnist", "classify"): "784-300-100-10",
+    ("fashion_mnist", "classify"): "784-300-100-10",
+}
+# BackProp's rates: RMSProp's is the one of the known numbers, the others are first guesses
+_LEARNING_RATES = {
+    "sgd": 1e-2,
+    "momentum": 1e-3,
+    "nesterov": 1e-3,
+    "adagrad": 1e-2,
+    "rmsprop": 3e-4,
+    "adam": 1e-3,
+}
+
+_LOCOPROP = tuple(name for name in METHODS if name.startswith("locoprop"))
+_APPLIES: dict[str, tuple[str, ...]] = {
+    "learning_rate": ("backprop",),
+    "form": ("locoprop-s-closed",),
+    **dict.fromkeys(("optimizer", "dialect", "momentum", "decay", "epsilon"), ("backprop", *BY_STEPS)),
+    **dict.fromkeys(("initial_accumulator",), ("backprop", *BY_STEPS)),
+    **dict.fromkeys(("local_lr", "num_local_steps", "local_decay", "local_state"), BY_STEPS),
+    **dict.fromkeys(("target_step", "weight_step", "local_reduction"), _LOCOPROP),
+    **dict.fromkeys(("target_order", "project_targets", "diagnostics"), _LOCOPROP),
+}
+# option → the methods for which it means something
+APPLIES: dict[str, tuple[str, ...]] = {
+    option: _APPLIES.get(option, ()) + tuple(m for m in SECOND_ORDER if option in second_order_options(m))
+    for option in [*_APPLIES, *(o for m in SECOND_ORDER for o in second_order_options(m))]
+}
+
+
+def resolve(preset: str | None = None, **explicit: Any) -> Config:
+    """Return the Config of a preset with explicit choices over it, every field that has a meaning filled in.
+
+    Args:
+        preset: one of `PRESETS`, or None.
+        **explicit: fields of `Config`; None counts as not given.
+
+    Raises:
+        ValueError, TypeError: unknown names (the nearest is suggested), values out of range, or an option
+            that means nothing for the method or optimizer.
+    """
+    if preset is not None:
+        checks.one_of("preset", preset, PRESETS)
+    known = [f.name for f in fields(Config)]
+    for name in explicit:
+        checks.one_of("option", name, known)
+    explicit = {name: value for name, value in explicit.items() if value is not None}
+    config = Config(**({**PRESETS[preset], **explicit} if preset else explicit))
+    for f in fields(Config):
+        if f.metadata["choices"] and getattr(config, f.name) is not None:
+            checks.one_of(f.name, getattr(config, f.name), f.metadata["choices"])
+    for name, methods in APPLIES.items():
+        if name in explicit and config.method not in methods:
+            raise ValueError(f"{name} has no meaning for method {config.method}")
+    config = _with_common_defaults(config)
+    config = replace(config, **_method_defaults(config))
+    _check_numbers(config)
+    _check_together(config, explicit)
+    build_method(config)
+    return config
+
+
+def _with_common_defaults(config: Config) -> Config:
+    data = "curves" if config.data is None else config.data
+    if not isinstance(data, str | os.PathLike):
+        raise TypeError(f"data must be a name or a path, got {data!r}")
+    data = os.fspath(data)
+    if not data.lower().endswith(".npz"):
+        checks.one_of("data", data, (*NAMES, "a path ending in .npz"))
+    epochs = 10 if config.epochs is None else config.epochs
+    classify = config.task == "classify"
+    if classify and data == "curves":
+        raise ValueError("data must have labels for task classify, got 'curves', which has none")
+    filled: dict[str, Any] = {
+        "data": data,
+        "layers": _LAYERS.get((data, config.task)) if config.layers is None else config.layers,
+        "output_loss": config.output_loss
+        or ("softmax_cross_entropy" if classify else "sigmoid_cross_entropy"),
+        "epochs": epochs,
+        "schedule_epochs": _schedule_epochs(config, epochs),
+        "batch_size": 1000 if config.batch_size is None else config.batch_size,
+    }
+    if filled["layers"] is None:
+        raise ValueError(f"layers must be given for data {data!r} (for example 784-100-784), got none")
+    return replace(config, **filled)
+
+
+def _schedule_epochs(config: Config, epochs: int) -> int | None:
+    if config.schedule == "constant":
+        return None
+    # one more than the epochs, so that the last of them still has a rate: the authors' 99 of 100
+    return epochs + 1 if config.schedule_epochs is None else config.schedule_epochs
+
+
+def _method_defaults(config: Config) -> dict[str, Any]:
+    """Return the fields that a method leaves open, filled in; those without a meaning stay None."""
+    method = config.method
+    defaults: dict[str, Any] = {}
+    if method in APPLIES["optimizer"]:
+        defaults["optimizer"] = config.optimizer or "rmsprop"
+        defaults |= _optimizer_defaults(config, defaults["optimizer"])
+    if method == "backprop":
+        defaults["learning_rate"] = _LEARNING_RATES[defaults["optimizer"]]
+    if method in BY_STEPS:
+        defaults |= {"local_lr": 1e-5, "num_local_steps": 10, "local_decay": "authors", "local_state": "keep"}
+    if method in _LOCOPROP:
+        defaults |= {"local_reduction": "sum", "target_order": "jacobi", "project_targets": False}
+        defaults["target_step"] = 100.0 if method == "locoprop-s-closed" else 10.0
+        defaults["weight_step"] = inf if method in BY_STEPS else 0.1
+    if method == "locoprop-s-closed":
+        defaults["form"] = "auto"
+    if method in SECOND_ORDER:
+        defaults |= second_order_options(method)
+    given = asdict(config)
+    return {name: value if given[name] is None else given[name] for name, value in defaults.items()}
+
+
+def _optimizer_defaults(config: Config, name: str) -> dict[str, Any]:
+    for option in HYPER_OPTIONS:
+        if getattr(config, option) is not None and option not in HYPER[name]:
+            raise ValueError(f"{option} has no meaning for optimizer {name}")
+    rule = optimizer(name)
+    defaults: dict[str, Any] = {option: getattr(rule, argument) for option, argument in HYPER[name].items()}
+    if name == "rmsprop":
+        defaults["momentum"] = 0.9 if config.method == "backprop" else 0.999
+    return defaults
+
+
+def _check_numbers(config: Config) -> None:
+    checks.integer("epochs", config.epochs, minimum=0)
+    checks.integer("batch_size", config.batch_size)
+    checks.integer("seed", config.seed, minimum=0)
+    layer_sizes(config)
+    layer_transfers(config)
+    if config.schedule == "authors":
+        checks.integer("schedule_epochs", config.schedule_epochs, minimum=0)
+        if config.schedule_epochs < config.epochs:
+            raise ValueError(
+                f"schedule_epochs must be at least epochs, {config.epochs}, got {config.schedule_epochs} "
+                "(the rate is 0 from there on)"
+            )
+
+
+def _check_together(config: Config, explicit: Mapping[str, Any]) -> None:
+    """Refuse options that have no meaning beside others, or contradict them, before anything is written."""
+    if "code_transfer" in explicit and config.task != "autoencode":
+        raise ValueError(f"code_transfer has no meaning for task {config.task}")
+    if "code_transfer" in explicit and ("," in config.transfer or len(layer_sizes(config)) == 2):
+        raise ValueError("code_transfer has no meaning without hidden layers that share one transfer")
+    if "schedule_epochs" in explicit and config.schedule == "constant":
+        raise ValueError("schedule_epochs has no meaning for schedule constant")
+    if config.method == "shampoo":
+        _check_shampoo(config, explicit)
+    if "epsilon" in explicit and (config.optimizer, config.dialect) == ("adagrad", "tf1"):
+        raise ValueError("epsilon has no meaning for adagrad in dialect tf1")
+    if config.form == "inverse" and config.weight_step == inf:
+        raise ValueError("weight_step must be finite for form 'inverse', got inf")
+    if config.method == "locoprop-m-exact" and "softmax" in layer_transfers(config):
+        raise ValueError("transfer must be elementwise for method locoprop-m-exact, got a softmax layer")
+
+
+def _check_shampoo(config: Config, explicit: Mapping[str, Any]) -> None:
+    if "factor_decay" in explicit and config.statistics != "average":
+        raise ValueError(f"factor_decay has no meaning for shampoo with statistics {config.statistics}")
+    for option in ("grafting_decay", "grafting_epsilon"):
+        if option in explicit and config.grafting != "rmsprop":
+            raise ValueError(f"{option} has no meaning for shampoo with grafting {config.grafting}")

@@ -1,0 +1,93 @@
+"""A data set as a task: inputs and targets on the device, and the losses on all of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref import checks
+from locoprop_ref.backend import array_namespace, to_backend, to_numpy
+from locoprop_ref.data import Dataset, scaled
+from locoprop_ref.network import Network, forward
+from locoprop_ref.training.build import layer_sizes
+from locoprop_ref.training.options import Config
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs and targets of the training and the test set, on the device; labels on the host, or None."""
+
+    x_train: Any
+    t_train: Any
+    x_test: Any
+    t_test: Any
+    labels_train: Any
+    labels_test: Any
+
+
+def examples(dataset: Dataset, config: Config, xp: Any) -> Examples:
+    """Return a data set as a task: inputs are their own targets, or labels as rows of 0 and one 1.
+
+    Raises:
+        ValueError: widths of the network and of the data differ, labels are missing, the batch is larger
+            than the training set, or pixels of a user's own are outside [0, 1] under a cross-entropy.
+    """
+    sizes = layer_sizes(config)
+    if dataset.x_train.shape[1] != sizes[0]:
+        raise ValueError(
+            f"layers must begin with the {dataset.x_train.shape[1]} inputs of {dataset.name}, got {sizes[0]}"
+        )
+    if config.batch_size > len(dataset.x_train):
+        raise ValueError(
+            f"batch_size must be at most the {len(dataset.x_train)} examples, "
+            f"got {config.batch_size} (--batch-size)"
+        )
+    x_train, x_test = (scaled(x, config.dtype) for x in (dataset.x_train, dataset.x_test))
+    if config.task == "autoencode":
+        if sizes[-1] != sizes[0]:
+            raise ValueError(f"layers must end as they begin to autoencode, {sizes[0]}, got {sizes[-1]}")
+        for name, x in (("x_train", x_train), ("x_test", x_test)):
+            if config.output_loss != "squared_error" and not (x.min() >= 0 and x.max() <= 1):
+                raise ValueError(f"{name} must lie in [0, 1] for {config.output_loss}, got values outside")
+        on = [to_backend(x, xp=xp, dtype=config.dtype) for x in (x_train, x_test)]
+        return Examples(on[0], on[0], on[1], on[1], None, None)
+    if dataset.labels_train is None or dataset.labels_test is None:
+        raise ValueError(f"data must have labels for task classify, got {dataset.name}, which has none")
+    largest = int(max(dataset.labels_train.max(), dataset.labels_test.max()))
+    if largest >= sizes[-1]:
+        raise ValueError(f"layers must end with at least {largest + 1} classes, got {sizes[-1]}")
+    one_hot = np.eye(sizes[-1], dtype=config.dtype)
+    t_train, t_test = one_hot[dataset.labels_train], one_hot[dataset.labels_test]
+    on = [to_backend(a, xp=xp, dtype=config.dtype) for a in (x_train, t_train, x_test, t_test)]
+    return Examples(on[0], on[1], on[2], on[3], dataset.labels_train, dataset.labels_test)
+
+
+def evaluate(network: Network, x: Any, t: Any, labels: Any = None, *, rows: int = 5000) -> dict[str, float]:
+    """Return the losses on a whole set, `rows` examples at a time.
+
+    Returns:
+        "ce" (or "squared_error"): the network loss, summed over outputs, averaged over examples; "mse": the
+        mean over outputs and examples; "accuracy", with labels: the share of rows whose largest output is
+        their label's.
+    """
+    checks.integer("rows", rows)
+    xp, count, last = array_namespace(x, t), x.shape[0], network.layers[-1].transfer
+    name = "squared_error" if network.loss.name == "squared_error" else "ce"
+    totals = {name: 0.0, "mse": 0.0} | ({} if labels is None else {"accuracy": 0.0})
+    for first in range(0, count, rows):
+        part = slice(first, min(first + rows, count))
+        trace, t_part, share = forward(network, x[part, :]), t[part, :], (part.stop - first) / count
+        totals[name] += share * float(network.loss.value(trace.a_hat[-1], t_part, last))
+        totals["mse"] += share * float(xp.mean((trace.y_hat[-1] - t_part) ** 2))
+        if labels is not None:
+            correct = np.argmax(to_numpy(trace.y_hat[-1]), axis=1) == labels[part]
+            totals["accuracy"] += share * float(np.mean(correct))
+    return totals
+
+
+def losses_of(network: Network, data: Examples) -> dict[str, dict[str, float]]:
+    """Return the losses on the whole training and test set."""
+    return {
+        "train": evaluate(network, data.x_train, data.t_train, data.labels_train),
+        "test": evaluate(network, data.x_test, data.t_test, data.labels_test),
+    }

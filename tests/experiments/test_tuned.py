@@ -1,0 +1,115 @@
+"""The stored studies: every one has its form, its settings resolve, and it is a finished search."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from locoprop_ref.experiments import tuned
+from locoprop_ref.experiments.tune import finals
+from locoprop_ref.experiments.tune.problem import PROBLEMS
+from locoprop_ref.experiments.tune.space import SPACE
+from locoprop_ref.training.config import resolve
+
+FOLDER = Path(tuned.__file__).parent
+STORED = sorted(FOLDER.rglob("*.json"))
+
+
+def name_of(path):
+    return path.relative_to(FOLDER).as_posix()
+
+
+def test_every_contestant_has_a_stored_study_on_every_problem():
+    known = {f"{problem}/{name}.json" for problem in tuned.PROBLEMS for name in tuned.CONTESTANTS}
+    assert {name_of(path) for path in STORED} == known
+
+
+def wrong_with(record, problem, contestant):
+    """What is wrong with a stored study: a list of words, empty where nothing is."""
+    study, settings = record["study"], record["settings"]
+    names = [r.option for r in SPACE[contestant]]
+    checks = {
+        "schema": record["schema"] == 1,
+        "contestant": record["contestant"] == contestant,
+        "problem": record["problem"]["name"] == problem,
+        "data": record["problem"]["data"] == PROBLEMS[problem].data,
+        "settings": sorted(settings) == sorted(names),
+        "trials": study["trials"] == study["complete"] + study["pruned"] >= 30,
+        "loss": study["loss"] <= study["untuned_loss"],
+        "edges": study["edges"] == {},
+        "ranges": study["ranges"] == {r.name: r.record for r in SPACE[contestant]},
+        "command": study["command"].startswith(f"locoprop-ref tune {contestant} --problem {problem} "),
+        "optuna": bool(study["versions"]["optuna"]),
+    }
+    return [name for name, holds in checks.items() if not holds]
+
+
+def test_stored_studies_are_whole():
+    for path in STORED:
+        problem, contestant = path.parent.name, path.stem
+        record = json.loads(path.read_text(encoding="utf-8"))
+        assert (name_of(path), wrong_with(record, problem, contestant)) == (name_of(path), [])
+        assert record == tuned.provenance(contestant, problem)
+        config = resolve(**tuned.options(contestant, problem), data="curves")
+        for name, value in record["settings"].items():
+            assert (name_of(path), name, getattr(config, name)) == (name_of(path), name, value)
+
+
+@pytest.mark.parametrize("path", [path for path in STORED if path.parent.name == "mnist"], ids=name_of)
+def test_a_final_is_won_by_a_rate_between_others(path):
+    """Of the same settings otherwise: a larger one and a smaller one were tried, and were worse."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    final, contestant = record["final"], record["contestant"]
+    losses = [each["loss"] for each in final["candidates"]]
+    settings = [each["settings"] for each in final["candidates"]]
+    winner = settings[final["chosen"]]
+    assert record["settings"] == winner
+    assert final["loss"] == losses[final["chosen"]] == min(losses)
+    assert finals.further(contestant, winner, settings) == ()
+
+
+def test_what_is_wrong_with_a_study_is_found():
+    good = {
+        "schema": 1, "contestant": "sgd", "settings": {"learning_rate": 0.1},
+        "problem": {"name": "mnist", "data": "mnist"},
+        "study": {
+            "trials": 30, "complete": 20, "pruned": 10, "loss": 1.0, "untuned_loss": 2.0, "edges": {},
+            "ranges": {"learning_rate": [1e-5, 1.0]},
+            "command": "locoprop-ref tune sgd --problem mnist --trials 30", "versions": {"optuna": "5.0.0"},
+        },
+    }  # fmt: skip
+    assert wrong_with(good, "mnist", "sgd") == []
+    wrong = ["contestant", "problem", "data", "settings", "ranges", "command"]
+    assert wrong_with(good, "curves", "adam") == wrong
+    bad = {
+        "ranges": {"learning_rate": [1e-6, 1.0]},
+        "trials": 29,
+        "loss": 3.0,
+        "edges": {"learning_rate": "low"},
+    }
+    for name, value in bad.items():
+        assert wrong_with({**good, "study": {**good["study"], name: value}}, "mnist", "sgd") == [name]
+
+
+def test_a_stored_study_is_what_options_returns(tmp_path, monkeypatch):
+    (tmp_path / "mnist").mkdir()
+    stored = {"schema": 1, "settings": {"learning_rate": 0.25}}
+    (tmp_path / "mnist" / "sgd.json").write_text(json.dumps(stored), encoding="utf-8")
+    monkeypatch.setattr(tuned, "files", lambda package: tmp_path)
+    assert tuned.provenance("sgd") == stored
+    assert tuned.options("sgd") == {"method": "backprop", "optimizer": "sgd", "learning_rate": 0.25}
+    assert tuned.provenance("sgd", "curves") is None
+    assert tuned.options("adam") == {"method": "backprop", "optimizer": "adam"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("adm",), r"contestant must be one of .* \(did you mean 'adam'\?\)"),
+        (("sgd", "mnst"), r"problem must be one of mnist, curves, got 'mnst' \(did you mean 'mnist'\?\)"),
+    ],
+)
+def test_unknown_names(arguments, words):
+    for function in (tuned.options, tuned.provenance):
+        with pytest.raises(ValueError, match=words):
+            function(*arguments)

@@ -1,0 +1,626 @@
+"""Whole training steps against loops, and against the plain program of the authors' experiment."""
+
+import math
+from dataclasses import replace
+
+import naive
+import numpy as np
+import paper_by_hand
+import pytest
+from bridge import (
+    CASES,
+    assert_close,
+    draw,
+    every_case,
+    every_dtype,
+    lists,
+    naive_layers,
+    stacked_arrays,
+    stacked_lists,
+    with_and_without_bias,
+)
+from numpy.testing import assert_allclose, assert_array_equal
+
+from locoprop_ref.layers import layer_input, stacked
+from locoprop_ref.methods.backprop import BackProp, backprop
+from locoprop_ref.methods.locoprop import LocoProp, locoprop_m, locoprop_s, locoprop_s_closed
+from locoprop_ref.methods.registry import METHODS, method
+from locoprop_ref.network import backward, forward, gradients, initialize
+from locoprop_ref.optimizers import SGD, optimizer
+from locoprop_ref.solvers import ClosedForm, Descend, Newton, newton
+from locoprop_ref.transfers import transfer
+
+orders = pytest.mark.parametrize("order", ["jacobi", "gauss-seidel"])
+losses = pytest.mark.parametrize("squared", [True, False], ids=["S", "M"])
+
+AUTHORS = {"decay": 0.9, "momentum": 0.999, "epsilon": 1e-5}
+BATCHES = (0, 1)  # two steps, so that the state of the first is seen in the second
+
+
+def assert_networks_agree(backend, network, layers, *, dtype="float64", units=1e4):
+    """Two training steps of two or three layers: 1e4 roundings of the largest weight of a layer."""
+    for layer, wanted in zip(network.layers, stacked_lists(layers), strict=True):
+        assert_close(backend, stacked(layer), wanted, dtype=dtype, units=units)
+
+
+def second_batch(backend, case, dtype="float64"):
+    _, x, t = draw(backend, case, seed=1, dtype=dtype)
+    return x, t
+
+
+# K local steps ------------------------------------------------------------------------------------
+
+
+@every_case
+@losses
+@orders
+@with_and_without_bias
+def test_locoprop_agrees_with_loops(backend, case, squared, order, bias):
+    """The authors' local optimizer with a larger rate, so that a step is seen; two batches, state kept."""
+    network, *batch = draw(backend, case, bias=bias)
+    build = locoprop_s if squared else locoprop_m
+    ours = build(
+        Descend(optimizer("rmsprop", **AUTHORS), local_lr=1e-3, num_local_steps=4),
+        target_step=3.0,
+        target_order=order,
+    )
+    state, layers, states = ours.init(network), naive_layers(backend, network), [None] * len(network.layers)
+    for rate, (x, t) in zip((1.0, 0.5), (batch, second_batch(backend, case)), strict=True):
+        network, state, info = ours.step(network, state, x, t, rate=rate)
+
+        def solve(m, x, y, f, V0, *, rate=rate):
+            V, states[m] = naive.descend(
+                x, y, f, V0, ("rmsprop", "tf1", AUTHORS), local_lr=rate * 1e-3, K=4, states=states[m]
+            )
+            return V
+
+        layers = naive.locoprop_step(
+            layers, lists(backend, x), lists(backend, t), case[2], solve,
+            squared=squared, target_step=3.0, gauss_seidel=order == "gauss-seidel",
+        )  # fmt: skip
+        assert_networks_agree(backend, network, layers)
+        assert info == {}
+
+
+@losses
+@pytest.mark.parametrize(
+    "settings, h",
+    [
+        ({"weight_step": 0.5}, {"weight_step": 0.5}),
+        ({"local_reduction": "mean"}, {"mean": True}),
+        ({"weight_step": 2.0, "local_reduction": "mean"}, {"weight_step": 2.0, "mean": True}),
+        ({"local_decay": "constant"}, {"decay": "constant"}),
+        ({"local_state": "reset"}, {"reset": True}),
+    ],
+    ids=str,
+)
+@every_dtype
+def test_every_setting_agrees_with_loops(backend, squared, settings, h, dtype):
+    network, *batch = draw(backend, CASES[3], dtype=dtype)
+    local = {k: settings[k] for k in ("local_decay", "local_state") if k in settings}
+    rest = {k: v for k, v in settings.items() if k not in local}
+    rule = Descend(optimizer("momentum"), local_lr=0.01, num_local_steps=5, **local)
+    ours = (locoprop_s if squared else locoprop_m)(rule, target_step=2.0, **rest)
+    problem, reset = {k: v for k, v in h.items() if k != "reset"}, "reset" in h
+    state, layers, states = ours.init(network), naive_layers(backend, network), [None] * 3
+    for x, t in (batch, second_batch(backend, CASES[3], dtype)):
+        network, state, _ = ours.step(network, state, x, t)
+
+        def solve(m, x, y, f, V0):
+            old = None if reset else states[m]
+            rule = ("momentum", "tf1", {"momentum": 0.9})
+            V, states[m] = naive.descend(x, y, f, V0, rule, local_lr=0.01, K=5, states=old, **problem)
+            return V
+
+        layers = naive.locoprop_step(
+            layers,
+            lists(backend, x),
+            lists(backend, t),
+            "squared_error",
+            solve,
+            squared=squared,
+            target_step=2.0,
+        )
+        assert_networks_agree(backend, network, layers, dtype=dtype)
+
+
+# exact solvers ------------------------------------------------------------------------------------
+
+
+@every_case
+@orders
+@with_and_without_bias
+@pytest.mark.parametrize("batch_size", [2, 9])
+def test_closed_s_agrees_with_loops(backend, case, order, bias, batch_size):
+    network, x, t = draw(backend, case, bias=bias, batch=batch_size)
+    ours = method("locoprop-s-closed", target_step=3.0, weight_step=0.4, target_order=order)
+    layers = naive.locoprop_step(
+        naive_layers(backend, network), lists(backend, x), lists(backend, t), case[2],
+        lambda m, x, y, f, V0: naive.closed_form(x, y, V0, 0.2),
+        squared=True, target_step=3.0, gauss_seidel=order == "gauss-seidel",
+    )  # fmt: skip
+    moved, state, _ = ours.step(network, ours.init(network), x, t, rate=0.5)  # the rate halves η
+    assert_networks_agree(backend, moved, layers)
+    assert state == {"layers": ({},) * 3}
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if "softmax" not in c], ids="-".join)
+@orders
+def test_exact_m_solves_every_layer(backend, case, order):
+    """The loops give each layer's problem; its gradient at the new weights vanishes, to its rounding."""
+    network, x, t = draw(backend, case)
+    ours = method("locoprop-m-exact", target_step=3.0, weight_step=0.4, target_order=order)
+    moved, _, _ = ours.step(network, ours.init(network), x, t)
+    new = [backend.numpy(stacked(layer)).tolist() for layer in moved.layers]
+    gradients = []
+
+    def solve(m, x, y, f, V0):
+        gradient = naive.local_gradient(x, y, f, new[m], V0, 0.4)
+        size = np.abs(x).T @ (1 + np.abs(y) + np.abs(np.array(x) @ new[m])) + np.abs(new[m]) / 0.4
+        gradients.append((np.linalg.norm(gradient), np.linalg.norm(size)))
+        return new[m]
+
+    naive.locoprop_step(
+        naive_layers(backend, network), lists(backend, x), lists(backend, t), case[2], solve,
+        squared=False, target_step=3.0, gauss_seidel=order == "gauss-seidel",
+    )  # fmt: skip
+    assert len(gradients) == 3
+    assert all(gradient <= 1e-11 * size for gradient, size in gradients), gradients
+
+
+def test_exact_m_and_closed_s_coincide_on_a_linear_network(backend):
+    network, x, t = draw(backend, CASES[0])
+    settings = {"target_step": 2.0, "weight_step": 0.7}
+    s, m = method("locoprop-s-closed", **settings), method("locoprop-m-exact", **settings)
+    by_s, by_m = (a.step(network, a.init(network), x, t)[0] for a in (s, m))
+    for p, q in zip(by_s.layers, by_m.layers, strict=True):
+        assert_allclose(backend.numpy(p.W), backend.numpy(q.W), rtol=0, atol=1e-12)
+
+
+# backprop -----------------------------------------------------------------------------------------
+
+
+@every_case
+@with_and_without_bias
+def test_backprop_agrees_with_loops(backend, case, bias):
+    network, *batch = draw(backend, case, bias=bias)
+    ours = backprop("rmsprop", learning_rate=0.01, **AUTHORS)
+    state, layers, states = ours.init(network), naive_layers(backend, network), None
+    for rate, (x, t) in zip((1.0, 0.5), (batch, second_batch(backend, case)), strict=True):
+        network, state, info = ours.step(network, state, x, t, rate=rate)
+        layers, states = naive.backprop_step(
+            layers,
+            lists(backend, x),
+            lists(backend, t),
+            case[2],
+            states,
+            ("rmsprop", "tf1", AUTHORS),
+            0.01 * rate,
+        )
+        assert_networks_agree(backend, network, layers)
+        assert info == {}
+
+
+@losses
+@every_dtype
+def test_one_local_sgd_step_is_backprop(backend, squared, dtype):
+    """I1: LocoProp with K = 1 and plain SGD of rate s is BackProp with SGD of rate s·γ."""
+    for case in CASES:
+        network, x, t = draw(backend, case, dtype=dtype)
+        local = Descend(SGD(), local_lr=0.01, num_local_steps=1)
+        ours = (locoprop_s if squared else locoprop_m)(local, target_step=5.0)
+        moved = ours.step(network, ours.init(network), x, t)[0]
+        plain = BackProp(SGD(), 0.05)
+        wanted = plain.step(network, plain.init(network), x, t)[0]
+        for p, q in zip(stacked_arrays(backend, moved), stacked_arrays(backend, wanted), strict=True):
+            assert_allclose(p, q, rtol=0, atol=100 * np.finfo(dtype).eps * np.abs(q).max())
+
+
+# the authors' experiment --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["locoprop-m", "backprop"])
+def test_the_authors_network_agrees_with_the_plain_program(name):
+    """Six steps of the deep autoencoder, narrow, with the defaults: rates as in the first epochs, 0 included.
+
+    Differences are roundings of the weights (1e-16) and of gradients, divided by the root of a mean square,
+    added up in momentum buffers: 1e-9 of the change.
+    """
+    sizes = [30, 40, 20, 10, 4, 10, 20, 40, 30]
+    transfers = ["tanh"] * 3 + ["identity"] + ["tanh"] * 3 + ["sigmoid"]
+    images = np.random.default_rng(8).uniform(size=(6, 25, 30)) ** 4
+    network = initialize(sizes, transfers=transfers, output_loss="sigmoid_cross_entropy", seed=4)
+    weights = [[layer.W.copy(), layer.b.copy()] for layer in network.layers]
+    states = [[(np.ones_like(p), np.zeros_like(p)) for p in layer] for layer in weights]
+    step = {"locoprop-m": paper_by_hand.locoprop_m_step, "backprop": paper_by_hand.backprop_step}[name]
+    ours = method(name) if name == "locoprop-m" else backprop("rmsprop", 3e-4, momentum=0.9)
+    start, state = network, ours.init(network)
+    for rate, x in zip((0.0, 0.0, 0.2, 0.2, 0.4, 1.0), images, strict=True):
+        step(weights, states, x, rate)
+        network, state, _ = ours.step(network, state, x, x, rate=rate)
+        if rate == 0:
+            assert all((p.W == q.W).all() for p, q in zip(start.layers, network.layers, strict=True))
+    for layer, old, (W, b) in zip(network.layers, start.layers, weights, strict=True):
+        change = max(np.abs(W - old.W).max(), np.abs(b - old.b).max())
+        assert change > 1e-5  # something has moved
+        assert_allclose(layer.W, W, rtol=0, atol=1e-9 * change)
+        assert_allclose(layer.b, b, rtol=0, atol=1e-9 * change)
+
+
+def test_defaults_are_the_authors():
+    """Local RMSProp (tf1), s = 1e-5, K = 10, γ = 10, η = ∞, sums, decay, state kept, all targets first."""
+    ours = method("locoprop-m")
+    assert ours == locoprop_m(
+        Descend(
+            optimizer("rmsprop", dialect="tf1", decay=0.9, momentum=0.999, epsilon=1e-5),
+            local_lr=1e-5, num_local_steps=10, local_decay="authors", local_state="keep",
+        ),
+        target_step=10.0, weight_step=math.inf, local_reduction="sum", target_order="jacobi",
+        project_targets=False,
+    )  # fmt: skip
+    assert replace(ours, local_loss="squared") == method("locoprop-s")
+
+
+# targets ------------------------------------------------------------------------------------------
+
+
+def test_projected_targets_agree_with_loops(backend):
+    """γ so large that many targets leave the range; tanh clips to [−1, 1], S never."""
+    network, x, t = draw(backend, CASES[3])
+    local = Descend(SGD(), local_lr=0.01, num_local_steps=3)
+
+    def loops(squared, project):
+        def solve(m, x, y, f, V0):
+            if project:
+                y = [[min(max(v, -1.0), 1.0) for v in row] for row in y]
+            return naive.descend(x, y, f, V0, ("sgd", "tf1", {}), local_lr=0.01, K=3)[0]
+
+        return naive.locoprop_step(
+            naive_layers(backend, network), lists(backend, x), lists(backend, t), "squared_error", solve,
+            squared=squared, target_step=30.0,
+        )  # fmt: skip
+
+    for project in (True, False):
+        ours = locoprop_m(local, target_step=30.0, project_targets=project)
+        assert_networks_agree(backend, ours.step(network, ours.init(network), x, t)[0], loops(False, project))
+    ours = locoprop_s(local, target_step=30.0, project_targets=True)
+    assert_networks_agree(backend, ours.step(network, ours.init(network), x, t)[0], loops(True, False))
+    projected, plain = (np.array(stacked_lists(loops(False, p))[0]) for p in (True, False))
+    assert np.abs(projected - plain).max() > 1e-3  # the option is no idle one
+
+
+def test_with_target_step_B_the_last_target_is_the_label(backend):
+    """I8, within a few roundings of numbers up to 1."""
+    for case in (CASES[9 + 3], CASES[18 + 3]):
+        network, x, t = draw(backend, case)
+        t = backend.numpy(t)
+        t = backend.asarray(t / t.sum(axis=1, keepdims=True) if "softmax" in case else t, "float64")
+        trace = forward(network, x)
+        g = backward(network, trace, t)[-1]
+        problem = locoprop_m(target_step=5.0).local_problem(
+            network.layers[-1], trace.x[-1], trace.a_hat[-1], trace.y_hat[-1], g
+        )
+        assert_allclose(backend.numpy(problem.y_target), backend.numpy(t), rtol=0, atol=1e-14)
+
+
+# info ---------------------------------------------------------------------------------------------
+
+
+@losses
+def test_diagnosis_says_what_happened(backend, squared):
+    """Shares by counting, local losses by the problems themselves, the cosine by its definition."""
+    network, x, t = draw(backend, CASES[3])
+    ours = (locoprop_s if squared else locoprop_m)(
+        Descend(SGD(), local_lr=0.01, num_local_steps=2), target_step=8.0, weight_step=2.0, diagnose=True
+    )
+    moved, _, info = ours.step(network, ours.init(network), x, t)
+    silent = replace(ours, diagnose=False).step(network, ours.init(network), x, t)[0]
+    trace, dW = forward(network, x), gradients(network, x, t)
+    parts = zip(network.layers, trace.x, trace.a_hat, trace.y_hat, backward(network, trace, t), strict=True)
+    problems = [ours.local_problem(*part) for part in parts]
+    rows = zip(info["layers"], problems, network.layers, moved.layers, dW, strict=True)
+    for m, (row, problem, old, new, gradient) in enumerate(rows):
+        y = backend.numpy(problem.y_target)
+        share = 0.0 if squared else np.mean([abs(v) > 1 for v in y.ravel().tolist()])
+        assert_allclose(row["out_of_range"], share, rtol=0, atol=1e-15)
+        assert_allclose(row["local_loss_before"], float(problem.value(stacked(old))), rtol=1e-14)
+        assert_allclose(row["local_loss_after"], float(problem.value(stacked(new))), rtol=1e-14)
+        assert row["local_loss_after"] < row["local_loss_before"]
+        change = (backend.numpy(stacked(new)) - backend.numpy(stacked(old))).ravel()
+        steepest = -backend.numpy(gradient).ravel()
+        cosine = change @ steepest / np.sqrt((change @ change) * (steepest @ steepest))
+        assert_allclose(row["cosine_to_gradient"], cosine, rtol=1e-10)
+        assert_array_equal(backend.numpy(silent.layers[m].W), backend.numpy(new.W))
+    if not squared:
+        assert max(row["out_of_range"] for row in info["layers"]) > 0
+
+
+def test_diagnosis_of_a_step_that_does_not_move(backend):
+    network, x, t = draw(backend, CASES[3])
+    ours = locoprop_m(diagnose=True)
+    _, _, info = ours.step(network, ours.init(network), x, t, rate=0.0)
+    assert [row["cosine_to_gradient"] for row in info["layers"]] == [None] * 3
+
+
+# the contract -------------------------------------------------------------------------------------
+
+
+def leaves(state):
+    if isinstance(state, dict):
+        return [leaf for value in state.values() for leaf in leaves(value)]
+    if isinstance(state, tuple | list):
+        return [leaf for value in state for leaf in leaves(value)]
+    return [state]
+
+
+def snapshot(backend, network, state, *arrays):
+    numbers = [backend.numpy(v).tolist() if hasattr(v, "dtype") else v for v in (*leaves(state), *arrays)]
+    return numbers, naive_layers(backend, network)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@every_dtype
+def test_every_method_keeps_the_contract(backend, name, dtype):
+    """Same in, same out; nothing written into; dtype, shapes, library kept; the state is plain."""
+    network, x, t = draw(backend, CASES[3], dtype=dtype)
+    ours = method(name)
+    state = ours.init(network, 0)
+    network, state, _ = ours.step(network, state, x, t)
+    before = snapshot(backend, network, state, x, t)
+    first, after, info = ours.step(network, state, x, t, rate=0.7)
+    second, _, _ = ours.step(network, state, x, t, rate=0.7)
+    assert snapshot(backend, network, state, x, t) == before
+    assert naive_layers(backend, first) == naive_layers(backend, second)
+    assert isinstance(info, dict)
+    for layer, old in zip(first.layers, network.layers, strict=True):
+        assert layer.W.shape == old.W.shape
+        assert layer.W.dtype == old.W.dtype
+        assert layer.b.dtype == old.b.dtype
+        assert type(layer.W) is type(old.W)
+        assert layer.transfer is old.transfer
+        assert np.abs(backend.numpy(layer.W) - backend.numpy(old.W)).max() > 0
+    assert first.loss is network.loss
+    for leaf in leaves(after):
+        assert isinstance(leaf, int | float) or type(leaf) is type(x)
+    still, _, _ = ours.step(network, state, x, t, rate=0.0)
+    if name in ("locoprop-s-closed", "locoprop-m-exact"):
+        assert naive_layers(backend, still) == naive_layers(backend, network)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_rate_zero_moves_no_fresh_method(backend, name):
+    network, x, t = draw(backend, CASES[3])
+    ours = method(name)
+    moved, _, _ = ours.step(network, ours.init(network), x, t, rate=0.0)
+    assert naive_layers(backend, moved) == naive_layers(backend, network)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_one_example_and_one_unit_are_enough(name, numpy_backend):
+    network, x, t = draw(numpy_backend, CASES[3], sizes=(1, 1), batch=1)
+    ours = method(name)
+    moved, _, _ = ours.step(network, ours.init(network), x, t)
+    assert np.isfinite(moved.layers[0].W).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_learns(name, numpy_backend):
+    """Thirty steps on one batch with gentle settings: the network loss falls by a fifth at least."""
+    settings = {
+        "backprop": {"optimizer_name": "sgd", "learning_rate": 0.2},
+        "locoprop-s": {"local": Descend(SGD(), local_lr=0.01, num_local_steps=3), "target_step": 5.0},
+        "locoprop-m": {"local": Descend(SGD(), local_lr=0.01, num_local_steps=3), "target_step": 5.0},
+        "locoprop-s-closed": {"target_step": 2.0, "weight_step": 0.3},
+        "locoprop-m-exact": {"target_step": 2.0, "weight_step": 0.3},
+        "kfac": {"learning_rate": 0.1, "damping": 0.1, "momentum": 0.0},
+        "foof": {"learning_rate": 0.1, "damping": 0.1},
+        "shampoo": {"learning_rate": 0.05},
+    }[name]
+    network, x, t = draw(numpy_backend, CASES[3], batch=8)
+    t = np.tanh(t)
+    ours = method(name, **settings)
+    state, before = ours.init(network), network.loss.value(forward(network, x).a_hat[-1], t, transfer("tanh"))
+    for _ in range(30):
+        network, state, _ = ours.step(network, state, x, t)
+    assert network.loss.value(forward(network, x).a_hat[-1], t, transfer("tanh")) < 0.8 * before
+
+
+def test_softmax_as_a_hidden_layer_goes_with_everything_but_newton(numpy_backend):
+    network, x, t = draw(numpy_backend, ("softmax", "softmax", "softmax_cross_entropy"))
+    for name in METHODS:
+        ours = method(name)
+        if name == "locoprop-m-exact":
+            with pytest.raises(ValueError, match="transfer must be elementwise for newton, got 'softmax'"):
+                ours.step(network, ours.init(network), x, t)
+        else:
+            moved, _, _ = ours.step(network, ours.init(network), x, t)
+            assert np.isfinite(moved.layers[0].W).all()
+
+
+def test_newton_of_a_layer_is_newton_of_its_problem(numpy_backend):
+    """The method adds nothing: the last layer's weights are those of `newton` on `local_problem`."""
+    network, x, t = draw(numpy_backend, CASES[3])
+    ours = method("locoprop-m-exact")
+    moved, _, _ = ours.step(network, ours.init(network), x, t)
+    trace = forward(network, x)
+    g = backward(network, trace, t)[-1]
+    problem = ours.local_problem(network.layers[-1], trace.x[-1], trace.a_hat[-1], trace.y_hat[-1], g)
+    assert_array_equal(stacked(moved.layers[-1]), newton(problem)[0])
+    assert_array_equal(problem.x, layer_input(network.layers[-1], trace.x[-1]))
+
+
+# bad inputs ---------------------------------------------------------------------------------------
+
+net = initialize((3, 2), transfers="tanh")
+X, T = np.ones((4, 3)), np.zeros((4, 2))
+METHOD_SETTINGS = {
+    "name": (
+        lambda: method("locopropm"),
+        ValueError,
+        r"method must be one of backprop, .* \(did you mean 'locoprop-m'\?\)",
+    ),
+    "name none": (lambda: method(None), ValueError, "method must be one of backprop, .*, got None"),
+    "setting": (lambda: method("locoprop-m", gamma=10), TypeError, ".*gamma"),
+    "backprop setting": (
+        lambda: method("backprop", gamma=10),
+        TypeError,
+        "optimizer 'rmsprop' takes .*, got 'gamma'",
+    ),
+    "backprop optimizer": (
+        lambda: method("backprop", optimizer_name="adm"),
+        ValueError,
+        r"optimizer must be .* \(did you mean 'adam'\?\)",
+    ),
+    "learning rate": (
+        lambda: method("backprop", learning_rate=0),
+        ValueError,
+        "learning_rate must be a positive number, got 0",
+    ),
+    "learning rate nan": (
+        lambda: method("backprop", learning_rate=np.nan),
+        ValueError,
+        "learning_rate must be a number, got nan",
+    ),
+    "BackProp optimizer": (lambda: BackProp("sgd"), TypeError, "optimizer must be"),
+    "γ 0": (
+        lambda: method("locoprop-s", target_step=0),
+        ValueError,
+        "target_step must be a positive number, got 0",
+    ),
+    "γ negative": (
+        lambda: method("locoprop-m", target_step=-1),
+        ValueError,
+        "target_step must be a positive number",
+    ),
+    "γ string": (
+        lambda: method("locoprop-m", target_step="10"),
+        TypeError,
+        "target_step must be a number, got '10'",
+    ),
+    "η 0": (
+        lambda: method("locoprop-s-closed", weight_step=0.0),
+        ValueError,
+        "weight_step must be a positive number or inf",
+    ),
+    "η negative": (
+        lambda: method("locoprop-m", weight_step=-1.0),
+        ValueError,
+        "weight_step must be a positive number or inf",
+    ),
+    "η inf": (
+        lambda: method("locoprop-m-exact", weight_step=np.inf),
+        ValueError,
+        "weight_step must be finite for newton, got inf",
+    ),
+    "closed M": (
+        lambda: LocoProp("matching", ClosedForm()),
+        ValueError,
+        "local_loss must be 'squared' for a closed form",
+    ),
+    "local loss": (
+        lambda: LocoProp("matchin", Newton()),
+        ValueError,
+        r"local_loss must be .* \(did you mean 'matching'\?\)",
+    ),
+    "solver": (lambda: LocoProp("squared", "closed"), TypeError, "solver must be"),
+    "reduction": (
+        lambda: method("locoprop-m", local_reduction="average"),
+        ValueError,
+        "local_reduction must be one of sum, mean",
+    ),
+    "order": (
+        lambda: method("locoprop-m", target_order="gaus-seidel"),
+        ValueError,
+        r"target_order must be .* \(did you mean 'gauss-seidel'\?\)",
+    ),
+    "form": (lambda: locoprop_s_closed("duel"), ValueError, r"form must be .* \(did you mean 'dual'\?\)"),
+    "project": (lambda: method("locoprop-m", project_targets="no"), TypeError, "project_targets must be"),
+    "diagnose": (lambda: method("locoprop-m", diagnose="no"), TypeError, "diagnose must be"),
+}
+STEP = {
+    "x list": ((X.tolist(), T), {}, TypeError, "x must be an array"),
+    "x width": ((T, T), {}, ValueError, r"x must have shape \(any, 3\), got \(4, 2\)"),
+    "x vector": ((X[0], T), {}, ValueError, "x must have 2 dimensions"),
+    "x empty": ((X[:0], T[:0]), {}, ValueError, "x must hold at least one example"),
+    "x integers": ((X.astype(int), T), {}, TypeError, "x must have dtype float32 or float64"),
+    "x dtype": (
+        (X.astype("float32"), T.astype("float32")),
+        {},
+        TypeError,
+        "x must have the dtype of network",
+    ),
+    "x nan": ((X * np.nan, T), {}, ValueError, "x must be finite, got NaN or infinity"),
+    "x inf": ((X * np.inf, T), {}, ValueError, "x must be finite, got NaN or infinity"),
+    "t list": ((X, T.tolist()), {}, TypeError, "t must be an array"),
+    "t width": ((X, X), {}, ValueError, r"t must have shape \(any, 2\), got \(4, 3\)"),
+    "t batch": ((X, T[:2]), {}, ValueError, r"t must have shape \(4, any\), got \(2, 2\)"),
+    "t dtype": ((X, T.astype("float32")), {}, TypeError, "t must have the dtype"),
+    "t nan": ((X, T * np.nan), {}, ValueError, "t must be finite, got NaN or infinity"),
+    "rate": ((X, T), {"rate": -0.1}, ValueError, "rate must be a finite number of at least 0, got -0.1"),
+    "rate nan": ((X, T), {"rate": np.nan}, ValueError, "rate must be a number, got nan"),
+    "rate inf": ((X, T), {"rate": np.inf}, ValueError, "rate must be a finite number of at least 0, got inf"),
+    "rate none": ((X, T), {"rate": None}, TypeError, "rate must be a number, got None"),
+}
+
+
+@pytest.mark.parametrize("case", METHOD_SETTINGS)
+def test_bad_settings_are_told_in_one_sentence(case):
+    call, error, sentence = METHOD_SETTINGS[case]
+    with pytest.raises(error, match="^" + sentence):
+        call()
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("case", STEP)
+def test_bad_batches_are_told_in_one_sentence(name, case):
+    arguments, settings, error, sentence = STEP[case]
+    ours = method(name)
+    with pytest.raises(error, match="^" + sentence):
+        ours.step(net, ours.init(net), *arguments, **settings)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("state", [{}, {"layers": ()}, None], ids=str)
+def test_a_state_of_another_network_is_told_in_one_sentence(name, state):
+    with pytest.raises((TypeError, ValueError), match=r"^state must"):
+        method(name).step(net, state, X, T)
+
+
+def otherwise(state, change):
+    """A state with every array of its layers changed."""
+    if isinstance(state, dict):
+        return {key: otherwise(value, change) for key, value in state.items()}
+    if isinstance(state, tuple):
+        return tuple(otherwise(value, change) for value in state)
+    return change(state) if hasattr(state, "shape") else state
+
+
+KEEPING = [name for name in METHODS if leaves(method(name).init(net)["layers"])]
+
+
+@pytest.mark.parametrize("name", KEEPING)
+@pytest.mark.parametrize("of", ["another size", "another dtype", "another method", "no method"])
+def test_a_layer_of_another_state_is_told_in_one_sentence(name, of):
+    """With as many layers as the network; a method that keeps nothing of a layer has nothing to refuse."""
+    ours, other = method(name), method("kfac" if name != "kfac" else "foof")
+    own = ours.init(net)
+    states = {
+        "another size": own | {"layers": ours.init(initialize((5, 2), transfers="tanh"))["layers"]},
+        "another dtype": otherwise(own, lambda array: array.astype(np.float32)),
+        "another method": own | {"layers": other.init(net)["layers"]},
+        "no method": own | {"layers": ({},)},
+    }
+    wanted = r"^state\['layers'\]\[0\] must be what init made of a layer of 3 inputs and 2 outputs in float64"
+    with pytest.raises(ValueError, match=wanted):
+        ours.step(net, states[of], X, T)
+
+
+def test_the_methods_that_keep_something_of_a_layer():
+    assert set(METHODS) - set(KEEPING) == {"locoprop-s-closed", "locoprop-m-exact"}
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adagrad", "adam"])
+def test_an_optimizer_with_a_state_of_another_is_told_in_one_sentence(name):
+    state = backprop("rmsprop").init(net)
+    with pytest.raises(ValueError, match=r"^state\['layers'\]\[0\] must be what init made"):
+        backprop(name).step(net, state, X, T)

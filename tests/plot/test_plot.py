@@ -1,0 +1,333 @@
+"""Figures: the numbers on their axes, words, errors, and the same bytes on every run.
+
+Losses on the axes are compared with an integral of a transfer function written here, D_F = ∫ f(z) − f(a*) dz.
+"""
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
+from math import inf, nan
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from mpl_toolkits.mplot3d import Axes3D
+from numpy.testing import assert_allclose, assert_array_equal, assert_equal
+from scipy.integrate import quad
+
+from locoprop_ref import plot
+from locoprop_ref.plot.training import band, grouped, series
+
+F_BY_HAND = {
+    "identity": lambda z: z,
+    "relu": lambda z: max(z, 0.0),
+    "leaky_relu": lambda z: z if z > 0 else 0.01 * z,
+    "tanh": lambda z: 1 - 2 / (np.exp(2 * z) + 1),
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "softplus": lambda z: np.log(1 + np.exp(z)),
+    "elu": lambda z: z if z > 0 else np.exp(z) - 1,
+    "arctan": lambda z: np.arctan(z),
+}
+ELEMENTWISE = list(F_BY_HAND)
+
+
+def integral(name: str, a_hat: float, a: float) -> float:
+    f = F_BY_HAND[name]
+    # the kinks are at 0
+    ends = [a, *([0.0] if min(a, a_hat) < 0 < max(a, a_hat) else []), a_hat]
+    return sum(quad(lambda z: f(z) - f(a), *piece, epsabs=1e-12)[0] for piece in pairwise(ends))
+
+
+def every_figure():
+    values = np.linspace(0, 1, 3 * 16).reshape(3, 16)
+    return {
+        **{f"curves-{name}": plot.matching_loss_curves(name) for name in ELEMENTWISE},
+        **{f"at-{name}": plot.matching_loss_at(name, 0.5, -2.0) for name in ELEMENTWISE},
+        **{f"contours-{name}": plot.matching_loss_contours(name, 1.0, points=21) for name in ELEMENTWISE},
+        **{f"objective-{name}": plot.target_objective(name, 0.3) for name in ELEMENTWISE},
+        "surface": plot.matching_loss_surface("tanh", points=9),
+        "training": plot.training_curves([run("backprop", [3, 2, 1]), run("locoprop-m", [3, 1, 0.5])]),
+        "images": plot.image_grid(values, title="ramps"),
+        "reconstructions": plot.reconstructions(values, {"backprop": values**2}),
+    }
+
+
+def run(method, train, *, seconds=2.0, **more):
+    rows = [
+        {
+            "epoch": epoch,
+            "train": {"ce": ce, "mse": ce / 100, **more}, "test": {"ce": ce + 1, "mse": ce / 90},
+            "step_seconds": seconds if epoch else 0.0, "eval_seconds": 1000.0,
+        }
+        for epoch, ce in enumerate(train)
+    ]  # fmt: skip
+    return {"schema": 1, "config": {"method": method}, "epochs": rows, "status": "finished"}
+
+
+# ------------------------------ losses
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_curves_are_the_integral_of_the_transfer_function(name):
+    targets = (-1.5, 0.0, 2.0)
+    figure = plot.matching_loss_curves(name, targets, predictions=(-3, 3))
+    for a, matching, squared, after in zip(
+        targets, *(panel.lines[::2] for panel in figure.axes), strict=True
+    ):
+        z = matching.get_xdata()
+        assert_equal((z[0], z[-1]), (-3, 3))
+        for i in range(0, len(z), 80):
+            # both sides carry a few roundings of numbers below 10
+            assert_allclose(matching.get_ydata()[i], integral(name, z[i], a), rtol=0, atol=1e-11)
+            f = F_BY_HAND[name]
+            assert_allclose(after.get_ydata()[i], (f(z[i]) - f(a)) ** 2 / 2, rtol=0, atol=1e-13)
+        assert_allclose(squared.get_ydata(), 0.5 * (z - a) * (z - a), rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize(("a", "a_hat"), [(1.0, -1.5), (-2.0, -0.5), (0.0, 0.0), (-1.0, 3.0)])
+def test_one_loss_is_an_area_with_a_slope(name, a, a_hat):
+    figure = plot.matching_loss_at(name, a, a_hat)
+    area, curve = figure.axes
+    D, f = integral(name, a_hat, a), F_BY_HAND[name]
+    # the shaded polygon, by the shoelace formula: a second way to its area
+    x, y = area.collections[0].get_paths()[0].vertices.T if a != a_hat else (np.zeros(2), np.zeros(2))
+    shoelace = abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))) / 2
+    # 200 straight pieces over at most 4 units: (4/200)²·4/12 · sup f″ ≤ 2e-4
+    assert_allclose(shoelace, D, rtol=0, atol=2e-4)
+    tangent, point = curve.lines[3], curve.lines[4]
+    # a few roundings of numbers below 10
+    slope = np.diff(tangent.get_ydata()[[0, -1]]) / np.diff(tangent.get_xdata()[[0, -1]])
+    assert_allclose(slope, f(a_hat) - f(a), rtol=0, atol=1e-13)
+    touching = np.interp(a_hat, *tangent.get_data())
+    assert_allclose(touching, D, rtol=0, atol=1e-11)
+    assert_allclose(point.get_xydata()[0], (a_hat, D), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize("y", [-1.2, 0.0, 0.4, 1.3])
+def test_objective_has_a_floor_unless_the_target_is_out_of_range(name, y):
+    lowest = {"relu": 0, "tanh": -1, "sigmoid": 0, "softplus": 0, "elu": -1, "arctan": -np.pi / 2}.get(
+        name, -inf
+    )
+    highest = {"tanh": 1, "sigmoid": 1, "arctan": np.pi / 2}.get(name, inf)
+    figure = plot.target_objective(name, y)
+    objective = figure.axes[1].lines[0]
+    z, values = objective.get_data()
+    # slope f(z) − y, by differences over 0.04: off by 0.04 · sup f′ at the most
+    middle = (z[1:] + z[:-1]) / 2
+    expected = np.array([F_BY_HAND[name](one) - y for one in middle])
+    assert_allclose(np.diff(values) / np.diff(z), expected, rtol=0, atol=0.01)
+    bounded = lowest <= y <= highest
+    assert_equal("falls for ever" in figure.get_suptitle(), not bounded)
+    assert_equal(len(figure.axes[1].lines), 2 if bounded else 1)
+    if bounded:
+        floor = figure.axes[1].lines[1].get_ydata()[0]
+        assert_equal(bool(np.all(values >= floor - 1e-12)), True)
+
+
+@pytest.mark.parametrize("name", ["tanh", "relu", "sigmoid"])
+def test_surface_is_the_loss_over_prediction_and_target(name, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Axes3D, "plot_surface", lambda panel, x, y, z, **look: drawn.append((x, y, z)))
+    plot.matching_loss_surface(name, limits=(-2, 2), points=5)
+    matching, squared = (np.array(one).reshape(3, 25) for one in drawn)
+    for x, y, z in matching.T:
+        assert_allclose(z, integral(name, x, y), rtol=0, atol=1e-11)  # roundings of numbers below 10
+    assert_allclose(squared[2], (squared[0] - squared[1]) ** 2 / 2, rtol=1e-14, atol=1e-15)
+
+
+def test_contours_lie_where_the_loss_has_their_level():
+    figure = plot.matching_loss_contours("relu", -1.0, points=161)
+    filled, lines = figure.axes[0].collections[:2]
+    level = dict(zip(lines.levels, lines.get_paths(), strict=True))[2.0]
+    # linear interpolation on a grid of 0.05: off by about (0.05)²/8 · 4
+    for x, y in level.vertices[::9]:
+        assert_allclose(integral("relu", x, y), 2.0, atol=2e-3)
+    assert_equal(filled.levels[0], 0)
+    assert_equal(figure.axes[0].lines[1].get_ydata()[0], -1.0)
+
+
+# ------------------------------ training
+
+
+def test_training_time_sums_steps_and_leaves_evaluation_out():
+    figure = plot.training_curves([run("backprop", [8, 4, 2], seconds=3.0)], "test ce")
+    by_epoch, by_clock = (panel.lines[0] for panel in figure.axes)
+    assert_array_equal(by_epoch.get_xydata(), [[0, 9], [1, 5], [2, 3]])
+    assert_array_equal(by_clock.get_xydata(), [[0, 9], [3, 5], [6, 3]])
+
+
+def named_run(method, seed, **settings):
+    rows = [
+        {"epoch": e, "train": {"ce": 9.0 - e}, "test": {"ce": 9.0}, "step_seconds": 1.0, "eval_seconds": 0.0}
+        for e in range(3)
+    ]
+    data = {"name": settings.pop("data", "curves"), "sha256": "0" * 64}
+    return {"config": {"method": method, "seed": seed, **settings}, "data": data, "epochs": rows}
+
+
+def test_only_seeds_of_one_experiment_are_pooled():
+    """Runs of one method under other settings, or on other data, are lines of their own."""
+    alike = [named_run("locoprop-m", seed, target_step=10.0) for seed in (0, 1)]
+    groups = grouped([*alike, named_run("backprop", 0)])
+    assert {name: len(runs) for name, runs in groups.items()} == {"locoprop-m": 2, "backprop": 1}
+    other = named_run("locoprop-m", 0, target_step=1.0)
+    groups = grouped([*alike, other])
+    assert {name: len(runs) for name, runs in groups.items()} == {
+        "locoprop-m, target_step 10.0": 2,
+        "locoprop-m, target_step 1.0": 1,
+    }
+    groups = grouped([*alike, named_run("locoprop-m", 0, target_step=10.0, data="mine.npz")])
+    assert sorted(len(runs) for runs in groups.values()) == [1, 2]
+    assert all("data" in name for name in groups)
+
+
+def test_seeds_are_a_median_and_a_band():
+    runs = [run("m", [8, 4]), run("m", [8, 1]), run("m", [8, 2, 1]), run("s", [8, 8])]
+    assert_array_equal(band(runs[:3], "train ce")["median"], [8, 2])
+    figure = plot.training_curves(runs, log=False)
+    (seeds,) = figure.axes[0].collections
+    vertices = seeds.get_paths()[0].vertices
+    assert_equal((vertices[:, 1].min(), vertices[:, 1].max()), (1, 8))
+    assert_equal([text.get_text() for text in figure.axes[0].get_legend().get_texts()], ["m", "s"])
+
+
+@pytest.mark.parametrize(
+    ("values", "log", "scale"),
+    [
+        ([500, 99], None, "log"),  # more than five times
+        ([500, 100], None, "linear"),
+        ([500, 0], None, "linear"),  # 0 has no logarithm
+        ([500, 99], False, "linear"),
+        ([500, 400], True, "log"),
+    ],
+)
+def test_the_axis_is_logarithmic_where_it_helps(values, log, scale):
+    figure = plot.training_curves([run("backprop", values)], log=log)
+    assert_equal([panel.get_yscale() for panel in figure.axes], [scale, scale])
+
+
+def test_a_metric_by_name():
+    one = run("backprop", [8, 4], accuracy=0.5)
+    assert_array_equal(series(one, "train accuracy")[2], [0.5, 0.5])
+    assert_array_equal(series(one, "test mse")[2], [8 / 90, 4 / 90])
+
+
+# ------------------------------ images
+
+
+def test_images_stand_side_by_side():
+    pixels = np.arange(24.0).reshape(6, 4) / 24
+    figure = plot.image_grid(pixels, columns=4)
+    board = np.ma.filled(figure.axes[0].images[0].get_array(), nan)
+    assert_equal(board.shape, (2 * 3 + 1, 4 * 3 + 1))
+    for i in range(6):
+        top, left = 1 + 3 * (i // 4), 1 + 3 * (i % 4)
+        assert_array_equal(board[top : top + 2, left : left + 2], pixels[i].reshape(2, 2))
+    assert_equal(int(np.sum(np.isnan(board))), board.size - 24)
+
+
+def test_reconstructions_say_their_error():
+    pixels = np.zeros((3, 4))
+    figure = plot.reconstructions(pixels, {"half": pixels + 0.5})
+    assert_equal([panel.get_ylabel() for panel in figure.axes], ["original", "half\nMSE 0.2500"])
+    assert "0.2500" in plot.alt_text(figure)
+
+
+# ------------------------------ every figure
+
+
+@pytest.mark.parametrize(("key", "figure"), every_figure().items(), ids=every_figure())
+def test_every_figure_says_what_it_shows(key, figure):
+    assert len(plot.alt_text(figure)) > 60 or key == "images"
+    assert figure.get_suptitle()
+    for panel in figure.axes:
+        assert panel.get_xlabel() or panel.images
+        assert panel.get_ylabel() or panel.get_shared_y_axes().get_siblings(panel) or panel.images
+    for text in figure.findobj(matplotlib.text.Text):
+        assert not text.get_text() or text.get_fontsize() >= 10
+
+
+@pytest.mark.parametrize("file_format", ["svg", "png"])
+def test_the_same_bytes_whatever_the_users_settings(file_format):
+    first = plot.rendered(plot.matching_loss_curves("tanh"), file_format)
+    with matplotlib.rc_context(
+        {"lines.linewidth": 9, "font.size": 30, "svg.hashsalt": "other", "axes.grid": False}
+    ):
+        before = dict(matplotlib.rcParams)
+        assert_equal(plot.rendered(plot.matching_loss_curves("tanh"), file_format) == first, True)
+        assert_equal(dict(matplotlib.rcParams) == before, True)
+    other = plot.rendered(plot.matching_loss_curves("tanh", (-2.0, 0.0, 2.001)), file_format)
+    assert_equal(other == first, False)
+
+
+def test_the_alternative_text_travels_with_the_file(tmp_path):
+    figure = plot.matching_loss_at("tanh")
+    text = plot.alt_text(figure)
+    svg, png = (plot.save(figure, tmp_path / "deep" / f"loss.{end}") for end in ("svg", "png"))
+    assert text in " ".join("".join(ElementTree.parse(svg).getroot().itertext()).split("\n"))  # noqa: S314
+    assert text.encode() in png.read_bytes() or text.encode("latin-1", "replace") in png.read_bytes()
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_figure_that_cannot_be_written_leaves_the_old_file(tmp_path, monkeypatch):
+    path = plot.save(plot.matching_loss_at("tanh"), tmp_path / "loss.png", dpi=40)
+    old = path.read_bytes()
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("no space left")))
+    with pytest.raises(OSError, match="no space"):
+        plot.save(plot.matching_loss_at("relu"), path, dpi=40)
+    assert_equal((path.read_bytes() == old, [p.name for p in tmp_path.iterdir()]), (True, ["loss.png"]))
+
+
+def test_figures_draws_tanh_and_relu(tmp_path):
+    paths = plot.figures(tmp_path / "out")
+    assert_equal(sorted(p.name for p in (tmp_path / "out").iterdir()), sorted(p.name for p in paths))
+    for name in ("tanh", "relu"):
+        for end in ("svg", "png"):
+            assert tmp_path / "out" / f"matching-loss-{name}.{end}" in paths
+
+
+def test_matplotlib_is_imported_by_the_first_figure_and_pyplot_never():
+    code = (
+        "import sys; from locoprop_ref import plot; assert 'matplotlib' not in sys.modules; "
+        "plot.rendered(plot.matching_loss_curves('tanh')); assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+ONE = np.zeros((2, 16))
+WRONG = {
+    "unknown": (lambda: plot.matching_loss_curves("tanhh"), "did you mean 'tanh'"),
+    "softmax": (lambda: plot.matching_loss_at("softmax"), "name must be of an elementwise transfer"),
+    "no target": (lambda: plot.matching_loss_curves("tanh", ()), "targets must hold at least one number"),
+    "nan": (lambda: plot.matching_loss_at("tanh", nan), "target must be a number, got nan"),
+    "inf": (lambda: plot.matching_loss_at("tanh", 1.0, inf), "prediction must be finite, got inf"),
+    "limits": (lambda: plot.matching_loss_contours("tanh", limits=(2, -2)), "limits must be two"),
+    "points": (lambda: plot.matching_loss_surface("tanh", points=1), "points must be an integer of at least"),
+    "parameter": (lambda: plot.target_objective("tanh", 0.5, slope=2), "transfer 'tanh' takes no parameter"),
+    "no run": (lambda: plot.training_curves([]), "runs must hold at least one run, got none"),
+    "metric": (
+        lambda: plot.training_curves([run("backprop", [1])], "train loss"),
+        "test mse for the run of backprop on None, got 'train loss'",
+    ),
+    "no epochs": (lambda: plot.training_curves([run("backprop", [])]), "runs must hold at least one epoch"),
+    "labels": (lambda: plot.training_curves([run("m", [1])], labels="ab"), "labels must be one for each"),
+    "no image": (lambda: plot.image_grid(np.zeros((0, 16))), "images must be"),
+    "square": (lambda: plot.image_grid(np.zeros((2, 15))), "images must hold rows of 3·3 pixels, got 15"),
+    "columns": (lambda: plot.image_grid(ONE, columns=0), "columns must be an integer of at least 1"),
+    "other shape": (lambda: plot.reconstructions(ONE, {"m": ONE[:1]}), "rows['m'] must have shape (2, 4, 4)"),
+    "suffix": (lambda: plot.save(plot.image_grid(ONE), "a.jpg"), "path must end in .svg or .png, got"),
+    "format": (lambda: plot.rendered(plot.image_grid(ONE), "pdf"), "file_format must be one of svg, png"),
+    "dpi": (lambda: plot.rendered(plot.image_grid(ONE), dpi=0), "dpi must be a positive number"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "sentence"), WRONG.values(), ids=WRONG)
+def test_bad_input_gets_one_sentence(call, sentence):
+    with pytest.raises((ValueError, TypeError)) as error:
+        call()
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)

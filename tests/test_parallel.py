@@ -1,0 +1,160 @@
+"""Layers side by side give the bits of layers in order; errors carry over; the Gram form."""
+
+import itertools
+import threading
+import warnings
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from locoprop_ref import Descend, LocalProblem, backprop, initialize, method, optimizer, transfer
+from locoprop_ref.network import backward, forward
+from locoprop_ref.parallel import side_by_side
+from locoprop_ref.solvers import gram_gradient, prefers_gram
+
+SIZES = (150, 220, 60, 220, 150)
+
+
+def network_and_batch(dtype="float32"):
+    transfers = ["tanh", "relu", "tanh", "sigmoid"]
+    network = initialize(SIZES, transfers=transfers, output_loss="sigmoid_cross_entropy", dtype=dtype)
+    return network, np.random.default_rng(3).random((200, SIZES[0])).astype(dtype)
+
+
+def one_blas_thread():
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api="blas")
+
+
+def assert_same_network(got, wanted):
+    for one, other in zip(got.layers, wanted.layers, strict=True):
+        assert_array_equal(one.W, other.W, strict=True)
+        assert_array_equal(one.b, other.b, strict=True)
+
+
+def layer_tasks(name, network, x):
+    """The tasks of a LocoProp step, built once, so that both orders begin with the same bits."""
+    how = method(name)
+    trace = forward(network, x)
+    parts = zip(network.layers, trace.x, trace.a_hat, trace.y_hat, backward(network, trace, x), strict=True)
+    states = how.init(network)["layers"]
+    return [partial(how.solver, how.local_problem(*p), s, 1.0) for p, s in zip(parts, states, strict=True)]
+
+
+@pytest.mark.parametrize("name", ["locoprop-s", "locoprop-m", "locoprop-s-closed"])
+def test_side_by_side_gives_the_bits_of_in_order(name):
+    network, x = network_and_batch()
+    tasks = layer_tasks(name, network, x)
+    with one_blas_thread():
+        in_order = [task()[0] for task in tasks]
+    for _ in range(20):
+        for (W, _), wanted in zip(side_by_side(tasks, [1, 4, 2, 3], like=x), in_order, strict=True):
+            assert_array_equal(W, wanted, strict=True)
+
+
+@pytest.mark.parametrize("name", ["backprop", "locoprop-s", "locoprop-m", "locoprop-s-closed"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_parallel_layers_agree_with_layers_in_order(name, dtype):
+    network, x = network_and_batch(dtype)
+    parallel = method(name)
+    in_order = replace(parallel, parallel_layers=False)
+    together, _, _ = parallel.step(network, parallel.init(network), x, x)
+    apart, _, _ = in_order.step(network, in_order.init(network), x, x)
+    # other BLAS threads, other order of additions: a few roundings of sums over 200 examples; the closed form
+    # multiplies them by the condition 1 + ηλ_max, below 1e3 here
+    factor = 1e3 if name == "locoprop-s-closed" else 1
+    tolerance = 200 * np.finfo(dtype).eps * factor
+    for one, other in zip(together.layers, apart.layers, strict=True):
+        assert_allclose(one.W, other.W, rtol=0, atol=tolerance)
+
+
+def test_whole_training_steps_repeat_to_the_bit():
+    network, x = network_and_batch()
+    how, first = method("locoprop-m"), None
+    for _ in range(5):
+        moved, state = network, how.init(network)
+        for _ in range(3):
+            moved, state, _ = how.step(moved, state, x, x)
+        if first is not None:
+            assert_same_network(moved, first)
+        first = moved
+
+
+def test_results_come_in_order_and_the_most_costly_begins_first():
+    begun, lock = [], threading.Lock()
+
+    def task(i):
+        with lock:
+            begun.append(i)
+        return i * i
+
+    results = side_by_side([partial(task, i) for i in range(6)], [3, 1, 9, 2, 5, 4], like=np.zeros(1))
+    assert results == [0, 1, 4, 9, 16, 25]
+    assert begun[0] == 2  # the first thread takes the first of the queue
+
+
+def test_errors_and_error_settings_carry_over():
+    with pytest.raises(ZeroDivisionError):
+        side_by_side([lambda: 1 // 0, lambda: 2], [1, 2], like=np.zeros(1))
+    with np.errstate(over="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (value,) = side_by_side([lambda: np.float32(1e30) * np.float32(1e30)], [1], like=np.zeros(1))
+    assert value == np.inf
+
+
+def test_blas_threads_are_given_back():
+    from threadpoolctl import threadpool_info
+
+    side_by_side([lambda: None], [1], like=np.zeros(1))
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    side_by_side([lambda: None], [1], like=np.zeros(1))
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("weight_step", [float("inf"), 0.3])
+def test_gram_form_is_the_plain_gradient(backend, reduction, weight_step):
+    rng = np.random.default_rng(5)
+    x, W0, y, W = (rng.normal(size=s) for s in ((12, 5), (5, 4), (12, 4), (5, 4)))
+    on = [backend.asarray(values) for values in (x, y, W0, W)]
+    problem = LocalProblem(on[0], on[1], transfer("identity"), on[2], weight_step, reduction)
+    gradient = gram_gradient(problem)
+    # a handful of roundings of numbers of size up to 12·10
+    for at in (problem.W0, on[3]):
+        assert_allclose(backend.numpy(gradient(at)), backend.numpy(problem.gradient(at)), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("batch", "d", "d_out", "steps"), list(itertools.product((3, 40), (4, 50), (2, 60), (1, 2, 9)))
+)
+def test_gram_is_chosen_where_it_multiplies_less(batch, d, d_out, steps):
+    def product(shape, other):
+        return shape[0] * shape[1] * other[1]
+
+    X, Xt, W, r, G = (batch, d), (d, batch), (d, d_out), (batch, d_out), (d, d)
+    plain = gram = product(Xt, r)  # the first gradient; its pre-activation is given
+    gram += product(Xt, X)
+    for _ in range(steps - 1):
+        plain += product(X, W) + product(Xt, r)
+        gram += product(G, W)
+    assert prefers_gram(batch, d, d_out, steps) == (gram < plain)
+
+
+def test_gram_form_is_for_s_alone():
+    with pytest.raises(ValueError, match="gradient_form must be plain for transfer 'tanh'"):
+        network, x = network_and_batch()
+        how = method("locoprop-m", local=Descend(optimizer("sgd"), gradient_form="gram"))
+        how.step(network, how.init(network), x, x)
+
+
+def test_backprop_side_by_side_is_backprop_in_order_on_one_thread():
+    network, x = network_and_batch()
+    with one_blas_thread():
+        together, _, _ = backprop().step(network, backprop().init(network), x, x)
+        in_order = replace(backprop(), parallel_layers=False)
+        apart, _, _ = in_order.step(network, in_order.init(network), x, x)
+    assert_same_network(together, apart)

@@ -1,0 +1,157 @@
+"""The code step of alternating minimization, example by example and by complex steps; its γ are geometric."""
+
+import numpy as np
+import pytest
+from bridge import CASES, assert_close, draw, every_case, every_dtype, lists, naive_layers
+from naive import affine, f_row
+from numpy.testing import assert_allclose
+
+from locoprop_ref.network import Trace, backward, forward, initialize
+from locoprop_ref.targets import code_update, target
+from locoprop_ref.verify.complex_step import STEP, complex_transfer
+
+SIZES = (3, 4, 5, 4, 3)  # M = 4: three codes
+
+
+# the network once more, an example at a time, in complex numbers ----------------------------------
+
+
+def next_code(layer, below, code):
+    """ĉ_{m+1}(c_m) of one example: the transfer of the layer below, then the weights of this one."""
+    f, _ = complex_transfer(below.transfer.name, below.transfer.parameters)
+    return sum(f(code)[i] * layer.W[i] for i in range(len(layer.W))) + layer.b
+
+
+def loss_of_one(network, a, t):
+    """The loss of one example at â_M; for sigmoid without the 1 − y of its definition, which cancels."""
+    if network.loss.name == "sigmoid_cross_entropy":
+        return sum(np.log(1 + np.exp(a)) - t * a)
+    f, _ = complex_transfer(network.layers[-1].transfer.name, network.layers[-1].transfer.parameters)
+    return sum((f(a) - t) ** 2) / 2 if network.loss.name == "squared_error" else -sum(t * np.log(f(a)))
+
+
+def code_by_code(network, x, t, step):
+    """The moved codes of one example, each derivative by a complex step on one number."""
+    layers, batch = network.layers, len(x)
+    moved = [np.empty((batch, layer.W.shape[1])) for layer in layers[:-1]]
+    for n in range(batch):
+        start, y = [], x[n]
+        for layer in layers:
+            f, _ = complex_transfer(layer.transfer.name, layer.transfer.parameters)
+            start.append(sum(y[i] * layer.W[i] for i in range(len(y))) + layer.b)
+            y = f(start[-1].astype(complex)).real
+        for m in range(len(layers) - 2, -1, -1):
+            for j in range(len(start[m])):
+                code = start[m].astype(complex)
+                code[j] += STEP * 1j
+                a_hat = next_code(layers[m + 1], layers[m], code)
+                if m == len(layers) - 2:
+                    loss = loss_of_one(network, a_hat, t[n]) / batch
+                else:
+                    loss = sum((a_hat - moved[m + 1][n]) ** 2) / 2
+                moved[m][n, j] = start[m][j] - step * loss.imag / STEP
+    return moved
+
+
+@every_case
+@pytest.mark.parametrize("step", [0.3, 2.0])
+def test_code_steps_agree_with_complex_steps(case, step, numpy_backend):
+    """Roundings of a code, multiplied by s‖W‖‖f′‖ at every layer below: up to 10 each, two of them."""
+    network, x, t = draw(numpy_backend, case, sizes=SIZES)
+    if "cross" in case[2]:
+        t = t / np.sum(t, axis=1, keepdims=True)
+    codes = code_update(network, forward(network, x), t, step)
+    for code, wanted in zip(codes, code_by_code(network, x, t, step), strict=True):
+        assert_close(numpy_backend, code, wanted, dtype="float64", units=1e4)
+
+
+@every_case
+@every_dtype
+def test_codes_are_the_targets_of_s_with_a_geometric_schedule(backend, case, dtype):
+    """I11 on every library: the same roundings; the first code above has none that is not its own."""
+    network, x, t = draw(backend, case, sizes=SIZES, dtype=dtype)
+    trace, s = forward(network, x), 0.5
+    g, codes = backward(network, trace, t), code_update(network, trace, t, s)
+    assert len(codes) == 3
+    for m, code in enumerate(codes, start=1):
+        wanted = backend.numpy(target(trace.a_hat[m - 1], g[m - 1], s ** (4 - m)))
+        assert_close(backend, code, wanted, dtype=dtype, units=1e3)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        lambda s, M, m: s ** (M - m + 1),
+        lambda s, M, m: s ** (M - m - 1),
+        lambda s, M, m: s,
+        lambda s, M, m: s**m,
+    ],
+    ids=["s^(M-m+1)", "s^(M-m-1)", "s", "s^m"],
+)
+def test_no_other_schedule_fits(schedule, numpy_backend):
+    """Some code is off by a thousandth of itself, a billion times the bound of the identity."""
+    network, x, t = draw(numpy_backend, CASES[3], sizes=SIZES)
+    trace, s = forward(network, x), 0.5
+    g, codes = backward(network, trace, t), code_update(network, trace, t, s)
+    off = [
+        np.abs(code - target(a_hat, g_m, schedule(s, 4, m))).max() / np.abs(code).max()
+        for m, (code, a_hat, g_m) in enumerate(zip(codes, trace.a_hat[:-1], g[:-1], strict=True), start=1)
+    ]
+    assert max(off) > 1e-3
+
+
+def test_a_code_step_lowers_every_loss_of_a_code(numpy_backend):
+    """Example by example in lists: a small step lowers ½‖ĉ(c) − c_above‖², the code above having moved."""
+    network, x, t = draw(numpy_backend, CASES[3], sizes=SIZES)
+    trace = forward(network, x)
+    codes = code_update(network, trace, t, 1e-2)
+    layers = naive_layers(numpy_backend, network)
+    for m in (0, 1):
+        W, b, _ = layers[m + 1]
+
+        def loss(code, m=m, W=W, b=b):
+            predicted = [affine(f_row(layers[m][2], row), W, b) for row in lists(numpy_backend, code)]
+            return np.sum((np.array(predicted) - codes[m + 1]) ** 2) / 2
+
+        assert loss(codes[m]) < loss(trace.a_hat[m])
+
+
+def test_one_layer_has_no_codes(backend):
+    network, x, t = draw(backend, CASES[3], sizes=(3, 2))
+    assert code_update(network, forward(network, x), t, 1.0) == ()
+
+
+def test_nothing_is_written_into(backend):
+    network, x, t = draw(backend, CASES[3], sizes=SIZES)
+    trace = forward(network, x)
+    before = [backend.numpy(a).tolist() for a in (*trace.a_hat, *trace.y_hat, x, t)]
+    first, second = (code_update(network, trace, t, 0.5) for _ in range(2))
+    assert [backend.numpy(a).tolist() for a in (*trace.a_hat, *trace.y_hat, x, t)] == before
+    for one, other in zip(first, second, strict=True):
+        assert_allclose(backend.numpy(one), backend.numpy(other), rtol=0, atol=0)
+
+
+# bad inputs ---------------------------------------------------------------------------------------
+
+net = initialize((3, 4, 2), transfers="tanh")
+X, T = np.ones((5, 3)), np.zeros((5, 2))
+TRACE = forward(net, X)
+OTHER = forward(initialize((3, 2), transfers="tanh"), X)
+BAD = {
+    "network": (("net", TRACE, T, 0.5), TypeError, "network must be a Network, got str"),
+    "trace": ((net, TRACE.a_hat, T, 0.5), TypeError, "trace must be a Trace, .*, got tuple"),
+    "other trace": ((net, OTHER, T, 0.5), ValueError, "trace must be of the forward pass of this network"),
+    "empty trace": ((net, Trace((), (), ()), T, 0.5), ValueError, "trace must be of the forward pass"),
+    "step 0": ((net, TRACE, T, 0), ValueError, "step must be a positive number, got 0"),
+    "step nan": ((net, TRACE, T, np.nan), ValueError, "step must be a number, got nan"),
+    "t": ((net, TRACE, T[:, :1], 0.5), ValueError, "t must have shape"),
+    "t nan": ((net, TRACE, T * np.nan, 0.5), ValueError, "t must be finite, got NaN or infinity"),
+    "t list": ((net, TRACE, T.tolist(), 0.5), TypeError, "t must be an array"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_told_in_one_sentence(case):
+    arguments, error, sentence = BAD[case]
+    with pytest.raises(error, match="^" + sentence):
+        code_update(*arguments)

@@ -1,0 +1,446 @@
+"""`verify`: every identity holds, on every array library; and a wrong formula makes the right one fail."""
+
+import dataclasses
+import functools
+import json
+import sys
+from math import inf, nan
+
+import numpy as np
+import pytest
+
+from locoprop_ref import layers, local, losses, network, solvers, targets, transfers
+from locoprop_ref.cli import main as cli
+from locoprop_ref.methods import foof, kfac, kronecker, locoprop
+from locoprop_ref.verify import IDENTITIES, Identity, Measurement, as_json, table, verify
+
+IDS = [f"I{number}" for number in range(1, 13)]
+BY_ID = dict(zip(IDS, IDENTITIES, strict=True))
+
+
+def failing(results):
+    """What does not hold, spelled out for the message of an assertion."""
+    return [(r.id, p.claim, p.error, p.bound) for r in results for p in r.parts if not p.holds]
+
+
+# ------------------------------ every identity holds
+
+
+@functools.cache
+def measured(seed):
+    """`verify` of the package as it is; only for tests that change nothing in it."""
+    return verify(seed)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_every_identity_holds(seed):
+    results = measured(seed)
+    assert [r.id for r in results] == IDS
+    assert failing(results) == []
+    assert all(r.holds for r in results)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(3, 23))
+def test_every_identity_holds_for_many_seeds(seed):
+    assert failing(verify(seed)) == []
+
+
+def test_every_identity_holds_on_every_array_library(xp):
+    assert failing(verify(4, xp)) == []
+
+
+def test_every_number_is_a_measurement():
+    """Errors are finite, somewhere above zero in each identity, and the bounds are those of the design."""
+    results = measured(1)
+    bounds = {r.id: {p.bound for p in r.parts} for r in results}
+    fixed = {
+        "I1": {1e-14}, "I2": {1e-12}, "I4": {1e-10}, "I5": {1e-12, 0.0}, "I6": {1e-12}, "I7": {1e-8},
+        "I8": {1e-14}, "I9": {1e-10}, "I10": {1e-6, 1e-14}, "I11": {1e-12}, "I12": {1e-10},
+    }  # fmt: skip
+    assert {name: bounds[name] for name in fixed} == fixed
+    assert max(bounds["I3"]) <= 1e-9  # max(1e-10, 10 eps (1 + ηλ_max)), with ηλ_max of these cases below 1e5
+    for result in results:
+        assert all(np.isfinite(p.error) and p.error >= 0 and p.reason for p in result.parts)
+        assert max(p.error for p in result.parts) > 0  # rounding is seen: the two sides are two computations
+
+
+def test_the_networks_depend_on_the_seed():
+    def errors(results):
+        return [p.error for r in results for p in r.parts]
+
+    assert errors(verify(2)) == errors(measured(2)) != errors(measured(1))
+
+
+# ------------------------------ a wrong formula is found
+
+
+def _in_verify(patch, name, wrong):
+    """Replace a function wherever the package verify has imported it by name."""
+    holders = [
+        module
+        for path, module in sys.modules.items()
+        if path.startswith("locoprop_ref.verify.") and hasattr(module, name)
+    ]
+    assert holders, name
+    for module in holders:
+        patch.setattr(module, name, wrong)
+
+
+def in_verify(patch, name, wrong):
+    """Put a wrong function wherever the identities import the right one."""
+    modules = [module for path, module in sys.modules.items() if path.startswith("locoprop_ref.verify.")]
+    found = [module for module in modules if hasattr(module, name)]
+    assert found, name
+    for module in found:
+        patch.setattr(module, name, wrong)
+
+
+def wrong_target_sign(patch):
+    patch.setattr(locoprop, "target", lambda y_hat, g, gamma: y_hat + gamma * g)
+
+
+def target_without_gamma(patch):
+    patch.setattr(locoprop, "target", lambda y_hat, g, gamma: y_hat - g)
+
+
+def m_with_the_target_of_s(patch):
+    """The matching loss, but â − γg as its target."""
+    right = locoprop.LocoProp.local_problem
+
+    def wrong(self, layer, x, a_hat, y_hat, g):
+        return right(self, layer, x, a_hat, a_hat if self.local_loss == "matching" else y_hat, g)
+
+    patch.setattr(locoprop.LocoProp, "local_problem", wrong)
+
+
+def backward_without_slopes(patch):
+    """The chain rule with f′ left out of the hidden layers."""
+
+    def wrong(net, trace, t):
+        g = [net.loss.g(trace.a_hat[-1], t, net.layers[-1].transfer)]
+        for layer in reversed(net.layers[1:]):
+            g.append(g[-1] @ layer.W.T)
+        return tuple(reversed(g))
+
+    patch.setattr(network, "backward", wrong)
+    _in_verify(patch, "backward", wrong)
+
+
+def loss_summed_over_the_batch(patch):
+    patch.setattr(losses.OutputLoss, "g", lambda self, a, t, f: self._g(a, t, f, self._checked(a, t, f)))
+
+
+def softmax_slope_is_diagonal(patch):
+    """uᵀf′ of softmax as if it acted elementwise: p(1 − p)u."""
+    right = transfers.Transfer.vjp
+
+    def wrong(self, a, u):
+        return right(self, a, u) if self.elementwise else u * self.f(a) * (1 - self.f(a))
+
+    patch.setattr(transfers.Transfer, "vjp", wrong)
+
+
+def bias_is_no_input(patch):
+    """W̃ has its bias row, X̃ a column of zeros for it."""
+    right = layers.layer_input
+
+    def wrong(layer, x):
+        x = right(layer, x)
+        return x * np.r_[np.ones(x.shape[1] - 1), 0.0] if layer.b is not None else x
+
+    for module in (network, locoprop):
+        patch.setattr(module, "layer_input", wrong)
+    _in_verify(patch, "layer_input", wrong)
+
+
+def _forms(patch, **wrong):
+    patch.setattr(solvers, "_CLOSED_FORMS", {**solvers._CLOSED_FORMS, **wrong})
+
+
+def primal_without_eta(patch):
+    """(I + ηX̃ᵀX̃)⁻¹X̃ᵀr without the η in front, in primal form alone."""
+    _forms(patch, primal=lambda x, r, eta, xp: solvers._primal(x, r, eta, xp) / eta)
+
+
+def dual_without_identity(patch):
+    """The matrix of the dual form without its I."""
+    _forms(patch, dual=lambda x, r, eta, xp: x.T @ np.linalg.lstsq(eta * x @ x.T, r, rcond=None)[0])
+
+
+def dual_with_eta_a_little_off(patch):
+    right = solvers._dual
+    _forms(patch, dual=lambda x, r, eta, xp: right(x, r, eta * 1.001, xp))
+
+
+def closed_form_is_a_gradient_step(patch):
+    _in_verify(patch, "closed_form", lambda p, form="auto": p.W0 - min(p.weight_step, 1) * p.gradient(p.W0))
+
+
+def pseudo_inverse_is_a_transpose(patch):
+    right = solvers.closed_form
+
+    def wrong(problem, *, form="auto"):
+        if problem.weight_step == inf:
+            return problem.W0 - problem.gradient(problem.W0)
+        return right(problem, form=form)
+
+    _in_verify(patch, "closed_form", wrong)
+
+
+def gradient_without_regularizer(patch):
+    patch.setattr(local.LocalProblem, "gradient", lambda self, W: self.scale * self.x.T @ self.residual(W))
+
+
+def gradient_averaged(patch):
+    right = local.LocalProblem.gradient
+    patch.setattr(local.LocalProblem, "gradient", lambda self, W: right(self, W) / self.x.shape[0])
+
+
+def frozen_gradient(patch):
+    """K steps along the first gradient, which is BackProp K times as fast, not LocoProp."""
+    patch.setattr(solvers, "gradient_in_form", lambda p, steps, form: lambda W: p.gradient(p.W0))
+
+
+def gram_form_with_a_wrong_first_gradient(patch):
+    right = solvers.gram_gradient
+
+    def wrong(problem):
+        gradient, first = right(problem), problem.gradient(problem.W0)
+        return lambda W: gradient(W) + (0 if W is problem.W0 else first)
+
+    patch.setattr(solvers, "gram_gradient", wrong)
+
+
+def one_inner_step_too_few(patch):
+    right = solvers.local_rates
+    patch.setattr(solvers, "local_rates", lambda s, K, decay="authors": right(s, K, decay)[:-1])
+
+
+def filter_of_frozen_gradient(patch):
+    _in_verify(patch, "descent_filter", lambda lam, rates: np.full(lam.shape, sum(rates)))
+
+
+def divergence_without_linear_term(patch):
+    _in_verify(patch, "matching_loss", lambda f, a_hat, a: f.F(a_hat) - f.F(a))
+
+
+def divergence_with_wrong_sign(patch):
+    right = losses.matching_loss
+    _in_verify(patch, "matching_loss", lambda f, a_hat, a: -right(f, a_hat, a))
+
+
+def divergence_without_its_anchor(patch):
+    """D_F without − F(a*)."""
+    right = losses.matching_loss
+    _in_verify(patch, "matching_loss", lambda f, a_hat, a: right(f, a_hat, a) + f.F(a))
+
+
+def relu_integral_on_both_sides(patch):
+    """F(a) = a²/2 also for negative a: the integral of |a|, not of ReLU."""
+    _transfers(patch, relu={"_F": lambda a, xp: a * a / 2})
+
+
+def _transfers(patch, **wrong):
+    right = transfers.transfer
+    _in_verify(patch, "transfer", lambda name: dataclasses.replace(right(name), **wrong.get(name, {})))
+
+
+def tanh_integral_shifted(patch):
+    right = transfers.transfer("tanh")._F
+    _transfers(patch, tanh={"_F": lambda a, xp: right(a, xp) + 1e-9})
+
+
+def sigmoid_a_little_steep(patch):
+    right = transfers.transfer("sigmoid")._f
+    _transfers(patch, sigmoid={"_f": lambda a, xp: right(a * (1 + 1e-9), xp)})
+
+
+def softplus_conjugate_halved(patch):
+    right = transfers.transfer("softplus")._F_star
+    _transfers(patch, softplus={"_F_star": lambda y, xp: right(y, xp) / 2})
+
+
+def arctan_inverse_is_cosine(patch):
+    _transfers(patch, arctan={"_inverse": lambda y, xp: xp.cos(y)})
+
+
+def newton_stops_early(patch):
+    right = solvers.newton
+    _in_verify(patch, "newton", lambda problem: right(problem, max_newton_steps=1))
+
+
+def newton_with_another_eta(patch):
+    right = solvers.newton
+    _in_verify(patch, "newton", lambda p: right(dataclasses.replace(p, weight_step=p.weight_step * 1.001)))
+
+
+def output_factor_without_the_batch(patch):
+    """gᵀg, as if g were that of one example's loss and not of the mean."""
+    patch.setattr(kfac, "output_factor", lambda g: g.T @ g)
+
+
+def factored_damping_unsplit(patch):
+    """√λ on both factors, whatever their traces."""
+    patch.setattr(kronecker, "damping_shares", lambda A, G, damping: (damping**0.5, damping**0.5))
+
+
+def kfac_without_its_output_factor(patch):
+    right = kronecker.damped_inverses
+    patch.setattr(kfac, "damped_inverses", lambda A, G, s: (right(A, G, s)[0], np.eye(len(G))))
+
+
+def damping_a_little_off(patch):
+    right = kronecker.damped_inverse
+    for module in (kronecker, foof):
+        patch.setattr(module, "damped_inverse", lambda factor, shift: right(factor, shift * (1 + 1e-6)))
+
+
+def input_factor_summed(patch):
+    """X̃ᵀX̃ where its mean over the batch belongs."""
+    for module in (foof, kfac):
+        patch.setattr(module, "input_factor", lambda x: x.T @ x)
+
+
+def codes_see_the_old_code_above(patch):
+    """Every code but the topmost rests: its loss is zero where the code above has not moved."""
+
+    def wrong(net, trace, t, step):
+        *below, _ = trace.a_hat[:-1]
+        return (*below, targets.code_update(net, trace, t, step)[-1])
+
+    _in_verify(patch, "code_update", wrong)
+
+
+def codes_step_twice_as_far(patch):
+    right = targets.code_update
+    _in_verify(patch, "code_update", lambda net, trace, t, step: right(net, trace, t, 2 * step))
+
+
+def targets_of_another_schedule(patch):
+    """γ_m = s^{2(M−m)} instead of s^{M−m}."""
+    right = targets.target
+    _in_verify(patch, "target", lambda a_hat, g, gamma: right(a_hat, g, gamma**2))
+
+
+# wrong formula → what must be found wrong: identity, which of its measurements
+FOUND_BY = {
+    wrong_target_sign: {"I1": (0, 1), "I3": (3,), "I4": (0, 1), "I8": (0, 1), "I10": (0, 1), "I12": (0,)},
+    target_without_gamma: {"I1": (0, 1), "I3": (3,), "I4": (0, 1), "I8": (0, 1), "I10": (0, 1), "I12": (0,)},
+    m_with_the_target_of_s: {"I1": (1,), "I8": (0, 1)},
+    backward_without_slopes: {"I1": (0, 1), "I2": (0,), "I11": (0,)},
+    loss_summed_over_the_batch: {"I1": (0, 1), "I2": (0,), "I8": (0, 1), "I12": (0,)},
+    softmax_slope_is_diagonal: {"I1": (0, 1), "I2": (0,)},
+    bias_is_no_input: {"I1": (0, 1), "I2": (0,)},
+    primal_without_eta: {"I3": (0, 1, 2), "I9": (0, 1, 2), "I12": (0,)},
+    dual_without_identity: {"I3": (0,), "I10": (1,), "I12": (0,)},
+    dual_with_eta_a_little_off: {"I3": (0,), "I9": (0, 1, 2), "I10": (1,), "I12": (0,)},
+    closed_form_is_a_gradient_step: {"I3": (1, 2, 3), "I10": (0, 1), "I12": (0,)},
+    pseudo_inverse_is_a_transpose: {"I3": (3,)},
+    gradient_without_regularizer: {"I3": (2,), "I7": (1,)},
+    gradient_averaged: {"I1": (0, 1), "I4": (0, 1)},
+    frozen_gradient: {"I3": (2, 3), "I4": (0, 1), "I7": (1,)},
+    gram_form_with_a_wrong_first_gradient: {"I4": (0, 1)},
+    one_inner_step_too_few: {"I4": (0, 1)},
+    filter_of_frozen_gradient: {"I4": (1,)},
+    divergence_without_linear_term: {"I5": (0, 1)},
+    divergence_with_wrong_sign: {"I5": (0, 1)},
+    divergence_without_its_anchor: {"I5": (0, 2)},
+    relu_integral_on_both_sides: {"I5": (0, 3), "I6": (0, 2)},
+    tanh_integral_shifted: {"I6": (0, 2)},
+    sigmoid_a_little_steep: {"I6": (1,)},
+    softplus_conjugate_halved: {"I6": (2,)},
+    arctan_inverse_is_cosine: {"I6": (3,)},
+    newton_stops_early: {"I7": (0, 1)},
+    newton_with_another_eta: {"I7": (0, 1)},
+    output_factor_without_the_batch: {"I9": (1,)},
+    factored_damping_unsplit: {"I9": (1,)},
+    kfac_without_its_output_factor: {"I9": (1,)},
+    damping_a_little_off: {"I9": (1, 2)},
+    input_factor_summed: {"I9": (1, 2)},
+    codes_see_the_old_code_above: {"I11": (0,)},
+    codes_step_twice_as_far: {"I11": (0,)},
+    targets_of_another_schedule: {"I11": (0,)},
+}
+
+
+@pytest.mark.parametrize("wrong", FOUND_BY, ids=lambda wrong: wrong.__name__)
+def test_a_wrong_formula_is_found(wrong, monkeypatch):
+    wrong(monkeypatch)
+    for name, wanted in FOUND_BY[wrong].items():
+        with np.errstate(over="ignore"):  # a distance over a scale of 0 is infinite, and does not hold
+            result = BY_ID[name](0)
+        assert not result.holds
+        found = tuple(index for index, part in enumerate(result.parts) if not part.holds)
+        assert set(wanted) <= set(found), f"{name}: {wanted} must fail, {found} did"
+
+
+def test_every_measurement_is_seen_to_fail():
+    """No bound is one that nothing could break: the table above breaks each of them."""
+    broken = {
+        (name, index) for found in FOUND_BY.values() for name, parts in found.items() for index in parts
+    }
+    assert broken == {(r.id, index) for r in measured(0) for index in range(len(r.parts))}
+
+
+# ------------------------------ what is reported
+
+
+def identity(*errors, bound=1e-9):
+    return Identity("I0", "a claim", tuple(Measurement(f"part {e}", e, bound, "a reason") for e in errors))
+
+
+@pytest.mark.parametrize(
+    ("errors", "holds"), [((0.0, 1e-9), True), ((0.0, 2e-9), False), ((nan,), False), ((inf,), False)]
+)
+def test_an_identity_holds_when_every_part_does(errors, holds):
+    assert identity(*errors).holds is holds
+
+
+def test_the_table_has_a_line_for_every_measurement():
+    lines = table([identity(0.0, 2e-9, nan)]).splitlines()
+    assert len(lines) == 2 + 3
+    assert "I0" in lines[1] and "a claim" in lines[1]
+    assert [line.split()[0] for line in lines[2:]] == ["ok", "FAILS", "FAILS"]
+    assert all("1.0e-09" in line and "a reason" in line for line in lines[2:])
+
+
+def test_json_has_no_nan():
+    report = as_json([identity(nan, inf, 0.5)], seed=3, backend="numpy")
+    text = json.dumps(report, allow_nan=False)
+    parts = json.loads(text)["identities"][0]["parts"]
+    assert [(part["error"], part["holds"]) for part in parts] == [(None, False), (None, False), (0.5, False)]
+
+
+def test_command_line(tmp_path, capsys):
+    file = tmp_path / "new" / "report.json"
+    assert cli.main(["verify", "--seed", "2", "--json", str(file)]) == 0
+    out, err = capsys.readouterr()
+    results = measured(2)
+    assert err == ""
+    assert out.startswith(table(results))
+    assert out.splitlines()[-1] == "12 of 12 identities hold (seed 2, numpy, float64)"
+    report = json.loads(file.read_bytes())
+    assert report == json.loads(json.dumps(as_json(results, seed=2, backend="numpy")))
+    assert {key: report[key] for key in ("schema", "seed", "backend", "dtype")} == {
+        "schema": 1, "seed": 2, "backend": "numpy", "dtype": "float64",
+    }  # fmt: skip
+    assert [row["id"] for row in report["identities"]] == IDS
+    assert all(row["holds"] for row in report["identities"])
+
+
+def test_command_line_says_when_an_identity_fails(tmp_path, capsys, monkeypatch):
+    wrong_target_sign(monkeypatch)
+    assert cli.main(["verify", "--json", str(tmp_path / "r.json")]) == 1
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "FAILS" in out
+    held = [row["id"] for row in json.loads((tmp_path / "r.json").read_bytes())["identities"] if row["holds"]]
+    assert set(held).isdisjoint(FOUND_BY[wrong_target_sign])
+    assert out.splitlines()[-1].startswith(f"{len(held)} of 12 identities hold")
+
+
+@pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (1.5, TypeError), (True, TypeError)])
+def test_bad_seeds(seed, error):
+    with pytest.raises(error, match=r"^seed must be an integer"):
+        verify(seed)
