@@ -1,6 +1,7 @@
 """JSON files read into typed records: bounded in size, checked by msgspec, one sentence for every error."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,8 +67,8 @@ def as_record(content: object, record: type[Record]) -> Record:
         record: a `msgspec.Struct`.
 
     Raises:
-        ValueError: a key is missing or has a value of another type; the words continue a sentence that ends
-            in "but": "its epochs[1].test is wrong: expected `object`, got `null`".
+        ValueError: a key is missing, or its value has another type. The words continue a sentence that ends
+            in "but": "its epochs[1] has no test", or "its x is wrong: expected `float`, got `str`".
 
     >>> class Point(msgspec.Struct):
     ...     x: float
@@ -83,4 +84,8 @@ def as_record(content: object, record: type[Record]) -> Record:
         what, _, where = str(error).partition(" - at ")
         place = where.strip("`").removeprefix("$").removeprefix(".")
         subject = f"its {place}" if place else "it"
-        raise ValueError(f"{subject} is wrong: {what[0].lower()}{what[1:]}") from None
+        missing = re.fullmatch("Object missing required field `(.*)`", what)
+        if missing:
+            raise ValueError(f"{subject} has no {missing[1]}") from None
+        reason = what[0].lower() + what[1:120]  # a wrong value is quoted, however long it is
+        raise ValueError(f"{subject} is wrong: {reason}") from None

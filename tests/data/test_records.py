@@ -1,6 +1,7 @@
 """JSON read into typed records: what `json` of the standard library reads, and one sentence for the rest."""
 
 import json
+from typing import Literal
 
 import msgspec
 import pytest
@@ -55,7 +56,8 @@ class Outer(msgspec.Struct):
 GOOD = {"name": "a", "parts": [{"numbers": {"x": 1}}], "unknown": 3}
 BAD = {
     "no object": ([], "it is wrong: expected `object`, got `array`"),
-    "missing": ({"name": "a"}, "it is wrong: object missing required field `parts`"),
+    "missing": ({"name": "a"}, "it has no parts"),
+    "missing deep": ({**GOOD, "parts": [{}]}, "its parts[0] has no numbers"),
     "type": ({**GOOD, "name": 3}, "its name is wrong: expected `str`, got `int`"),
     "null": ({**GOOD, "name": None}, "its name is wrong: expected `str`, got `null`"),
     "deep": (
@@ -80,6 +82,14 @@ def test_bad_records(content, words):
     with pytest.raises(ValueError) as caught:
         as_record(content, Outer)
     assert str(caught.value) == words
+
+
+def test_a_long_value_is_not_quoted_in_full():
+    class Kind(msgspec.Struct):
+        kind: Literal["a", "b"]
+
+    with pytest.raises(ValueError, match=r"^its kind is wrong: invalid enum value 'x{50,100}$"):
+        as_record({"kind": "x" * 10**6}, Kind)
 
 
 def test_files(tmp_path):
