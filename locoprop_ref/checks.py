@@ -11,6 +11,7 @@ ValueError: target_step must be a positive number, got -1
 """
 
 import difflib
+import functools
 import math
 import numbers
 from collections.abc import Iterable
@@ -95,13 +96,39 @@ def array(name: str, value: Any, *, ndim: int | None = None, shape: tuple | None
     """
     if not is_array_api_obj(value):
         raise TypeError(f"{name} must be an array of an array-API library, got {type(value).__name__}")
-    if str(value.dtype).rpartition(".")[2] not in FLOATS:
+    if not _is_float(value.dtype):
         raise TypeError(f"{name} must have dtype float32 or float64, got {value.dtype}")
     if ndim is not None and value.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimensions, got shape {tuple(value.shape)}")
     if shape is not None and not _fits(tuple(value.shape), shape):
         wanted = tuple("any" if size is None else size for size in shape)
         raise ValueError(f"{name} must have shape {_spell(wanted)}, got {tuple(value.shape)}")
+    return value
+
+
+def like(name: str, value: Any, reference: Any, *, of: str | None = None) -> Any:
+    """Check an array of the library, dtype and shape of another, which has been checked before.
+
+    The arrays of an inner loop pass here, so that the usual case is one comparison.
+
+    Args:
+        name: of the argument.
+        value: the argument.
+        reference: the array that it must be like.
+        of: name of the reference, for the sentence; default "the others".
+    """
+    if type(value) is type(reference) and value.shape == reference.shape and value.dtype == reference.dtype:
+        return value
+    array(name, value, shape=tuple(reference.shape))
+    same_dtype(**{of or "the others": reference, name: value})
+    return value
+
+
+def conforms(name: str, value: Any, protocol: type, wanted: str) -> Any:
+    """Check that an object has the methods of a protocol, so that anybody's class may serve."""
+    if isinstance(value, type) or not isinstance(value, protocol):
+        got = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        raise TypeError(f"{name} must be {wanted}, got {got}")
     return value
 
 
@@ -138,6 +165,11 @@ def finite(name: str, value: Any, *, xp: Any) -> Any:
     if not bool(xp.all(xp.isfinite(value))):
         raise ValueError(f"{name} must be finite, got NaN or infinity in it")
     return value
+
+
+@functools.cache
+def _is_float(dtype: Any) -> bool:
+    return str(dtype).rpartition(".")[2] in FLOATS
 
 
 def _library(value: Any) -> str:

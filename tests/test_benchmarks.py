@@ -22,7 +22,7 @@ from benchmarks.scaling import exponent, multiplications
 from benchmarks.table import Bound
 from benchmarks.worker import Worker
 from locoprop_ref import forward
-from locoprop_ref.layers import stacked
+
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # layers on both sides of B = d̃ (primal and dual), and large steps, so that a wrong one shows
@@ -173,7 +173,7 @@ def test_counted_bytes_are_those_of_the_arrays(method, dtype):
     problem = from_dict({**to_dict(SMALL), "dtype": dtype})
     net = network(problem)
     trace = forward(net, images(problem))
-    parameters = sum(stacked(layer).nbytes for layer in net.layers)
+    parameters = sum(layer.stacked.nbytes for layer in net.layers)
     outputs = sum(a.nbytes for a in trace.a_hat)
     each = 3 if method.startswith("backprop") else 4  # â, ŷ, g, and y* where there is one
     wanted = 2 * parameters * (1 + STATE[method]) + sum(x.nbytes for x in trace.x) + each * outputs

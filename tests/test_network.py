@@ -20,7 +20,7 @@ from high_precision import mp
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from locoprop_ref.layers import Layer, layer_input, pre_activation, stacked, unstacked
+from locoprop_ref.layers import Layer
 from locoprop_ref.losses import OUTPUT_LOSSES, output_loss
 from locoprop_ref.network import Network, backward, forward, gradients, initialize, network_loss, predict
 from locoprop_ref.transfers import transfer
@@ -95,7 +95,7 @@ def test_gradients_are_derivatives_of_the_loss_in_50_digits(numpy_backend, case,
         network.layers, trace.x, backward(network, trace, t), gradients(network, x, t), wanted, strict=True
     )
     for layer, x_m, g, got, exact in everything:
-        terms = np.abs(layer_input(layer, x_m)).T @ np.abs(g)
+        terms = np.abs(layer.augment(x_m)).T @ np.abs(g)
         assert (np.abs(got - exact) <= 1e-12 * terms).all()
 
 
@@ -148,11 +148,11 @@ def test_nothing_is_written_into(backend, dtype):
 def test_the_bias_is_an_input_that_is_always_one(backend, bias):
     network, x, _ = draw(backend, CASES[3], bias=bias)
     layer = network.layers[0]
-    wide, deep = backend.numpy(layer_input(layer, x)), backend.numpy(stacked(layer))
+    wide, deep = backend.numpy(layer.augment(x)), backend.numpy(layer.stacked)
     assert_array_equal(wide, naive.with_ones(lists(backend, x), bias))
     assert_array_equal(deep, bridge.stacked_lists(naive_layers(backend, network))[0])
-    assert_allclose(wide @ deep, backend.numpy(pre_activation(layer, x)), rtol=1e-14, atol=1e-14)
-    back = unstacked(layer, stacked(layer))
+    assert_allclose(wide @ deep, backend.numpy(layer.pre_activation(x)), rtol=1e-14, atol=1e-14)
+    back = layer.with_stacked(layer.stacked)
     assert_array_equal(backend.numpy(back.W), backend.numpy(layer.W))
     if bias:
         assert_array_equal(backend.numpy(back.b), backend.numpy(layer.b))

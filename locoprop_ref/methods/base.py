@@ -8,7 +8,7 @@ in place. The state is a nest of dicts and tuples of arrays and numbers. `rate` 
 the step size, never of γ.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from locoprop_ref import checks
@@ -69,50 +69,64 @@ def check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> Non
         checks.finite("t", t, xp=xp)
 
 
-def check_entries(network: Network, state: State, names: Iterable[str]) -> None:
-    """Check what the state holds for every layer: the method's names, arrays that the layer's sizes make.
+def check_entries(network: Network, state: State, init: Callable[[Any], Any]) -> None:
+    """Check what the state holds for every layer: the names and the arrays that `init` makes of it.
 
     Args:
         network: the network.
         state: with as many layers, see `check_step`.
-        names: what the method keeps for a layer. With d = d_in + 1 (d_in without bias), its arrays are
-            (d, d_out), (d, d) or (d_out, d_out), of the dtype of the network.
+        init: returns what the method keeps of a layer with the weights W̃, (d, d_out). It is asked for a
+            single weight; what it makes a 1×1 array then is (d, d_out), (d, d) or (d_out, d_out) for a layer.
 
     Raises:
         ValueError: a layer's entry is another nest.
     """
-    names = set(names)
+    example = init(network.layers[0].W[:1, :1])
     for number, (layer, entry) in enumerate(zip(network.layers, state["layers"], strict=True)):
         d_in, d_out = layer.W.shape
-        d, dtype = d_in + (layer.b is not None), dtype_name(layer.W)
-        whole = isinstance(entry, dict) and set(entry) == names
-        if not whole or any(
-            tuple(array.shape) not in ((d, d_out), (d, d), (d_out, d_out)) or dtype_name(array) != dtype
-            for array in _arrays(entry)
-        ):
+        d = d_in + (layer.b is not None)
+        if not _alike(entry, example, ((d, d_out), (d, d), (d_out, d_out)), layer.W.dtype):
             raise ValueError(
                 f"state['layers'][{number}] must be what init made of a layer of {d_in} inputs and {d_out} "
-                f"outputs in {dtype}, got another nest"
+                f"outputs in {dtype_name(layer.W)}, got another nest"
             )
 
 
-def _arrays(nest: Any) -> Iterator[Any]:
-    if isinstance(nest, dict | tuple):
-        for item in nest.values() if isinstance(nest, dict) else nest:
-            yield from _arrays(item)
-    elif hasattr(nest, "shape"):
-        yield nest
+def _alike(entry: Any, example: Any, shapes: tuple[tuple[int, int], ...], dtype: Any) -> bool:
+    if isinstance(example, dict):
+        return (
+            isinstance(entry, dict)
+            and entry.keys() == example.keys()
+            and all(_alike(entry[key], example[key], shapes, dtype) for key in example)
+        )
+    if isinstance(example, tuple):
+        return (
+            isinstance(entry, tuple)
+            and len(entry) == len(example)
+            and all(_alike(*pair, shapes, dtype) for pair in zip(entry, example, strict=True))
+        )
+    if not hasattr(example, "shape"):
+        return not hasattr(entry, "shape")
+    return (
+        hasattr(entry, "shape")
+        and entry.dtype == dtype
+        and (tuple(example.shape) != (1, 1) or tuple(entry.shape) in shapes)
+    )
 
 
-def run_layers(tasks: Sequence[Callable[[], Any]], network: Network, parallel: bool) -> list[Any]:
+def run_layers(
+    tasks: Sequence[Callable[[], Any]], network: Network, rows: Sequence[int], parallel: bool
+) -> list[Any]:
     """Run one task a layer, side by side or in order; return their results in order.
 
     Args:
         tasks: functions without arguments, one for every layer, that share nothing they write to.
-        network: its layers' sizes say which task to begin with.
-        parallel: whether side by side.
+        network: the sizes of its layers and `rows` say how much each task has to do.
+        rows: R of every layer.
+        parallel: whether side by side, where the sizes say that it pays.
     """
     if not parallel:
         return [task() for task in tasks]
-    sizes = [layer.W.shape[0] * layer.W.shape[1] for layer in network.layers]
-    return side_by_side(tasks, sizes, like=network.layers[0].W)
+    weights = (layer.W.shape[0] * layer.W.shape[1] for layer in network.layers)
+    costs = [R * size for R, size in zip(rows, weights, strict=True)]
+    return side_by_side(tasks, costs, like=network.layers[0].W)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import to_backend
-from locoprop_ref.layers import Layer, layer_input, stacked, unstacked
+from locoprop_ref.layers import Layer
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.losses import matching_loss, output_loss
 from locoprop_ref.methods.backprop import BackProp
@@ -82,10 +82,13 @@ def _settings(conventions: dict[str, str], inputs: Values) -> Values:
 
 
 def _descend(conventions: dict[str, str], inputs: Values) -> Descend:
-    return Descend(
-        _optimizer(conventions, inputs), inputs["local_lr"], inputs["num_local_steps"],
-        conventions["local_decay"], conventions.get("local_state", "keep"),
-    )  # fmt: skip
+    settings: Any = {
+        "local_lr": inputs["local_lr"],
+        "num_local_steps": inputs["num_local_steps"],
+        "local_decay": conventions["local_decay"],
+        "local_state": conventions.get("local_state", "keep"),
+    }
+    return Descend(_optimizer(conventions, inputs), **settings)
 
 
 def _method(conventions: dict[str, str], inputs: Values) -> BackProp | LocoProp:
@@ -102,14 +105,14 @@ def _method(conventions: dict[str, str], inputs: Values) -> BackProp | LocoProp:
 def _problem(conventions: dict[str, str], inputs: Values) -> tuple[Layer, LocalProblem]:
     """Return the layer of the inputs and its local problem."""
     layer = Layer(inputs["W"], inputs.get("b"), _transfer(conventions, inputs, inputs["transfer"]))
-    a_hat = layer_input(layer, inputs["x"]) @ stacked(layer)
+    a_hat = layer.augment(inputs["x"]) @ layer.stacked
     # the solver plays no part in the problem; the closed form does not go with M, K steps go with both
     method = LocoProp(solver=Descend(), **_settings(conventions, inputs))
     return layer, method.local_problem(layer, inputs["x"], a_hat, layer.transfer.f(a_hat), inputs["g"])
 
 
 def _W_and_b(layer: Layer, W: Any, names: tuple[str, str] = ("W", "b")) -> Values:
-    solved = unstacked(layer, W)
+    solved = layer.with_stacked(W)
     return {names[0]: solved.W} | ({} if solved.b is None else {names[1]: solved.b})
 
 
@@ -197,7 +200,7 @@ def _training(conventions: dict[str, str], inputs: Values) -> Values:
     for k, rate in enumerate(np.asarray(inputs["rates"]).tolist()):
         network, state, _ = method.step(network, state, inputs["x"][k, ...], inputs["t"][k, ...], rate=rate)
     for m, layer in enumerate(network.layers, start=1):
-        values |= _W_and_b(layer, stacked(layer), (f"W_{m}", f"b_{m}"))
+        values |= _W_and_b(layer, layer.stacked, (f"W_{m}", f"b_{m}"))
     return values
 
 

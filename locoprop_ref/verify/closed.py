@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import to_numpy
-from locoprop_ref.layers import layer_input
 from locoprop_ref.optimizers import SGD
 from locoprop_ref.solvers import closed_form, descend
 from locoprop_ref.transfers import TRANSFERS
@@ -74,7 +73,7 @@ def one_example_is_lms(seed: int = 0, xp: Any = np) -> Identity:
     distance, predicted = [], []
     for name in TRANSFERS:
         case = random_case(name, "sigmoid", "sigmoid_cross_entropy", seed=seed, xp=xp, batch=1)
-        x, g = to_numpy(layer_input(case.network.layers[1], case.trace.x[1])), to_numpy(case.g[1])
+        x, g = to_numpy(case.network.layers[1].augment(case.trace.x[1])), to_numpy(case.g[1])
         square = float(np.sum(x * x))
         eta = 2e6 / square
         problem = local_problems(case, "squared", target_step=10.0, weight_step=eta)[1]

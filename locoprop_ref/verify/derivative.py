@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import to_numpy
-from locoprop_ref.layers import layer_input
 from locoprop_ref.network import gradients
 from locoprop_ref.verify.cases import every_case, local_problems
 from locoprop_ref.verify.complex_step import complex_step_gradients
@@ -41,7 +40,7 @@ def backward_is_derivative(seed: int = 0, xp: Any = np) -> Identity:
         for layer, x, g, dW, got in zip(
             case.network.layers, case.trace.x, case.g, derivative, by_hand, strict=True
         ):
-            terms = np.abs(to_numpy(layer_input(layer, x))).T @ np.abs(to_numpy(g))
+            terms = np.abs(to_numpy(layer.augment(x))).T @ np.abs(to_numpy(g))
             errors.append(far(got, dW, terms))
     reason = "rounding of |X̃|ᵀ|g| through three layers"
     parts = (Measurement("X̃ᵀg = Im L(W̃ + ih)/h", worst(errors), 1e-12, reason),)

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import array_namespace, to_backend, to_numpy
-from locoprop_ref.layers import layer_input, stacked
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.methods.foof import FOOF
 from locoprop_ref.methods.kfac import KFAC
@@ -36,7 +35,7 @@ def kfac_is_a_choice_of_target(seed: int = 0, xp: Any = np) -> Identity:
             scale = np.max(np.abs(W0)) + np.max(np.abs(change))
             reached = [to_numpy(W) for W in _by_target(case, m, G, eta)]
             formula += [far(W - W0, change, scale) for W in reached]
-            kfac += [far(stacked(layer), W, scale) for W in reached]
+            kfac += [far(layer.stacked, W, scale) for W in reached]
         foof.append(_foof_from_locoprop(case, FOOF(**alone)))
     reason = "cond(I + ηX̃ᵀX̃)·cond(G), both damped: below 1e4"
     parts = (
@@ -50,12 +49,12 @@ def kfac_is_a_choice_of_target(seed: int = 0, xp: Any = np) -> Identity:
 def _factors(case: Case, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Return (X̃, W̃₀, G with its damping, η), where 1/(ηB) is what damping adds to A = X̃ᵀX̃/B."""
     layer, g = case.network.layers[m], to_numpy(case.g[m])
-    x = to_numpy(layer_input(layer, case.trace.x[m]))
+    x = to_numpy(layer.augment(case.trace.x[m]))
     B, G = len(x), len(x) * g.T @ g
     # π² = (tr A/d̃)/(tr G/d_out), and tr A/d̃ is the mean of all x̃²
     pi = np.sqrt(np.mean(x * x) / np.mean(np.diag(G))) if np.any(G) else 1.0
     G = G + np.sqrt(DAMPING) / pi * np.eye(len(G))
-    return x, to_numpy(stacked(layer)), G, float(1 / (B * pi * np.sqrt(DAMPING)))
+    return x, to_numpy(layer.stacked), G, float(1 / (B * pi * np.sqrt(DAMPING)))
 
 
 def _by_target(case: Case, m: int, G: np.ndarray, eta: float) -> list[Any]:
@@ -63,7 +62,7 @@ def _by_target(case: Case, m: int, G: np.ndarray, eta: float) -> list[Any]:
     layer, xp = case.network.layers[m], array_namespace(case.x)
     g = to_backend(np.linalg.solve(G, to_numpy(case.g[m]).T).T, xp=xp)
     y_target = target(case.trace.a_hat[m], g, GAMMA)
-    x, W0 = layer_input(layer, case.trace.x[m]), stacked(layer)
+    x, W0 = layer.augment(case.trace.x[m]), layer.stacked
     problem = LocalProblem(x, y_target, transfer("identity"), W0, eta)
     return [closed_form(problem, form=form) for form in ("primal", "dual")]
 
@@ -71,12 +70,12 @@ def _by_target(case: Case, m: int, G: np.ndarray, eta: float) -> list[Any]:
 def _foof_from_locoprop(case: Case, foof: FOOF) -> float:
     """Return how far a step of FOOF is from one of LocoProp-S in closed form, with λ = 1/(ηB)."""
     eta = 1 / (foof.damping * case.x.shape[0])
-    locoprop = LocoProp("squared", ClosedForm(), target_step=GAMMA, weight_step=eta)
+    locoprop = LocoProp("squared", solver=ClosedForm(), target_step=GAMMA, weight_step=eta)
     ours, theirs = (
         how.step(case.network, how.init(case.network), case.x, case.t)[0] for how in (foof, locoprop)
     )
     errors = []
     for one, other, old in zip(ours.layers, theirs.layers, case.network.layers, strict=True):
-        wanted, W0 = to_numpy(stacked(other)), to_numpy(stacked(old))
-        errors.append(far(stacked(one), wanted, np.max(np.abs(W0)) + np.max(np.abs(wanted - W0))))
+        wanted, W0 = to_numpy(other.stacked), to_numpy(old.stacked)
+        errors.append(far(one.stacked, wanted, np.max(np.abs(W0)) + np.max(np.abs(wanted - W0))))
     return worst(errors)

@@ -21,7 +21,7 @@ from bridge import (
 )
 from numpy.testing import assert_allclose, assert_array_equal
 
-from locoprop_ref.layers import layer_input, stacked
+
 from locoprop_ref.methods.backprop import BackProp, backprop
 from locoprop_ref.methods.locoprop import LocoProp, locoprop_m, locoprop_s, locoprop_s_closed
 from locoprop_ref.methods.registry import METHODS, method
@@ -40,7 +40,7 @@ BATCHES = (0, 1)  # two steps, so that the state of the first is seen in the sec
 def assert_networks_agree(backend, network, layers, *, dtype="float64", units=1e4):
     """Two training steps of two or three layers: 1e4 roundings of the largest weight of a layer."""
     for layer, wanted in zip(network.layers, stacked_lists(layers), strict=True):
-        assert_close(backend, stacked(layer), wanted, dtype=dtype, units=units)
+        assert_close(backend, layer.stacked, wanted, dtype=dtype, units=units)
 
 
 def second_batch(backend, case, dtype="float64"):
@@ -151,7 +151,7 @@ def test_exact_m_solves_every_layer(backend, case, order):
     network, x, t = draw(backend, case)
     ours = method("locoprop-m-exact", target_step=3.0, weight_step=0.4, target_order=order)
     moved, _, _ = ours.step(network, ours.init(network), x, t)
-    new = [backend.numpy(stacked(layer)).tolist() for layer in moved.layers]
+    new = [backend.numpy(layer.stacked).tolist() for layer in moved.layers]
     gradients = []
 
     def solve(m, x, y, f, V0):
@@ -323,10 +323,10 @@ def test_diagnosis_says_what_happened(backend, squared):
         y = backend.numpy(problem.y_target)
         share = 0.0 if squared else np.mean([abs(v) > 1 for v in y.ravel().tolist()])
         assert_allclose(row["out_of_range"], share, rtol=0, atol=1e-15)
-        assert_allclose(row["local_loss_before"], float(problem.value(stacked(old))), rtol=1e-14)
-        assert_allclose(row["local_loss_after"], float(problem.value(stacked(new))), rtol=1e-14)
+        assert_allclose(row["local_loss_before"], float(problem.value(old.stacked)), rtol=1e-14)
+        assert_allclose(row["local_loss_after"], float(problem.value(new.stacked)), rtol=1e-14)
         assert row["local_loss_after"] < row["local_loss_before"]
-        change = (backend.numpy(stacked(new)) - backend.numpy(stacked(old))).ravel()
+        change = (backend.numpy(new.stacked) - backend.numpy(old.stacked)).ravel()
         steepest = -backend.numpy(gradient).ravel()
         cosine = change @ steepest / np.sqrt((change @ change) * (steepest @ steepest))
         assert_allclose(row["cosine_to_gradient"], cosine, rtol=1e-10)
@@ -445,8 +445,8 @@ def test_newton_of_a_layer_is_newton_of_its_problem(numpy_backend):
     trace = forward(network, x)
     g = backward(network, trace, t)[-1]
     problem = ours.local_problem(network.layers[-1], trace.x[-1], trace.a_hat[-1], trace.y_hat[-1], g)
-    assert_array_equal(stacked(moved.layers[-1]), newton(problem)[0])
-    assert_array_equal(problem.x, layer_input(network.layers[-1], trace.x[-1]))
+    assert_array_equal(moved.layers[-1].stacked, newton(problem)[0])
+    assert_array_equal(problem.x, network.layers[-1].augment(trace.x[-1]))
 
 
 # bad inputs ---------------------------------------------------------------------------------------
