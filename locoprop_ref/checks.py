@@ -100,7 +100,7 @@ def array(name: str, value: Any, *, ndim: int | None = None, shape: tuple | None
         raise TypeError(f"{name} must have dtype float32 or float64, got {value.dtype}")
     if ndim is not None and value.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimensions, got shape {tuple(value.shape)}")
-    if shape is not None and not _fits(tuple(value.shape), shape):
+    if shape is not None and value.shape != shape and not _fits(tuple(value.shape), shape):
         wanted = tuple("any" if size is None else size for size in shape)
         raise ValueError(f"{name} must have shape {_spell(wanted)}, got {tuple(value.shape)}")
     return value
@@ -137,7 +137,7 @@ def batch(name: str, value: Any, *, width: int | None = None) -> Any:
     array(name, value, ndim=2)
     if value.shape[0] == 0:
         raise ValueError(f"{name} must hold at least one example, got shape {tuple(value.shape)}")
-    return array(name, value, shape=(None, width))
+    return value if width is None or value.shape[1] == width else array(name, value, shape=(None, width))
 
 
 def instance(name: str, value: Any, kind: type | UnionType, wanted: str) -> Any:
@@ -149,9 +149,11 @@ def instance(name: str, value: Any, kind: type | UnionType, wanted: str) -> Any:
 
 def same_dtype(**arrays: Any) -> None:
     """Check that arrays share one library and one dtype: nothing is converted or promoted silently."""
-    named = {name: value for name, value in arrays.items() if value is not None}
-    (first, reference), *others = named.items()
-    for name, value in others:
+    first, reference = next(iter(arrays.items()))
+    kind, dtype = type(reference), reference.dtype
+    for name, value in arrays.items():
+        if value is None or (type(value) is kind and value.dtype == dtype):
+            continue
         if _library(value) != _library(reference):
             raise TypeError(
                 f"{name} must be of the library of {first}, {_library(reference)}, got {_library(value)}"
@@ -177,7 +179,9 @@ def _library(value: Any) -> str:
 
 
 def _fits(shape: tuple, wanted: tuple) -> bool:
-    return len(shape) == len(wanted) and all(w is None or s == w for s, w in zip(shape, wanted, strict=True))
+    return len(shape) == len(wanted) and shape == tuple(
+        [s if w is None else w for s, w in zip(shape, wanted, strict=True)]
+    )
 
 
 def _spell(shape: tuple) -> str:

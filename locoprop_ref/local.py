@@ -95,7 +95,10 @@ class LocalProblem:
             checks.array("a_hat0", self.a_hat0, shape=tuple(self.y_target.shape))
         checks.same_dtype(x=self.x, y_target=self.y_target, W0=self.W0, a_hat0=self.a_hat0)
         checks.one_of("reduction", self.reduction, REDUCTIONS)
-        checks.conforms("regularizer", self.regularizer, Regularizer, "a Regularizer, as Proximal(0.1) is")
+        if type(self.regularizer) is not Proximal:
+            checks.conforms(
+                "regularizer", self.regularizer, Regularizer, "a Regularizer, as Proximal(0.1) is"
+            )
 
     @property
     def scale(self) -> float:
@@ -137,8 +140,12 @@ class LocalProblem:
     def gradient(self, W: Any) -> Any:
         """Return c·X̃ᵀ(f(X̃W̃) − y*) + ∂R/∂W̃, (d̃, d_out), with c = 1 ("sum") or 1/B ("mean")."""
         checks.like("W", W, self.W0, of="W0")
-        gradient = self.x.T @ self.residual(W)
-        if self.scale != 1:
+        return self.unchecked_gradient(W)
+
+    def unchecked_gradient(self, W: Any) -> Any:
+        """Return `gradient` for the W̃ of a solver's inner loop, which came from this problem: not checked."""
+        gradient = self.x.T @ (self.transfer.f(self.pre_activation(W)) - self.y_target)
+        if self.reduction == "mean":
             gradient *= self.scale
         from_regularizer = self.regularizer.gradient(W, self.W0, self.regularizer_state)
         if from_regularizer is not None:

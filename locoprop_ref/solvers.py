@@ -21,7 +21,7 @@ A class of your own with the two methods of `Solver` is a solver, and inherits f
 10.0
 """
 
-from collections import deque
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -212,9 +212,14 @@ class Descend:
 
     def __post_init__(self) -> None:
         checks.conforms("optimizer", self.optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
-        local_rates(self.local_lr, self.num_local_steps, self.local_decay)
+        _ = self.rates  # checked on the way
         checks.one_of("local_state", self.local_state, LOCAL_STATES)
         checks.one_of("gradient_form", self.gradient_form, GRADIENT_FORMS)
+
+    @functools.cached_property
+    def rates(self) -> tuple[float, ...]:
+        """The K step sizes s_k, see `local_rates`."""
+        return local_rates(self.local_lr, self.num_local_steps, self.local_decay)
 
     def init(self, W0: Any) -> State:
         """Return the local optimizer's state before the first batch."""
@@ -222,10 +227,13 @@ class Descend:
 
     def __call__(self, problem: LocalProblem, state: State, rate: float) -> tuple[Any, State, Info]:
         """Return (W̃, state, {}) after K steps of sizes r·s_k; rate 0 moves nothing but updates the state."""
-        start = self.optimizer.init(problem.W0) if self.local_state == "reset" else state
-        rates = tuple(rate * s for s in local_rates(self.local_lr, self.num_local_steps, self.local_decay))
-        steps = local_steps(problem, self.optimizer, start, rates, self.gradient_form)
-        return *deque(steps, maxlen=1).pop(), {}  # the last of them
+        if self.local_state == "reset":
+            state = self.optimizer.init(problem.W0)
+        W, gradient = problem.W0, gradient_in_form(problem, self.num_local_steps, self.gradient_form)
+        for s in self.rates:
+            change, state = self.optimizer.update(gradient(W), state, rate * s)
+            W = W - change
+        return W, state, {}
 
 
 def descend(
@@ -268,7 +276,9 @@ def local_rates(local_lr: float, num_local_steps: int, local_decay: str = "autho
     s = checks.positive("local_lr", local_lr)
     K = checks.integer("num_local_steps", num_local_steps)
     checks.one_of("local_decay", local_decay, LOCAL_DECAYS)
-    return tuple(s * (max(1 - k / K, 0.25) if local_decay == "authors" else 1.0) for k in range(K))
+    if local_decay == "constant":
+        return (s,) * K
+    return tuple([s * max(1 - k / K, 0.25) for k in range(K)])
 
 
 def local_steps(
@@ -337,7 +347,7 @@ def gradient_in_form(problem: LocalProblem, steps: int, form: str) -> Callable[[
     (batch, d), d_out = problem.x.shape, problem.W0.shape[1]
     if form == "gram" or (form == "auto" and squared and prefers_gram(batch, d, d_out, steps)):
         return gram_gradient(problem)
-    return problem.gradient
+    return problem.unchecked_gradient
 
 
 def prefers_gram(batch: int, d: int, d_out: int, steps: int) -> bool:

@@ -135,7 +135,7 @@ class GradientTargets:
             gamma: γ of this layer.
         """
         y = y_hat if f is layer.transfer else f.f(a_hat)
-        return LayerTarget(x, target(y, g, gamma), f, a_hat)
+        return LayerTarget(x, y - gamma * g, f, a_hat)
 
 
 def target(y_hat: Any, g: Any, target_step: float) -> Any:

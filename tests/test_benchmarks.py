@@ -23,7 +23,6 @@ from benchmarks.table import Bound
 from benchmarks.worker import Worker
 from locoprop_ref import forward
 
-
 REPOSITORY = Path(__file__).resolve().parent.parent
 # layers on both sides of B = d̃ (primal and dual), and large steps, so that a wrong one shows
 SMALL = Problem(hidden=(20, 12, 3, 12, 20), pixels=15, batch=18, dtype="float64", local_lr=1e-3)

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.losses import matching_loss
 from locoprop_ref.network import backward, forward

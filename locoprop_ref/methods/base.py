@@ -11,8 +11,10 @@ the step size, never of γ.
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from locoprop_ref import checks
-from locoprop_ref.backend import array_namespace, dtype_name, on_host
+from locoprop_ref.backend import dtype_name, on_host
 from locoprop_ref.network import Network
 from locoprop_ref.parallel import side_by_side
 
@@ -49,39 +51,37 @@ class Method(Protocol):
 
 
 def check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> None:
-    """Check the arguments of a method's `step`; on a device, the values of x and t are not looked at.
+    """Check of a method's `step` what the forward and the backward pass do not: state, rate, finite values.
+
+    On a device the values of x and t are not looked at.
 
     Raises:
-        ValueError, TypeError: r < 0, a state of another network, x or t of another shape or dtype than the
-            network, or (on the host) with nan or infinity in it.
+        ValueError, TypeError: r < 0, a state of another network, or (on the host) nan or infinity in x or t.
     """
     entries = state.get("layers") if isinstance(state, dict) else None
     if not isinstance(entries, tuple) or len(entries) != len(network.layers):
         count = len(network.layers)
         raise ValueError(f"state must be what init made of this network of {count} layers, got another nest")
     checks.not_negative("rate", rate)
-    checks.batch("x", x, width=network.layers[0].W.shape[0])
-    checks.batch("t", t, width=network.layers[-1].W.shape[1])
-    checks.array("t", t, shape=(x.shape[0], None))
-    if on_host(x):  # on a GPU a look at the values would wait for the device
-        xp = array_namespace(x, t)
-        checks.finite("x", x, xp=xp)
-        checks.finite("t", t, xp=xp)
+    for name, values in (("x", x), ("t", t)):
+        if (
+            on_host(values) and values.dtype.kind == "f"
+        ):  # on a GPU a look at the values would wait for the device
+            checks.finite(name, values, xp=np)
 
 
-def check_entries(network: Network, state: State, init: Callable[[Any], Any]) -> None:
-    """Check what the state holds for every layer: the names and the arrays that `init` makes of it.
+def check_entries(network: Network, state: State, example: Any) -> None:
+    """Check what the state holds for every layer: names and arrays like those of an example.
 
     Args:
         network: the network.
         state: with as many layers, see `check_step`.
-        init: returns what the method keeps of a layer with the weights W̃, (d, d_out). It is asked for a
-            single weight; what it makes a 1×1 array then is (d, d_out), (d, d) or (d_out, d_out) for a layer.
+        example: what the method keeps of a layer with a single weight. A 1×1 array in it is (d, d_out), (d,
+            d) or (d_out, d_out) for a layer with the weights W̃, (d, d_out).
 
     Raises:
         ValueError: a layer's entry is another nest.
     """
-    example = init(network.layers[0].W[:1, :1])
     for number, (layer, entry) in enumerate(zip(network.layers, state["layers"], strict=True)):
         d_in, d_out = layer.W.shape
         d = d_in + (layer.b is not None)
@@ -93,25 +93,25 @@ def check_entries(network: Network, state: State, init: Callable[[Any], Any]) ->
 
 
 def _alike(entry: Any, example: Any, shapes: tuple[tuple[int, int], ...], dtype: Any) -> bool:
-    if isinstance(example, dict):
-        return (
-            isinstance(entry, dict)
-            and entry.keys() == example.keys()
-            and all(_alike(entry[key], example[key], shapes, dtype) for key in example)
-        )
-    if isinstance(example, tuple):
-        return (
-            isinstance(entry, tuple)
-            and len(entry) == len(example)
-            and all(_alike(*pair, shapes, dtype) for pair in zip(entry, example, strict=True))
-        )
-    if not hasattr(example, "shape"):
-        return not hasattr(entry, "shape")
-    return (
-        hasattr(entry, "shape")
-        and entry.dtype == dtype
-        and (tuple(example.shape) != (1, 1) or tuple(entry.shape) in shapes)
-    )
+    """Tell whether a nest has the names of the example, and arrays of those shapes and that dtype."""
+    pairs = [(entry, example)]
+    for got, wanted in pairs:
+        if isinstance(wanted, dict):
+            if not isinstance(got, dict) or got.keys() != wanted.keys():
+                return False
+            pairs += [(got[name], wanted[name]) for name in wanted]
+        elif isinstance(wanted, tuple):
+            if not isinstance(got, tuple) or len(got) != len(wanted):
+                return False
+            pairs += zip(got, wanted, strict=True)
+        elif hasattr(wanted, "shape"):
+            if not hasattr(got, "shape") or got.dtype != dtype:
+                return False
+            if wanted.shape == (1, 1) and tuple(got.shape) not in shapes:
+                return False
+        elif hasattr(got, "shape"):
+            return False
+    return True
 
 
 def run_layers(

@@ -18,11 +18,14 @@ A preconditioner of your own has the two methods of `Preconditioner`, and inheri
 inf
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace
@@ -86,6 +89,11 @@ class GradientMethod:
         kept = {} if self.preconditioner is None else self.preconditioner.init(W)
         return self.joined(kept, self.optimizer.init(W))
 
+    @functools.cached_property
+    def example(self) -> State:
+        """What the state holds of a layer with a single weight, for `check_entries`."""
+        return self.init_layer(np.zeros((1, 1)))
+
     def counts(self, seed: int) -> dict[str, int]:
         """Return the numbers of the state before the first step; the first of them counts the steps."""
         return {} if self.preconditioner is None else {"step": 0}
@@ -111,7 +119,7 @@ class GradientMethod:
         """
         check_step(network, state, x, t, rate)
         counts = {n: checks.integer(f"state[{n!r}]", state.get(n), minimum=0) for n in self.counts(0)}
-        check_entries(network, state, self.init_layer)
+        check_entries(network, state, self.example)
         trace = forward(network, x)
         g = backward(network, trace, t)
         g_model = self.model_g(network, trace, t, g, counts)
@@ -140,8 +148,9 @@ class GradientMethod:
         """Return what the state holds of a layer: the preconditioner's part and the optimizer's together."""
         return {**kept, **of_optimizer}
 
-    def apart(self, entry: State, names: Sequence[str]) -> tuple[State, State]:
-        """Return the preconditioner's part and the optimizer's, which has those names: `joined` undone."""
+    def apart(self, entry: State) -> tuple[State, State]:
+        """Return the preconditioner's part and the optimizer's: `joined` undone."""
+        names = self.optimizer.init(np.zeros((1, 1)))
         return {n: entry[n] for n in entry if n not in names}, {n: entry[n] for n in names}
 
     def _direction(
@@ -150,7 +159,7 @@ class GradientMethod:
         """Return the layer, the two parts of its state, ∇ and Δ."""
         x = layer.augment(x)
         gradient = x.T @ g
-        kept, of_optimizer = self.apart(entry, tuple(self.optimizer.init(layer.W[:1, :1])))
+        kept, of_optimizer = self.apart(entry)
         if self.preconditioner is None:
             return layer, kept, of_optimizer, gradient, gradient
         direction, kept = self.preconditioner.update(gradient, x, g_model, kept, step, num_examples)

@@ -13,12 +13,15 @@ Every position takes a part of your own: see `Targets`, `Regularizer` and `Solve
 function from a layer to its local transfer function.
 """
 
+import functools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from typing import Any, Literal, get_args
+
+import numpy as np
 
 from locoprop_ref import checks
 from locoprop_ref.layers import Layer
@@ -157,6 +160,10 @@ class LocoProp:
     def _init_layer(self, W: Any) -> State:
         return {"solver": self.solver.init(W), "regularizer": self.regularizer.init(W)}
 
+    @functools.cached_property
+    def _example(self) -> State:
+        return self._init_layer(np.zeros((1, 1)))
+
     def step(
         self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0
     ) -> tuple[Network, State, Info]:
@@ -182,21 +189,21 @@ class LocoProp:
             RuntimeWarning: Newton did not converge in some layer.
         """
         check_step(network, state, x, t, rate)
-        check_entries(network, state, self._init_layer)
+        check_entries(network, state, self._example)
         if "targets" not in state:
             raise ValueError("state must be what init made of this network, got one without 'targets'")
         trace = forward(network, x)
         solve = self._solve_jacobi if self.target_order == "jacobi" else self._solve_gauss_seidel
         problems, solved, after = solve(network, state, trace, t, rate)
         parts = zip(network.layers, solved, strict=True)
-        layers = tuple(layer.with_stacked(W) for layer, (W, _, _) in parts)
-        entries = tuple(
+        layers = tuple([layer.with_stacked(W) for layer, (W, _, _) in parts])
+        entries = [
             {"solver": kept, "regularizer": p.regularizer.update(p.x, p.regularizer_state)}
             for p, (_, kept, _) in zip(problems, solved, strict=True)
-        )
+        ]
         return (
             replace(network, layers=layers),
-            {"targets": after, "layers": entries},
+            {"targets": after, "layers": tuple(entries)},
             self._report(problems, solved),
         )
 

@@ -14,7 +14,6 @@ matrices. Grafting: Agarwal, Anil, Hazan, Koren, Zhang, "Disentangling Adaptive 
 Rates", 2020. Averages and other exponents are later variants, not the paper's.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -122,7 +121,7 @@ class Shampoo(GradientMethod):
         """Return what the state holds of a layer; the optimizer's part has a name of its own."""
         return {**kept, "momentum": of_optimizer}
 
-    def apart(self, entry: State, names: Sequence[str]) -> tuple[State, State]:
+    def apart(self, entry: State) -> tuple[State, State]:
         """Return the two parts: `joined` undone."""
         return {name: entry[name] for name in entry if name != "momentum"}, entry["momentum"]
 

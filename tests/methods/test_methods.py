@@ -21,7 +21,6 @@ from bridge import (
 )
 from numpy.testing import assert_allclose, assert_array_equal
 
-
 from locoprop_ref.methods.backprop import BackProp, backprop
 from locoprop_ref.methods.locoprop import LocoProp, locoprop_m, locoprop_s, locoprop_s_closed
 from locoprop_ref.methods.registry import METHODS, method

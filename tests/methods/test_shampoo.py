@@ -21,7 +21,6 @@ from high_precision import mp
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import fractional_matrix_power
 
-
 from locoprop_ref.methods.roots import inverse_root
 from locoprop_ref.methods.shampoo import Shampoo
 from locoprop_ref.network import gradients, initialize, network_loss
