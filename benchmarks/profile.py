@@ -34,13 +34,16 @@ def step_parts(problem: Problem, method: str) -> dict[str, Callable[[], Any]]:
     parts = {"forward": lambda: forward(net, x), "backward": lambda: backward(net, trace, x)}
     if method.startswith("backprop"):
         works = [
-            partial(how._update, layer, old, x_m, g_m, 1e-4)
+            partial(how.update_layer, layer, old, x_m, g_m, g_m, 0, problem.batch, rate=1e-4)
             for (layer, x_m, _, _, g_m), old in zip(layers, state["layers"], strict=True)
         ]
     else:
-        problems = [how.local_problem(*layer) for layer in layers]
+        problems, old = (
+            [how.local_problem(*layer) for layer in layers],
+            [e["solver"] for e in state["layers"]],
+        )
         parts["local problems"] = lambda: [how.local_problem(*layer) for layer in layers]
-        works = [partial(how.solver, *pair, 1.0) for pair in zip(problems, state["layers"], strict=True)]
+        works = [partial(how.solver, *pair, 1.0) for pair in zip(problems, old, strict=True)]
     for m, work in enumerate(works):
         parts[f"layer {m + 1}, {net.layers[m].W.shape[0]}-{net.layers[m].W.shape[1]}"] = work
     parts["whole step"] = lambda: how.step(net, state, x, x)

@@ -12,6 +12,7 @@ the batch: g carries the 1/B of the network loss already.
 Source: Amid, Anil, Warmuth, "LocoProp: Enhancing BackProp via Local Loss Optimization", AISTATS 2022.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
@@ -73,18 +74,14 @@ class LocalProblem:
     weight_step: float = inf
     reduction: str = "sum"
     a_hat0: Any = None
-    regularizer: Regularizer = None  # type: ignore[assignment]  # set below
-    regularizer_state: State = None  # type: ignore[assignment]  # set below
+    regularizer: Regularizer | None = None
+    regularizer_state: State | None = None
     num_examples: int | None = None
 
     def __post_init__(self) -> None:
-        if self.regularizer is None:
-            object.__setattr__(self, "regularizer", Proximal(self.weight_step))
-        elif self.weight_step != inf:
+        if self.regularizer is not None and self.weight_step != inf:
             raise ValueError(f"weight_step is short for a regularizer, got both, {self.weight_step}")
         self._check()
-        if self.regularizer_state is None:
-            object.__setattr__(self, "regularizer_state", self.regularizer.init(self.W0))
 
     def _check(self) -> None:
         checks.instance("transfer", self.transfer, Transfer, "a Transfer, as transfer('tanh') makes")
@@ -105,21 +102,32 @@ class LocalProblem:
         """Factor c of the data term: 1 for the sum over the batch, 1/B for the mean."""
         return 1.0 if self.reduction == "sum" else 1.0 / (self.num_examples or self.x.shape[0])
 
+    @functools.cached_property
+    def regularization(self) -> Regularizer:
+        """The regularizer R: the one that was given, or the proximal term of `weight_step`."""
+        return Proximal(self.weight_step) if self.regularizer is None else self.regularizer
+
+    @functools.cached_property
+    def memory(self) -> State:
+        """What the regularizer remembers."""
+        state = self.regularizer_state
+        return self.regularization.init(self.W0) if state is None else state
+
     @property
     def metric(self) -> Any:
         """Second derivative P of the regularizer at W̃₀: a number for a multiple of I, or a matrix."""
-        return self.regularizer.metric(self.W0, self.W0, self.regularizer_state)
+        return self.regularization.metric(self.W0, self.W0, self.memory)
 
     @property
     def slope(self) -> Any:
         """Gradient of the regularizer at W̃₀, (d̃, d_out), or None where it is least there."""
-        return self.regularizer.gradient(self.W0, self.W0, self.regularizer_state)
+        return self.regularization.gradient(self.W0, self.W0, self.memory)
 
     def scaled(self, rate: float) -> "LocalProblem":
         """Return the problem with the regularizer of a schedule's rate r, such as the proximal step r·η."""
         if rate == 1:
             return self
-        return replace(self, weight_step=inf, regularizer=self.regularizer.scaled(rate))
+        return replace(self, weight_step=inf, regularizer=self.regularization.scaled(rate))
 
     def pre_activation(self, W: Any) -> Any:
         """Return X̃W̃, (R, d_out), taken from `a_hat0` at W̃₀ itself."""
@@ -135,7 +143,7 @@ class LocalProblem:
         xp = array_namespace(self.x)
         a_hat = self.pre_activation(W)
         data = xp.sum(self.transfer.F(a_hat)) - xp.sum(self.y_target * a_hat)
-        return self.scale * data + self.regularizer.value(W, self.W0, self.regularizer_state)
+        return self.scale * data + self.regularization.value(W, self.W0, self.memory)
 
     def gradient(self, W: Any) -> Any:
         """Return c·X̃ᵀ(f(X̃W̃) − y*) + ∂R/∂W̃, (d̃, d_out), with c = 1 ("sum") or 1/B ("mean")."""
@@ -147,7 +155,7 @@ class LocalProblem:
         gradient = self.x.T @ (self.transfer.f(self.pre_activation(W)) - self.y_target)
         if self.reduction == "mean":
             gradient *= self.scale
-        from_regularizer = self.regularizer.gradient(W, self.W0, self.regularizer_state)
+        from_regularizer = self.regularization.gradient(W, self.W0, self.memory)
         if from_regularizer is not None:
             gradient += from_regularizer
         return gradient

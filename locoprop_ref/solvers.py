@@ -310,7 +310,7 @@ def gram_gradient(problem: LocalProblem) -> Callable[[Any], Any]:
     first inner gradient, which is γ ∂L/∂W̃, are computed once; a step then costs d̃²d_out multiplications
     instead of 2Rd̃d_out.
     """
-    x, W0, regularizer, state = problem.x, problem.W0, problem.regularizer, problem.regularizer_state
+    x, W0, regularizer, state = problem.x, problem.W0, problem.regularization, problem.memory
     first, gram, slope = problem.gradient(W0), x.T @ x, problem.slope
     if problem.scale != 1:
         gram *= problem.scale
@@ -414,7 +414,7 @@ class Newton:
         checks.instance("problem", problem, LocalProblem, "a LocalProblem")
         if not problem.transfer.elementwise:
             raise ValueError(f"transfer must be elementwise for newton, got {problem.transfer.name!r}")
-        checks.instance("regularizer", problem.regularizer, Proximal, "the proximal term for newton")
+        checks.instance("regularizer", problem.regularization, Proximal, "the proximal term for newton")
         if problem.metric == 0:
             raise ValueError("weight_step must be finite for newton, got inf")
         if rate == 0:

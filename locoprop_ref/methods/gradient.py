@@ -19,7 +19,7 @@ inf
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -125,15 +125,15 @@ class GradientMethod:
         g_model = self.model_g(network, trace, t, g, counts)
         parts = zip(network.layers, state["layers"], trace.x, g, g_model, strict=True)
         step, rows = next(iter(counts.values()), 0), [x_m.shape[0] for x_m in trace.x]
-        directions = [partial(self._direction, *part, step, x.shape[0]) for part in parts]
+        work = [(*part, step, x.shape[0]) for part in parts]
         run = partial(run_layers, network=network, rows=rows, parallel=self.parallel_layers)
-        move = partial(self._move, rate=rate * self.learning_rate)
+        r = rate * self.learning_rate
         if self.clip == inf:  # one task a layer
-            moved = run([partial(_after, direction, move) for direction in directions])
+            moved = run([partial(self.update_layer, *part, rate=r) for part in work])
         else:  # ν needs the directions of all layers
-            found = run(directions)
-            nu = self._clip_factor(found, rate)
-            moved = run([partial(move, *part, nu=nu) for part in found])
+            found = run([partial(self._direction, *part) for part in work])
+            nu = self._clip_factor(found, r)
+            moved = run([partial(self._move, *part, nu=nu, rate=r) for part in found])
         layers, entries = zip(*moved, strict=True)
         counts |= {name: count + 1 for name, count in list(counts.items())[:1]}
         return replace(network, layers=layers), {"layers": entries, **counts}, {}
@@ -153,6 +153,33 @@ class GradientMethod:
         names = self.optimizer.init(np.zeros((1, 1)))
         return {n: entry[n] for n in entry if n not in names}, {n: entry[n] for n in names}
 
+    def update_layer(
+        self,
+        layer: Layer,
+        entry: State,
+        x: Any,
+        g: Any,
+        g_model: Any,
+        step: int,
+        num_examples: int,
+        *,
+        rate: float,
+    ) -> tuple[Layer, State]:
+        """Return a layer after its step, and what the state holds of it, where nothing is clipped.
+
+        Args:
+            layer: the layer, with its weights before the step.
+            entry: what the state holds of it.
+            x: (R, d_in) rows of its input.
+            g: (R, d_out), ∂L/∂â.
+            g_model: (R, d_out), the g that the preconditioner learns from, see `model_g`.
+            step: 0, 1, ...
+            num_examples: B.
+            rate: r·s.
+        """
+        found = self._direction(layer, entry, x, g, g_model, step, num_examples)
+        return self._move(*found, rate=rate)
+
     def _direction(
         self, layer: Layer, entry: State, x: Any, g: Any, g_model: Any, step: int, num_examples: int
     ) -> tuple[Layer, State, State, Any, Any]:
@@ -169,19 +196,15 @@ class GradientMethod:
         """Return ν = min(1, √(κ/q)) as √(κ/max(q, κ)), which divides by no zero."""
         xp = array_namespace(found[0][3])
         products = (xp.sum(gradient * direction) for *_, gradient, direction in found)
-        q = (rate * self.learning_rate) ** 2 * sum(products)
+        q = rate**2 * sum(products)
         return xp.sqrt(self.clip / xp.maximum(q, self.clip))
 
     def _move(
         self, layer: Layer, kept: State, of_optimizer: State, gradient: Any, direction: Any,
-        *, rate: float, nu: Any = None,
+        *, nu: Any = None, rate: float,
     ) -> tuple[Layer, State]:  # fmt: skip
         """Return the moved layer and what the state holds of it."""
         if nu is not None:
             direction = nu * direction
         change, of_optimizer = self.optimizer.update(direction, of_optimizer, rate)
         return layer.with_stacked(layer.stacked - change), self.joined(kept, of_optimizer)
-
-
-def _after(first: Callable[[], tuple[Any, ...]], then: Callable[..., Any]) -> Any:
-    return then(*first())

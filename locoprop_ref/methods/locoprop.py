@@ -198,7 +198,7 @@ class LocoProp:
         parts = zip(network.layers, solved, strict=True)
         layers = tuple([layer.with_stacked(W) for layer, (W, _, _) in parts])
         entries = [
-            {"solver": kept, "regularizer": p.regularizer.update(p.x, p.regularizer_state)}
+            {"solver": kept, "regularizer": self.regularizer.update(p.x, p.memory)}
             for p, (_, kept, _) in zip(problems, solved, strict=True)
         ]
         return (
@@ -228,6 +228,7 @@ class LocoProp:
 
     def _problem(self, layer: Layer, target: LayerTarget, state: State, num_examples: int) -> LocalProblem:
         f, y_target = target.transfer, target.y_target
+        proximal = isinstance(self.regularizer, Proximal)
         return LocalProblem(
             layer.augment(target.x),
             f.project(y_target) if self.project_targets else y_target,
@@ -235,7 +236,8 @@ class LocoProp:
             layer.stacked,
             reduction=self.local_reduction,
             a_hat0=target.a_hat,
-            regularizer=self.regularizer,
+            weight_step=self.weight_step if proximal else inf,
+            regularizer=None if proximal else self.regularizer,
             regularizer_state=state,
             num_examples=num_examples,
         )

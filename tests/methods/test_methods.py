@@ -140,7 +140,7 @@ def test_closed_s_agrees_with_loops(backend, case, order, bias, batch_size):
     )  # fmt: skip
     moved, state, _ = ours.step(network, ours.init(network), x, t, rate=0.5)  # the rate halves η
     assert_networks_agree(backend, moved, layers)
-    assert state == {"layers": ({},) * 3}
+    assert state == {"targets": {}, "layers": ({"solver": {}, "regularizer": {}},) * 3}
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if "softmax" not in c], ids="-".join)
