@@ -92,10 +92,10 @@ class LocalProblem:
             checks.array("a_hat0", self.a_hat0, shape=tuple(self.y_target.shape))
         checks.same_dtype(x=self.x, y_target=self.y_target, W0=self.W0, a_hat0=self.a_hat0)
         checks.one_of("reduction", self.reduction, REDUCTIONS)
-        if type(self.regularizer) is not Proximal:
-            checks.conforms(
-                "regularizer", self.regularizer, Regularizer, "a Regularizer, as Proximal(0.1) is"
-            )
+        if self.regularizer is not None:
+            wanted = "a Regularizer, as Proximal(0.1) is"
+            checks.conforms("regularizer", self.regularizer, Regularizer, wanted)
+        checks.positive("weight_step", self.weight_step, infinite=True)
 
     @property
     def scale(self) -> float:
