@@ -179,9 +179,12 @@ def _library(value: Any) -> str:
 
 
 def _fits(shape: tuple, wanted: tuple) -> bool:
-    return len(shape) == len(wanted) and shape == tuple(
-        [s if w is None else w for s, w in zip(shape, wanted, strict=True)]
-    )
+    if len(shape) != len(wanted):
+        return False
+    for size, want in zip(shape, wanted, strict=True):  # a loop is quicker than all(...)
+        if want is not None and size != want:
+            return False
+    return True
 
 
 def _spell(shape: tuple) -> str:

@@ -95,7 +95,7 @@ class LocalProblem:
         if self.regularizer is not None:
             wanted = "a Regularizer, as Proximal(0.1) is"
             checks.conforms("regularizer", self.regularizer, Regularizer, wanted)
-        checks.positive("weight_step", self.weight_step, infinite=True)
+        _ = self.regularization  # which checks η
 
     @property
     def scale(self) -> float:
