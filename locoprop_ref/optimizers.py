@@ -24,12 +24,13 @@ array([-0.25, -0.5 ])
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace
 
-DIALECTS = ("tf1", "torch")
+Dialect = Literal["tf1", "torch"]
+DIALECTS: tuple[str, ...] = get_args(Dialect)
 State = dict[str, Any]
 
 
@@ -95,7 +96,7 @@ class AdaGrad:
         epsilon: ε of the torch dialect, default 1e-10 as there.
     """
 
-    dialect: str = "tf1"
+    dialect: Dialect = "tf1"
     initial_accumulator: float | None = None
     epsilon: float = 1e-10
 
@@ -138,7 +139,7 @@ class RMSProp:
         epsilon: ε > 0, default 1e-5 (the authors).
     """
 
-    dialect: str = "tf1"
+    dialect: Dialect = "tf1"
     decay: float = 0.9
     momentum: float = 0.0
     epsilon: float = 1e-5
@@ -195,7 +196,7 @@ class Adam:
         epsilon: ε > 0, default 1e-8; all three defaults from the paper.
     """
 
-    dialect: str = "tf1"
+    dialect: Dialect = "tf1"
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8

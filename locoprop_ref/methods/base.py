@@ -105,7 +105,7 @@ def _alike(entry: Any, example: Any, shapes: tuple[tuple[int, int], ...], dtype:
                 return False
             pairs += zip(got, wanted, strict=True)
         elif hasattr(wanted, "shape"):
-            if not hasattr(got, "shape") or got.dtype != dtype:
+            if not hasattr(got, "shape") or type(got.dtype) is not type(dtype) or got.dtype != dtype:
                 return False
             if wanted.shape == (1, 1) and tuple(got.shape) not in shapes:
                 return False

@@ -512,7 +512,7 @@ METHOD_SETTINGS = {
         "weight_step must be finite for newton, got inf",
     ),
     "closed M": (
-        lambda: LocoProp("matching", ClosedForm()),
+        lambda: LocoProp("matching", solver=ClosedForm()),
         ValueError,
         "local_loss must be 'squared' for a closed form",
     ),
@@ -521,7 +521,7 @@ METHOD_SETTINGS = {
         ValueError,
         r"local_loss must be .* \(did you mean 'matching'\?\)",
     ),
-    "solver": (lambda: LocoProp("squared", "closed"), TypeError, "solver must be"),
+    "solver": (lambda: LocoProp("squared", solver="closed"), TypeError, "solver must be"),
     "reduction": (
         lambda: method("locoprop-m", local_reduction="average"),
         ValueError,
