@@ -4,7 +4,6 @@ import bridge
 import hypothesis
 import naive
 import numpy as np
-import paper_by_hand
 import pytest
 from bridge import (
     CASES,
@@ -17,6 +16,7 @@ from bridge import (
     with_and_without_bias,
 )
 from high_precision import mp
+from hundred_lines import page
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -163,11 +163,12 @@ def test_the_bias_is_an_input_that_is_always_one(backend, bias):
 
 def test_initialization_follows_the_written_rule(backend):
     """Against another program of the rule: default_rng(seed); per layer W, then b. One rounding apart."""
-    sizes, dtype = paper_by_hand.SIZES, "float64"
-    wanted = paper_by_hand.initial_weights(np.random.default_rng(3), np.float64)
+    sizes, dtype = page.SIZES, "float64"
+    wanted = page.initialize(sizes, np.random.default_rng(3), np.float64)
     network = initialize(sizes, transfers="tanh", seed=3, dtype=dtype, xp=backend.xp, device=backend.device)
-    for layer, (W, b) in zip(network.layers, wanted, strict=True):
-        # −l + 2l·u against l·(−1 + 2u): each rounds numbers of size l once or twice
+    for layer, stacked_weights in zip(network.layers, wanted, strict=True):
+        W, b = stacked_weights[:-1], stacked_weights[-1]
+        # numbers of size l, rounded once or twice: √ and the power 1/2 may part in the last digit of l
         assert_allclose(backend.numpy(layer.W), W, rtol=0, atol=2 * np.finfo(float).eps * np.abs(W).max())
         assert_allclose(backend.numpy(layer.b), b, rtol=0, atol=2 * np.finfo(float).eps * np.abs(b).max())
 
