@@ -3,8 +3,8 @@ r"""An independent derivative of the network loss, by complex steps, for `verify
 For an analytic φ, φ′(a) = Im φ(a + ih)/h up to O(h²). Nothing is subtracted, so at h = 1e-200 the result is
 exact up to rounding (Squire and Trapp 1998). Everything in this file is written again from the definitions,
 in complex NumPy, and shares no formula with `transfers.py`, `losses.py` or `network.py`. It uses plain
-exponentials and logarithms, which are accurate for moderate arguments only. A function with a kink is analytic
-on either side of it; the real part of the argument decides which branch is used.
+exponentials and logarithms, which are accurate for moderate arguments only. A function with a kink is
+analytic on either side of it; the real part of the argument decides which branch is used.
 """
 
 from typing import Any
