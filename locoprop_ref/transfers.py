@@ -150,8 +150,8 @@ class Transfer:
                 times their number), because f(â) − γg contains a few rounding errors.
 
         Returns:
-            booleans in the shape of `y`; for softmax one for each row, true if the row has a negative entry or
-            a sum other than 1.
+            booleans in the shape of `y`; for softmax one for each row, true if the row has a negative entry
+            or a sum other than 1.
         """
         xp = array_namespace(y)
         slack = 16 * float(xp.finfo(y.dtype).eps) if tolerance is None else tolerance
