@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from locoprop_ref.oracle.report import Result
 
 Flags = tuple[Flag, ...]
-# The rounding errors of the implementation and of the imitation: one tolerance each, times a safety factor of
-# 2.
+# One tolerance each for the rounding of the implementation and of the imitation, times a safety factor of 2.
 MARGIN = 4
 
 

@@ -1,8 +1,8 @@
 """Flags: possible deviations from the conventions of a group, each with a name, a kind and an effect.
 
 A flag is a change of conventions (`conventions.py`). A *variant* is a choice that a correct implementation
-may make and should document; a case that it explains is acceptable. A *bug* is an error. If a group already
-states the value to which a flag would change a convention, the flag has no effect.
+may make and should document; a case that it explains is acceptable. A *bug* makes the case fail. If a group
+already states the value to which a flag would change a convention, the flag has no effect.
 """
 
 from dataclasses import dataclass, field

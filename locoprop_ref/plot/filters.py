@@ -93,7 +93,7 @@ def inner_step_filters(
     )
     label_powers_of_ten(gain.xaxis, gain.yaxis, way.xaxis)
     figure.legend(*gain.get_legend_handles_labels(), loc="lower center", ncols=3)
-    return describe(figure, _told(curves, values))
+    return describe(figure, _description(curves, values))
 
 
 def _draw(panel: "Axes", curves: dict[str, Curve], grid: Values, values: Values, *, power: int) -> None:
@@ -105,16 +105,16 @@ def _draw(panel: "Axes", curves: dict[str, Curve], grid: Values, values: Values,
             panel.plot(values, marks, linestyle="", marker="os"[i], markersize=4, color=COLOURS[i])
 
 
-def _told(curves: dict[str, Curve], values: Values) -> str:
+def _description(curves: dict[str, Curve], values: Values) -> str:
     ends = {name: curve(values[[0, -1]]) for name, curve in curves.items()}
-    told = "; ".join(
+    details = "; ".join(
         f"{name}: {spell(low)} at the smallest, {spell(high)} at the largest"
         for name, (low, high) in ends.items()
     )
     shares = "; ".join(f"{name}: {spell(values[-1] * most)}" for name, (_, most) in ends.items())
     return (
         f"The left panel shows the factor that multiplies the gradient along each of {values.size} "
-        f"eigenvectors, against the eigenvalue from {spell(values[0])} to {spell(values[-1])}. {told}. The "
+        f"eigenvectors, against the eigenvalue from {spell(values[0])} to {spell(values[-1])}. {details}. The "
         f"right panel shows this factor times the eigenvalue, the fraction of the way to the minimum; "
         f"at the largest eigenvalue: {shares}."
     )

@@ -52,8 +52,8 @@ def library_comparison(
     left.set_xlim(0, 1.25 * max(times))
     label(left, title="time of a step", x="milliseconds", y="", legend=None)
     label(right, title="largest difference from NumPy", x="relative difference", y="", legend="lower right")
-    told = "; ".join(
+    details = "; ".join(
         f"{n}: {spell(t)} ms, difference {e:.0e}" for n, t, e in zip(names, times, errors, strict=True)
     )
-    text = f"Bars show the time of a step and the difference from NumPy for each array library. {told}."
+    text = f"Bars show the time of a step and the difference from NumPy for each array library. {details}."
     return describe(figure, text)

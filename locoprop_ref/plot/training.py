@@ -56,7 +56,7 @@ def grouped(runs: Sequence[Run], labels: Sequence[str] | None = None) -> dict[st
     """
     if not runs:
         raise ValueError("runs must hold at least one run, got none")
-    names = _told_apart(runs) if labels is None else list(labels)
+    names = _distinct_labels(runs) if labels is None else list(labels)
     if len(names) != len(runs):
         raise ValueError(f"labels must be one for each of {len(runs)} runs, got {len(names)}")
     groups: dict[str, list[Run]] = {}
@@ -65,7 +65,7 @@ def grouped(runs: Sequence[Run], labels: Sequence[str] | None = None) -> dict[st
     return groups
 
 
-def _told_apart(runs: Sequence[Run]) -> list[str]:
+def _distinct_labels(runs: Sequence[Run]) -> list[str]:
     """Return the method of each run, with the options in which it differs from other runs of this method."""
     settings = [{k: v for k, v in run["config"].items() if k not in ("seed", "epochs")} for run in runs]
     for setting, run in zip(settings, runs, strict=True):
@@ -148,7 +148,7 @@ def training_curves(
     axes[1].set_ylabel("")
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].legend(loc="best")
-    return describe(figure, _retold(bands, metric))
+    return describe(figure, _description(bands, metric))
 
 
 def log_axis(panel: Any, which: str = "y") -> None:
@@ -166,7 +166,7 @@ def log_axis(panel: Any, which: str = "y") -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _retold(bands: Mapping[str, Mapping[str, np.ndarray]], metric: str) -> str:
+def _description(bands: Mapping[str, Mapping[str, np.ndarray]], metric: str) -> str:
     ends = [
         f"{name} goes from {b['median'][0]:.4g} to {b['median'][-1]:.4g} in {int(b['epoch'][-1])} epochs, "
         f"{b['seconds'][-1]:.3g} s"
