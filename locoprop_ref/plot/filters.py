@@ -114,7 +114,7 @@ def _description(curves: dict[str, Curve], values: Values) -> str:
     shares = "; ".join(f"{name}: {spell(values[-1] * most)}" for name, (_, most) in ends.items())
     return (
         f"The left panel shows the factor that multiplies the gradient along each of {values.size} "
-        f"eigenvectors, against the eigenvalue from {spell(values[0])} to {spell(values[-1])}. {details}. The "
-        f"right panel shows this factor times the eigenvalue, the fraction of the way to the minimum; "
+        f"eigenvectors, against the eigenvalue from {spell(values[0])} to {spell(values[-1])}. {details}. "
+        f"The right panel shows this factor times the eigenvalue, the fraction of the way to the minimum; "
         f"at the largest eigenvalue: {shares}."
     )
