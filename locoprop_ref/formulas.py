@@ -10,9 +10,9 @@ from typing import Any
 
 
 def onto_simplex(y: Any, xp: Any) -> Any:
-    r"""Project rows onto the simplex: max(y − θ, 0), with θ such that the row sums to 1.
+    r"""Project rows onto the simplex: max(y − θ, 0), where θ makes the row sum to 1.
 
-    With the entries in falling order u₁ ≥ u₂ ≥ ..., θ is the largest of (u₁ + ... + u_k − 1)/k over k.
+    With the entries in descending order u₁ ≥ u₂ ≥ ..., θ is the largest of (u₁ + ... + u_k − 1)/k over k.
     """
     u = xp.sort(y, axis=-1, descending=True)
     k = xp.cumulative_sum(xp.ones_like(y), axis=-1)
@@ -40,7 +40,7 @@ def sech2(a: Any, xp: Any) -> Any:
 
 def sigmoid(a: Any, xp: Any) -> Any:
     """Return 1/(1 + e^(−a))."""
-    # e ≤ 1, so that the maximum picks 1 for a ≥ 0 and e below, several times faster than xp.where
+    # as e ≤ 1, the maximum is 1 for a ≥ 0 and e otherwise; this is several times faster than xp.where
     e = xp.exp(-xp.abs(a))
     y = xp.maximum(xp.astype(a >= 0, a.dtype), e)
     e += 1
@@ -115,7 +115,7 @@ def arctan_conjugate(y: Any, xp: Any) -> Any:
 
 def xlogx(y: Any, xp: Any) -> Any:
     """Return y log y, and 0 at 0."""
-    # y log y, 0 at 0 (entries negative by rounding count as 0; nan stays nan)
+    # y log y, with 0 at 0 (entries that are negative by rounding count as 0; nan stays nan)
     return xp.where(y > 0, y * xp.log(xp.where(y > 0, y, 1.0)), 0.0 * y)
 
 

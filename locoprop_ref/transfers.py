@@ -1,18 +1,19 @@
-r"""Transfer functions f, their convex integrals F, and all that follows from the pair.
+r"""Transfer functions f, their convex integrals F, and the functions that follow from them.
 
-A transfer function is the gradient of a convex function, f = ∇F, so f is nondecreasing. From F comes the
-matching loss (`local.py`), from f′ the backward pass, and from the conjugate F* the range of targets for
-which a local problem is bounded below.
+A transfer function is the gradient of a convex function, f = ∇F, so f is nondecreasing. F defines the
+matching loss (`losses.py`), f′ is needed in the backward pass, and the conjugate F* determines for which
+targets a local problem is bounded below.
 
     f        transfer function                       F*    convex conjugate, sup_a (a·y − F(a)); may be ∞
     F        convex integral, ∇F = f                 f⁻¹   inverse, where f is strictly increasing
     f′       derivative                              [low, high]   closed range of f, where F* is finite
                                                      (arctan: on the open range; F*(±π/2) = ∞)
-    vjp      uᵀf′: elementwise u·f′(a); softmax p⊙(u − ⟨p, u⟩)
+    vjp      uᵀf′: elementwise u·f′(a); for softmax p⊙(u − ⟨p, u⟩)
 
-Floating point: formulas are arranged so that nothing overflows before its result does (log cosh and softplus
-are finite up to the largest float). Limits at ±inf are taken, except for softmax, where ∞ − ∞ is nan; nan
-goes through f and F. f⁻¹ outside the open range follows the library's logarithm: ±inf or nan.
+Floating point: the formulas are arranged so that no intermediate result overflows before the final result
+does (log cosh and softplus are finite up to the largest float). At ±inf the functions return their limits,
+except for softmax, where ∞ − ∞ gives nan. f and F return nan for nan. Outside the open range, f⁻¹ returns
+what the library's logarithm gives: ±inf or nan.
 
 >>> import numpy as np
 >>> tanh = transfer("tanh")
@@ -181,12 +182,12 @@ class Transfer:
             a: (..., d) pre-activations.
 
         Returns:
-            one number an element, (..., d); softmax one a row, (...).
+            one number for each element, (..., d); for softmax one for each row, (...).
         """
         return self._F(a, array_namespace(a))
 
     def derivative(self, a: Any) -> Any:
-        """Return f′(a) of an elementwise transfer; at a kink the convention stated in `transfer`.
+        """Return f′(a) of an elementwise transfer; `transfer` states the convention at a kink.
 
         Raises:
             ValueError: for softmax, whose derivative is a matrix (use `vjp`).
@@ -200,7 +201,7 @@ class Transfer:
 
         Args:
             a: (..., d) pre-activations.
-            u: what comes from above, in the shape of `a`.
+            u: the vector from the layer above, in the shape of `a`.
         """
         if self._vjp is not None:
             return self._vjp(a, u, array_namespace(a, u))
@@ -215,7 +216,7 @@ class Transfer:
             y: (..., d) post-activations, in the open range of f.
 
         Raises:
-            ValueError: f is not strictly increasing (relu, a slope or alpha of 0, softmax).
+            ValueError: f is not strictly increasing (relu, softmax, or a slope or alpha of 0).
         """
         if self._inverse is None:
             raise ValueError(f"transfer must be strictly increasing for an inverse, got {self.name!r}")
@@ -224,14 +225,14 @@ class Transfer:
     def F_star(self, y: Any) -> Any:
         """Return the convex conjugate F*(y), ∞ outside the closed range of f, elementwise, without reduction.
 
-        At the ends of its range arctan has F*(±π/2) = ∞. No float is π/2: float64 rounds it down, and F* is
-        near 37 there; float32 rounds it up, and the value there is capped near 87.
+        For arctan F*(±π/2) = ∞ at the ends of its range. No float equals π/2: float64 rounds it down, so F*
+        is near 37 there; float32 rounds it up, and the value is bounded near 87.
 
         Args:
             y: (..., d) post-activations.
 
         Returns:
-            one number an element, (..., d); softmax one a row, (...).
+            one number for each element, (..., d); for softmax one for each row, (...).
 
         Raises:
             ValueError: the transfer was made without `F_star`.
@@ -241,24 +242,25 @@ class Transfer:
         xp = array_namespace(y)
         inside = ~self.out_of_range(y, tolerance=0.0 if self.elementwise else None)
         if self.elementwise:
-            inside = inside & ~xp.isinf(y)  # F*(∞) = ∞ where no formula need say so
-        # a value inside stands in where y is outside, so that the formula is not asked for nonsense
+            inside = inside & ~xp.isinf(y)  # F*(∞) = ∞, without a formula
+        # outside the range the formula receives a value from the inside, and its result is not used
         stand_in = xp.where(inside, y, 0.5) if self.elementwise else y
         return xp.where(inside, self._F_star(stand_in, xp), xp.inf)
 
     def out_of_range(self, y: Any, tolerance: float | None = None) -> Any:
-        """Tell which targets lie outside the closed range of f, where the local objective in â has no floor.
+        """Return which targets lie outside the closed range of f, so that the objective is unbounded below.
 
-        It has none at the ends of arctan's range either (F*(±π/2) = ∞); they count as within.
+        At the ends of arctan's range it is unbounded below, too (F*(±π/2) = ∞), but they count as inside.
 
         Args:
             y: (..., d) targets.
-            tolerance: how far outside is put down to rounding, relative to the larger of 1 and the finite
-                ends of the range; default 16 eps of the dtype (a sum over classes: times their number),
-                because f(â) − γg carries a few roundings.
+            tolerance: the distance outside the range that is attributed to rounding, relative to the larger
+                of 1 and the finite ends of the range; default 16 eps of the dtype (for a sum over classes,
+                times their number), because f(â) − γg contains a few rounding errors.
 
         Returns:
-            booleans in the shape of `y`; for softmax one a row (a negative entry, or a sum other than 1).
+            booleans in the shape of `y`; for softmax one for each row, true if the row has a negative entry
+            or a sum other than 1.
         """
         xp = array_namespace(y)
         slack = 16 * float(xp.finfo(y.dtype).eps) if tolerance is None else tolerance
@@ -269,21 +271,21 @@ class Transfer:
         return off_sum | xp.any(y < -slack, axis=-1)
 
     def project(self, y: Any) -> Any:
-        """Return the nearest point of the closed range: clipping, or for softmax the point of the simplex."""
+        """Return the nearest point of the closed range, by clipping; for softmax that of the simplex."""
         xp = array_namespace(y)
         if self.elementwise:
             return xp.clip(y, self.low, self.high)
         return formulas.onto_simplex(y, xp)
 
 
-# The families with a parameter --------------------------------------------------------------------
+# Families with a parameter ------------------------------------------------------------------------
 
 
 def _leaky_relu(slope: float = 0.01, derivative_at_zero: str = "slope") -> Transfer:
     s = checks.not_negative("slope", slope)
     checks.one_of("derivative_at_zero", derivative_at_zero, ("slope", "one"))
     positive = (lambda a: a > 0) if derivative_at_zero == "slope" else (lambda a: a >= 0)
-    if s == 0:  # relu, but for the derivative at 0
+    if s == 0:  # relu, except for the derivative at 0
         relu = _BY_NAME["relu"]
         f, F, inverse, F_star = relu._f, relu._F, None, relu._F_star
     else:
@@ -309,11 +311,11 @@ def _elu(alpha: float = 1.0) -> Transfer:
     return Transfer(
         "elu", low=-α, parameters={"alpha": α},
         f=lambda a, xp: xp.where(a > 0, a, α * xp.expm1(xp.minimum(a, 0.0))),
-        # a²/2 above, α(eᵃ − 1 − a) below
+        # a²/2 above 0, α(eᵃ − 1 − a) below
         F=lambda a, xp: xp.maximum(a, 0.0) ** 2 / 2 + α * formulas.exp_less_line(xp.minimum(a, 0.0), xp),
         derivative=lambda a, xp: xp.where(a > 0, 1.0, α * xp.exp(xp.minimum(a, 0.0))),
         inverse=lambda y, xp: xp.where(y > 0, y, xp.log1p(xp.minimum(y, 0.0) / α)),
-        # y²/2 above, (y + α) log(1 + y/α) − y below
+        # y²/2 above 0, (y + α) log(1 + y/α) − y below
         F_star=lambda y, xp: xp.where(y > 0, y * y / 2, α * formulas.xlogx(1 + y / α, xp) - y),
     )  # fmt: skip
 
@@ -324,7 +326,7 @@ TRANSFERS = ("identity", "relu", "leaky_relu", "tanh", "sigmoid", "softplus", "e
 
 
 def transfer(name: str, **parameters: Any) -> Transfer:
-    r"""Return the transfer function of that name.
+    r"""Return the transfer function with this name.
 
     Args:
         name: one of `TRANSFERS`.

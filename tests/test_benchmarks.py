@@ -292,18 +292,17 @@ def test_the_batch_is_the_same_for_all_and_in_its_range():
     assert 0 <= x.min() < x.max() < 1
 
 
-# ------------------------------ what the README says
+# ------------------------------ what docs/speed.md says
 
 
-def test_the_readme_has_the_numbers_of_the_saved_table():
+def test_the_speed_page_has_the_numbers_of_the_saved_table():
     table = read(FOLDER / "table.json")
     labels = {
         "locoprop-m": "LocoProp-M, K = 10", "locoprop-s": "LocoProp-S, K = 10",
         "locoprop-s-closed": "LocoProp-S, closed form",
         "backprop-rmsprop": "BackProp, RMSProp", "backprop-sgd": "BackProp, SGD",
     }  # fmt: skip
-    text = (FOLDER.parent.parent / "README.md").read_text(encoding="utf-8")
-    lines = text[text.index("## Speed") :].partition("\n## ")[0].splitlines()
+    lines = (FOLDER.parent.parent / "docs" / "speed.md").read_text(encoding="utf-8").splitlines()
     for method, label in labels.items():
         (line,) = (line for line in lines if line.startswith(f"| {label} |"))
         found = table["methods"][method]

@@ -1,7 +1,7 @@
-"""The package under its own oracle: a target made of its public functions, on any array library.
+"""The package as a target of its own oracle, made of its public functions, on any array library.
 
-Everything goes through the names a user calls; nothing is computed here. What the package does not offer
-(optax's rmsprop; a capped correction of targets) is not covered.
+This module only calls functions of the package and computes nothing itself. Variants that the package does
+not offer (optax's rmsprop, a capped correction of targets) are not covered.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Values = dict[str, Any]
 
 
 def own_target(xp: Any = np) -> Callable[[str, dict[str, str], Values], Any]:
-    """Return the package as a target, computing with the array namespace `xp`.
+    """Return the package as a target that computes with the array namespace `xp`.
 
     >>> from locoprop_ref.oracle import cases, check
     >>> check(own_target(), cases("closed_form")).ok
@@ -35,7 +35,7 @@ def own_target(xp: Any = np) -> Callable[[str, dict[str, str], Values], Any]:
         if conventions.get("dialect") == "optax":
             return NotImplemented
         arrays = {k: to_backend(v, xp=xp) if isinstance(v, np.ndarray) else v for k, v in inputs.items()}
-        with np.errstate(divide="ignore", over="ignore"):  # infinities are among the right answers
+        with np.errstate(divide="ignore", over="ignore"):  # some correct results are infinite
             return _TOPICS[topic](conventions, arrays)
 
     return run
@@ -70,7 +70,7 @@ def _optimizer(conventions: dict[str, str], inputs: Values) -> Optimizer:
 
 
 def _settings(conventions: dict[str, str], inputs: Values) -> Values:
-    """Return the arguments of `LocoProp` that inputs and conventions speak of."""
+    """Return the arguments of `LocoProp` that the inputs and conventions determine."""
     return {
         "local_loss": "squared" if inputs["method"].startswith("locoprop-s") else "matching",
         "target_step": inputs["target_step"],
@@ -103,10 +103,10 @@ def _method(conventions: dict[str, str], inputs: Values) -> BackProp | LocoProp:
 
 
 def _problem(conventions: dict[str, str], inputs: Values) -> tuple[Layer, LocalProblem]:
-    """Return the layer of the inputs and its local problem."""
+    """Return the layer that the inputs describe, and its local problem."""
     layer = Layer(inputs["W"], inputs.get("b"), _transfer(conventions, inputs, inputs["transfer"]))
     a_hat = layer.augment(inputs["x"]) @ layer.stacked
-    # the solver plays no part in the problem; the closed form does not go with M, K steps go with both
+    # the problem does not depend on the solver; K steps are allowed for both S and M
     method = LocoProp(solver=Descend(), **_settings(conventions, inputs))
     return layer, method.local_problem(layer, inputs["x"], a_hat, layer.transfer.f(a_hat), inputs["g"])
 
