@@ -266,7 +266,7 @@ def test_nothing_is_written_into(backend):
 def test_any_shape_agrees_with_loops(batch, d, units, name):
     from backends import OPEN
 
-    backend = OPEN["numpy-readonly"]()
+    backend = OPEN["numpy"]()
     problem, W = draw_problem(backend, name, batch=batch, d=d, units=units)
     wanted = naive.local_gradient(
         problem.x.tolist(),

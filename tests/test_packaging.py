@@ -264,8 +264,8 @@ def test_that_skips():
 
 def run_with_skip(folder: Path, reason: str, **environment: str) -> subprocess.CompletedProcess:
     """Run a test that skips for this reason, under this project's conftest.py, in a folder of its own."""
-    for name in ("conftest.py", "backends.py"):
-        shutil.copy(Path(__file__).with_name(name), folder)
+    for name in ("conftest.py", "helpers/backends.py"):
+        shutil.copy(Path(__file__).parent / name, folder)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = full\n", encoding="utf-8")
     (folder / "test_skip.py").write_text(SKIPS.format(reason=reason), encoding="utf-8")
     inherited = {k: v for k, v in os.environ.items() if k not in {"CI", "LOCOPROP_REF_NOT_INSTALLED"}}

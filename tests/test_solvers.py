@@ -84,7 +84,7 @@ def test_closed_form_makes_the_gradient_vanish_and_the_forms_agree(rows, d, unit
     """Gradient by loops, relative to its terms; the explicit inverse may lose the condition once more."""
     from backends import OPEN
 
-    backend = OPEN["numpy-readonly"]()
+    backend = OPEN["numpy"]()
     problem = draw_problem(backend, "identity", (rows, d), eta=10.0**exponent, seed=seed, units=units)
     condition = conditioned(problem, "float64", backend)
     solutions = [closed_form(problem, form=form) for form in ("primal", "dual", "inverse")]
@@ -346,7 +346,7 @@ def test_newton_converges_from_anywhere_to_any_target(name, rows, d, exponent, s
     from backends import OPEN
 
     problem = draw_problem(
-        OPEN["numpy-readonly"](), name, (rows, d), eta=10.0**exponent, seed=seed, size=size
+        OPEN["numpy"](), name, (rows, d), eta=10.0**exponent, seed=seed, size=size
     )
     W, info = newton(problem)
     assert info["converged"] is True
