@@ -58,8 +58,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> Iterator[None]:
         return
     each = [name for mark in metafunc.definition.iter_markers("each") for name in mark.args]
     calls = metafunc._calls  # pytest has no public way to combine arguments other than in full
+    numbers: dict[int, int] = {}  # of values in the order in which they first come
     cases = [
-        {"backend": call.params["backend"]} | {name: call.indices[name] for name in each} for call in calls
+        {"backend": call.params["backend"]}
+        | {name: numbers.setdefault(id(call.params[name]), len(numbers)) for name in each}
+        for call in calls
     ]
     metafunc._calls = [calls[i] for i in cases_to_run(cases, metafunc.function.__name__)]
 

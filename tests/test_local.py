@@ -1,12 +1,12 @@
 """Local problems: matching loss, target, value and gradient, against quadrature, loops and 50 digits."""
 
-import high_precision
+import high_precision_losses
 import hypothesis
 import naive
 import numpy as np
 import pytest
 from bridge import CASES, ELEMENTWISE, assert_close, draw, every_dtype, lists, naive_layers, naive_transfer
-from high_precision import mp
+from high_precision_losses import precise
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -36,25 +36,8 @@ def test_matching_loss_agrees_with_its_definition_in_50_digits(backend, name, dt
     f = transfer(name)
     a_hat, a = backend.asarray(random_rows(1), dtype), backend.asarray(random_rows(2), dtype)
     got = backend.numpy(matching_loss(f, a_hat, a))
-    rows = [[[mp.mpf(v) for v in row] for row in lists(backend, z)] for z in (a_hat, a)]
-    if f.elementwise:
-        exact = high_precision.ELEMENTWISE[name]
-        wanted = [[exact.divergence(*z) for z in zip(*row, strict=True)] for row in zip(*rows, strict=True)]
-        size = [
-            [
-                1 + abs(exact.F(u)) + abs(exact.F(v)) + abs(exact.f(v) * (u - v))
-                for u, v in zip(*row, strict=True)
-            ]
-            for row in zip(*rows, strict=True)
-        ]
-    else:
-        F, soft = high_precision.log_sum_exp, high_precision.softmax
-        linear = [
-            sum(p * (u - v) for p, u, v in zip(soft(r), q, r, strict=True))
-            for q, r in zip(*rows, strict=True)
-        ]
-        wanted = [F(q) - F(r) - line for q, r, line in zip(*rows, linear, strict=True)]
-        size = [1 + abs(F(q)) + abs(F(r)) + abs(line) for q, r, line in zip(*rows, linear, strict=True)]
+    rows = zip(lists(backend, a_hat), lists(backend, a), strict=True)
+    wanted, size = zip(*(high_precision_losses.matching_loss(name, *row) for row in rows), strict=True)
     assert got.dtype == np.dtype(dtype)
     error = np.abs(got - np.array(wanted, dtype=float))
     assert (error <= 16 * np.finfo(dtype).eps * np.array(size, dtype=float)).all()
@@ -152,28 +135,6 @@ def test_gradient_agrees_with_loops(backend, name, weight_step, reduction, dtype
         assert_close(backend, problem.gradient(weights), wanted, dtype=dtype, scale=1)
 
 
-def exact_value(problem, W):
-    """The objective in 50 digits: Σ F(â) − y*·â, times 1/B for the mean, + ‖W̃ − W̃₀‖²/2η."""
-    total = mp.mpf(0)
-    for x_row, y_row in zip(problem.x.tolist(), problem.y_target.tolist(), strict=True):
-        a = [
-            mp.fsum([mp.mpf(p) * w for p, w in zip(x_row, column, strict=True)])
-            for column in zip(*W, strict=True)
-        ]
-        if problem.transfer.elementwise:
-            total += mp.fsum([high_precision.ELEMENTWISE[problem.transfer.name].F(v) for v in a])
-        else:
-            total += high_precision.log_sum_exp(a)
-        total -= mp.fsum([mp.mpf(y) * v for y, v in zip(y_row, a, strict=True)])
-    total = total / len(problem.x) if problem.reduction == "mean" else total
-    gap = [
-        (w - mp.mpf(w0)) ** 2
-        for row, row0 in zip(W, problem.W0.tolist(), strict=True)
-        for w, w0 in zip(row, row0, strict=True)
-    ]
-    return total + (0 if problem.weight_step == np.inf else mp.fsum(gap) / (2 * mp.mpf(problem.weight_step)))
-
-
 @every_transfer
 @pytest.mark.parametrize("weight_step", [0.5, np.inf])
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
@@ -184,21 +145,16 @@ def test_value_is_the_objective_and_gradient_its_derivative_in_50_digits(
     problem, W = draw_problem(
         numpy_backend, name, weight_step=weight_step, reduction=reduction, batch=3, d=2, units=2
     )
-    V = [[mp.mpf(w) for w in row] for row in W.tolist()]
-    assert_allclose(float(problem.value(W)), float(exact_value(problem, V)), rtol=1e-13, atol=1e-13)
-    at_start = [[mp.mpf(w) for w in row] for row in problem.W0.tolist()]
-    assert_allclose(
-        float(problem.value(problem.W0)), float(exact_value(problem, at_start)), rtol=1e-13, atol=1e-13
-    )
-    h, gradient = mp.mpf(10) ** -20, problem.gradient(W)
-    for i in range(2):
-        for j in range(2):
-            ends = []
-            for step in (h, -h):
-                moved = [list(row) for row in V]
-                moved[i][j] += step
-                ends.append(exact_value(problem, moved))
-            assert_allclose(gradient[i, j], float((ends[0] - ends[1]) / (2 * h)), rtol=1e-12, atol=1e-13)
+    x, y, W0 = (array.tolist() for array in (problem.x, problem.y_target, problem.W0))
+
+    def value(V):
+        return high_precision_losses.local_value(x, y, name, V, W0, weight_step, reduction == "mean")
+
+    V, start = precise(W.tolist()), precise(W0)
+    assert_allclose(float(problem.value(W)), float(value(V)), rtol=1e-13, atol=1e-13)
+    assert_allclose(float(problem.value(problem.W0)), float(value(start)), rtol=1e-13, atol=1e-13)
+    wanted = high_precision_losses.derivative(lambda: value(V), V)
+    assert_allclose(problem.gradient(W), wanted, rtol=1e-12, atol=1e-13)
 
 
 @every_transfer

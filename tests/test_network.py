@@ -1,6 +1,7 @@
 """Networks: forward and backward pass against loops, full Jacobians and differences in 50 digits."""
 
 import bridge
+import high_precision_losses
 import hypothesis
 import naive
 import numpy as np
@@ -16,7 +17,6 @@ from bridge import (
     naive_layers,
     with_and_without_bias,
 )
-from high_precision import mp
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -60,36 +60,13 @@ def test_loss_and_prediction_agree_with_loops(backend, case, bias, dtype):
     assert_close(backend, value, naive.loss(case[2], y, lists(backend, t)), dtype=dtype, units=1000, scale=1)
 
 
-def exact_gradients(layers, x, t, loss):
-    """dL/d[W; b] by differences of the loss in 50 digits: step 1e-20, error about 1e-40."""
-
-    def precise(values):
-        return [precise(v) for v in values] if isinstance(values, list) else mp.mpf(values)
-
-    x, t, h = precise(x), precise(t), mp.mpf(10) ** -20
-    layers = [(precise(W), None if b is None else precise(b), f) for W, b, f in layers]
-    result = []
-    for W, b, _ in layers:
-        rows = W if b is None else [*W, b]
-        derivative = np.zeros((len(rows), len(rows[0])))
-        for i, row in enumerate(rows):
-            for j, at in enumerate(row):
-                ends = []
-                for row[j] in (at + h, at - h):
-                    ends.append(naive.loss(loss, naive.forward(layers, x, mp)[2][-1], t, mp))
-                row[j] = at
-                derivative[i, j] = float((ends[0] - ends[1]) / (2 * h))
-        result.append(derivative)
-    return result
-
-
 @every_case
 @with_and_without_bias
 def test_gradients_are_derivatives_of_the_loss_in_50_digits(numpy_backend, case, bias):
     """I2. Bound 1e-12 of the terms abs(X̃)ᵀabs(g): a few roundings a layer, through two layers."""
     network, x, t = draw(numpy_backend, case, sizes=(2, 3, 2), batch=3, bias=bias)
     layers = naive_layers(numpy_backend, network)
-    wanted = exact_gradients(layers, x.tolist(), t.tolist(), case[2])
+    wanted = high_precision_losses.network_gradients(layers, x.tolist(), t.tolist(), case[2])
     trace = forward(network, x)
     everything = zip(
         network.layers, trace.x, backward(network, trace, t), gradients(network, x, t), wanted, strict=True

@@ -345,9 +345,7 @@ def test_newton_converges_from_anywhere_to_any_target(name, rows, d, exponent, s
     """Weights and targets ten times too large: targets out of range, saturated and dead units included."""
     from backends import OPEN
 
-    problem = draw_problem(
-        OPEN["numpy"](), name, (rows, d), eta=10.0**exponent, seed=seed, size=size
-    )
+    problem = draw_problem(OPEN["numpy"](), name, (rows, d), eta=10.0**exponent, seed=seed, size=size)
     W, info = newton(problem)
     assert info["converged"] is True
     assert_solves(problem, W)

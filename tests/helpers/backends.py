@@ -99,16 +99,16 @@ SLOW = {"torch", "jax"}  # not pinned and slow to import: `make test` runs witho
 IN_FULL = {"numpy", "cupy"}  # every case of a test runs on these, and a few of them on the other libraries
 
 
-def cases_to_run(cases: Sequence[Mapping[str, Any]], function: str) -> list[int]:
+def cases_to_run(cases: Sequence[Mapping[str, str | int]], function: str) -> list[int]:
     """Choose the cases of one test function that run, by their indices in order.
 
-    NumPy and CuPy run all cases. Every other library runs one case for each set of values of the arguments that
-    the test's mark `each` names, or a single case where it has no such mark. Among several that would do, a
+    NumPy and CuPy run all cases. Every other library runs one case for each value of the arguments that the
+    test's mark `each` names, or a single case where it has no such mark. Among several that would do, a
     checksum of the test's name decides: the choice is the same in every run, and all tests together see every
-    dtype, loss and setting. `tests/test_backends.py` checks that no function of the package is lost this way.
+    dtype, loss and setting. `tests/test_backends.py` checks that every function is called on every library.
 
     Args:
-        cases: for every case its "backend", and the values (or their numbers) of the arguments named by `each`.
+        cases: for every case its "backend", and a number for the value of each argument named by `each`.
         function: the name of the test function.
     """
     kept = [i for i, case in enumerate(cases) if case["backend"] in IN_FULL]
