@@ -229,6 +229,7 @@ def test_sampled_factors_tend_to_the_fisher_factors(numpy_backend, case):
         assert (np.abs(kept["G"] - G) <= error).all(), (kept["G"], G, error)
 
 
+@pytest.mark.each("case")
 @every_loss
 def test_draws_are_of_the_kind_the_loss_wants(backend, case):
     network, x, _ = draw(backend, case, batch=200)
