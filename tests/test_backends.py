@@ -98,7 +98,7 @@ def test_no_item_of_cupy_is_collected_without_a_gpu(request):
 
 @pytest.mark.full
 def test_every_function_is_called_on_every_library(tmp_path):
-    """What the tests call on NumPy they call on every other library that is installed, except host-only code."""
+    """What the tests call on NumPy they call on every other installed library, except host-only code."""
     out = tmp_path / "called.json"
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     path = os.pathsep.join([str(TESTS / "helpers"), str(TESTS.parent), inherited.get("PYTHONPATH", "")])
