@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from locoprop_ref.layers import Layer, layer_input, pre_activation, stacked, unstacked
-from locoprop_ref.losses import OUTPUT_LOSSES, output_loss
+from locoprop_ref.losses import output_loss
 from locoprop_ref.network import Network, backward, forward, gradients, initialize, network_loss, predict
 from locoprop_ref.transfers import transfer
 
@@ -74,18 +74,6 @@ def test_gradients_are_derivatives_of_the_loss_in_50_digits(numpy_backend, case,
     for layer, x_m, g, got, exact in everything:
         terms = np.abs(layer_input(layer, x_m)).T @ np.abs(g)
         assert (np.abs(got - exact) <= 1e-12 * terms).all()
-
-
-@pytest.mark.parametrize("name", OUTPUT_LOSSES)
-def test_network_loss_stays_finite_where_the_output_saturates(backend, name):
-    """Values by hand at â = ±10⁴: cross-entropy is abs(â) for a wrong, 0 for a right answer."""
-    last = {"sigmoid_cross_entropy": "sigmoid", "softmax_cross_entropy": "softmax"}.get(name, "tanh")
-    a_hat, t = backend.asarray([[1e4, -1e4]], "float64"), backend.asarray([[0.0, 1.0]], "float64")
-    loss, f = output_loss(name), transfer(last)
-    wanted = {"squared_error": 2.5, "sigmoid_cross_entropy": 2e4, "softmax_cross_entropy": 2e4}[name]
-    assert_allclose(backend.numpy(loss.value(a_hat, t, f)), wanted, rtol=1e-15)
-    g = {"squared_error": [0.0, 0.0], "sigmoid_cross_entropy": [1, -1], "softmax_cross_entropy": [1, -1]}
-    assert_allclose(backend.numpy(loss.g(a_hat, t, f)), [g[name]], atol=1e-15)
 
 
 sizes = st.lists(st.integers(1, 4), min_size=2, max_size=4)
