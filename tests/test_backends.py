@@ -9,8 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import backends
+import numpy as np
 import pytest
 from backends import IN_FULL, NAMES, OPEN, cases_to_run
+from numpy.testing import assert_array_equal
 
 TESTS = Path(__file__).resolve().parent
 # What runs on NumPy alone: checks of values, which would wait for a device, and threads.
@@ -24,6 +26,25 @@ ON_THE_HOST = {
     },
 }
 ONCE = {"_thread_pools"}  # its result is kept: the library that comes first calls it
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_numbers_go_into_every_array_library_and_out(backend, dtype):
+    values = np.arange(6).reshape(2, 3)
+    array = backend.asarray(values, dtype=dtype)
+    assert backend.xp.isdtype(array.dtype, getattr(backend.xp, dtype))
+    back = backend.numpy(array + array)  # exact: small integers in every dtype
+    assert back.dtype == np.dtype(dtype)
+    assert_array_equal(back, 2 * values)
+
+
+def test_unwriteable_arrays_refuse_to_be_written_into(readonly):
+    for array in (readonly([1.0, 2.0]), OPEN["numpy"]().asarray([1.0, 2.0])):
+        with pytest.raises(ValueError, match="read-only"):
+            array += 1
+    array = OPEN["numpy-writeable"]().asarray([1.0, 2.0])
+    array += 1
+    assert array.tolist() == [2.0, 3.0]
 
 
 def product(libraries, dtypes, names):
