@@ -4,7 +4,8 @@ from statistics import median
 
 import numpy as np
 
-from locoprop_ref.oracle.report import Report, Result
+from locoprop_ref.oracle.outcome import Result
+from locoprop_ref.oracle.report import Report
 
 
 def certificate(report: Report) -> str:

@@ -18,7 +18,8 @@ from tqdm import tqdm
 from locoprop_ref import checks as arguments
 from locoprop_ref.oracle.compare import as_arrays, compare
 from locoprop_ref.oracle.diagnose import diagnose as _diagnose
-from locoprop_ref.oracle.report import ERROR, FAIL, NOT_COVERED, NOT_RUN, PASS, Report, Result
+from locoprop_ref.oracle.outcome import ERROR, FAIL, NOT_COVERED, NOT_RUN, PASS, Result
+from locoprop_ref.oracle.report import Report
 from locoprop_ref.oracle.topics import TOPICS
 from locoprop_ref.oracle.vectors import DTYPES, Case, cases
 

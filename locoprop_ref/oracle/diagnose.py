@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -17,10 +16,8 @@ from tqdm import tqdm
 from locoprop_ref.oracle.compare import deviations
 from locoprop_ref.oracle.conventions import choices
 from locoprop_ref.oracle.flags import BY_FLAG, FLAGS, FLOAT32, VARIANT, Flag
+from locoprop_ref.oracle.outcome import Result
 from locoprop_ref.oracle.vectors import Case
-
-if TYPE_CHECKING:
-    from locoprop_ref.oracle.report import Result
 
 Flags = tuple[Flag, ...]
 # One tolerance each for the rounding of the implementation and of the imitation, times a safety factor of 2.
@@ -82,7 +79,7 @@ def _flag(name: str) -> Flag:
     return FLOAT32 if name == FLOAT32.name else BY_FLAG[name]
 
 
-def diagnose(results: Sequence["Result"], dtype: str, *, seconds: float = 60.0) -> list[Finding]:
+def diagnose(results: Sequence[Result], dtype: str, *, seconds: float = 60.0) -> list[Finding]:
     """Explain the failing cases of a check.
 
     Args:
@@ -119,7 +116,7 @@ def _singles(case: Case, dtype: str) -> Iterator[Flags]:
 
 
 def _pairs(
-    failing: Sequence["Result"], explained: dict[str, set[tuple[str, ...]]], dtype: str, end: float
+    failing: Sequence[Result], explained: dict[str, set[tuple[str, ...]]], dtype: str, end: float
 ) -> bool:
     """Try pairs on the cases that no single flag explains; return whether there was time for all cases."""
     found: list[Flags] = []
@@ -150,7 +147,7 @@ def _all_pairs(case: Case, dtype: str) -> Iterator[Flags]:
             yield pair
 
 
-def _matching(result: "Result", candidates: Iterator[Flags], dtype: str) -> Iterator[Flags]:
+def _matching(result: Result, candidates: Iterator[Flags], dtype: str) -> Iterator[Flags]:
     return (flags for flags in candidates if matches(result.case, result.got or {}, flags, dtype))
 
 

@@ -6,40 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from xml.etree import ElementTree
 
-import numpy as np
-
-from locoprop_ref.oracle.compare import Comparison
 from locoprop_ref.oracle.diagnose import Finding
+from locoprop_ref.oracle.outcome import (
+    ACCEPTABLE,
+    BAD,
+    ERROR,
+    FAIL,
+    NOT_COVERED,
+    NOT_RUN,
+    PASS,
+    STATUSES,
+    Result,
+)
 from locoprop_ref.oracle.topics import TOPICS
-from locoprop_ref.oracle.vectors import Case, encode
-
-PASS, FAIL, ACCEPTABLE = "pass", "fail", "acceptable"
-ERROR, NOT_COVERED, NOT_RUN = "error", "not covered", "not run"
-STATUSES = (PASS, ACCEPTABLE, FAIL, ERROR, NOT_COVERED, NOT_RUN)
-BAD = (FAIL, ERROR, NOT_RUN)
-
-
-@dataclass(frozen=True)
-class Result:
-    """One case: its status, the comparisons, the returned arrays, and a message if something is wrong."""
-
-    case: Case
-    status: str
-    comparisons: Sequence[Comparison] = ()
-    got: dict[str, np.ndarray] | None = None
-    message: str = ""
-
-    @property
-    def words(self) -> str:
-        """A description of everything that is wrong, in one line."""
-        problems = [f"{c.name}: {c.problem}" for c in self.comparisons if c.problem]
-        return "; ".join(([self.message] if self.message else []) + problems)
-
-    @property
-    def error(self) -> float:
-        """The largest deviation, on the scale of the tolerance; nan if nothing was compared."""
-        errors = [c.error for c in self.comparisons if not np.isnan(c.error)]
-        return max(errors, default=float("nan"))
+from locoprop_ref.oracle.vectors import encode
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from locoprop_ref.oracle.check import finished, judge
-from locoprop_ref.oracle.report import ERROR, NOT_COVERED, Report, Result
+from locoprop_ref.oracle.outcome import ERROR, NOT_COVERED, Result
+from locoprop_ref.oracle.report import Report
 from locoprop_ref.oracle.vectors import DTYPES, SCHEMA, Case, cases, decode
 
 MAX_BYTES = 64 * 2**20

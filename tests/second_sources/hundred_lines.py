@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 
-PATH = Path(__file__).resolve().parent.parent / "examples" / "locoprop_in_100_lines.py"
+PATH = Path(__file__).resolve().parents[2] / "examples" / "locoprop_in_100_lines.py"
 
 
 def load() -> ModuleType:
