@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from locoprop_ref import Descend, LocalProblem, backprop, initialize, method, optimizer, transfer
+from locoprop_ref import Descend, LocalProblem, initialize, method, optimizer, transfer
 from locoprop_ref.network import backward, forward
 from locoprop_ref.parallel import side_by_side
 from locoprop_ref.solvers import gram_gradient, prefers_gram
@@ -149,12 +149,3 @@ def test_gram_form_is_for_s_alone():
         network, x = network_and_batch()
         how = method("locoprop-m", local=Descend(optimizer("sgd"), gradient_form="gram"))
         how.step(network, how.init(network), x, x)
-
-
-def test_backprop_side_by_side_is_backprop_in_order_on_one_thread():
-    network, x = network_and_batch()
-    with one_blas_thread():
-        together, _, _ = backprop().step(network, backprop().init(network), x, x)
-        in_order = replace(backprop(), parallel_layers=False)
-        apart, _, _ = in_order.step(network, in_order.init(network), x, x)
-    assert_same_network(together, apart)
