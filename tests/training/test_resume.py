@@ -57,8 +57,8 @@ def test_a_checkpoint_holds_the_state_of_the_optimizer(tiny, tmp_path):
     """60 local steps are 60 in Adam's count: the state is kept, and 2 epochs are in it."""
     run(tiny, out=tmp_path / "r.json", optimizer="adam")
     saved = checkpoint.load_checkpoint(tmp_path / "r.npz", xp=np)
-    assert [layer["count"] for layer in saved.state["layers"]] == [2 * 3 * 10] * 4
-    assert all(np.any(layer["mean_square"] > 0) for layer in saved.state["layers"])
+    assert [layer["solver"]["count"] for layer in saved.state["layers"]] == [2 * 3 * 10] * 4
+    assert all(np.any(layer["solver"]["mean_square"] > 0) for layer in saved.state["layers"])
     rng = np.random.default_rng()
     rng.bit_generator.state = saved.generator
     again = np.random.default_rng(0)

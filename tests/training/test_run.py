@@ -23,7 +23,7 @@ from small_runs import (
 
 from locoprop_ref import data, network, optimizers, solvers
 from locoprop_ref.cli import main as cli
-from locoprop_ref.methods import locoprop
+from locoprop_ref.methods import locoprop, registry
 from locoprop_ref.training import config, loop, options, train
 from locoprop_ref.training.run_file import read_run
 
@@ -166,12 +166,23 @@ def test_diagnostics(tiny, name):
         change = after - before
         lengths = np.linalg.norm(change) * np.linalg.norm(gradients[k])
         wanted["cosine_to_gradient"] = -np.sum(change * gradients[k]) / lengths
+        if name == "locoprop-m-exact":  # Newton's method reports how it ended, too
+            assert row.pop("converged") is True
+            assert row.pop("newton_steps") >= 1
+            assert 0 <= row.pop("relative_gradient") < 1e-10
         assert list(row) == list(wanted)
         for key in wanted:  # sums of 60 × 9 terms of size up to about 10
             np.testing.assert_allclose(row[key], wanted[key], rtol=0, atol=1e-10, err_msg=f"{k} {key}")
         assert row["local_loss_after"] < row["local_loss_before"]
     shares = [row["out_of_range"] for row in rows]
     assert (max(shares) > 0) == name.startswith("locoprop-m")  # the identity has no range to leave
+
+
+@pytest.mark.parametrize("name", registry.METHODS)
+def test_an_epoch_has_diagnostics_only_on_request(tiny, name):
+    """Newton's method reports at every step; without the option the run file keeps its form."""
+    row = run(tiny, method=name, epochs=1).run["epochs"][1]
+    assert list(row) == ["epoch", "train", "test", "step_seconds", "eval_seconds"]
 
 
 def test_the_cosine_of_one_gradient_step_is_1_and_of_none_is_null(tiny):
