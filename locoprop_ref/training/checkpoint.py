@@ -88,7 +88,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
     """Write a checkpoint atomically.
 
     Args:
-        path: the file, replaced where it is there.
+        path: the file; replaced if it exists.
         checkpoint: what to write.
 
     Raises:
@@ -125,7 +125,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, xp: Any, max_bytes: int = 1
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no checkpoint; one sentence.
+        ValueError: it is not a checkpoint; one sentence says why.
     """
     path = Path(path)
     arrays, _ = read_npz(path, None, required=("meta",), max_bytes=max_bytes)
@@ -147,7 +147,7 @@ def load_network(path: str | os.PathLike[str], *, xp: Any = np) -> Network:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no checkpoint; one sentence.
+        ValueError: it is not a checkpoint; one sentence says why.
     """
     return load_checkpoint(path, xp=xp).network
 
@@ -156,7 +156,7 @@ def save_network(path: str | os.PathLike[str], network: Network) -> None:
     """Write a network, atomically, as a checkpoint without a run.
 
     Args:
-        path: the file, replaced where it is there.
+        path: the file; replaced if it exists.
         network: what to write, from any array library.
 
     Raises:
