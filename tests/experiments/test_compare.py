@@ -1159,7 +1159,7 @@ def test_bad_folders_are_one_line(tiny, tmp_path, capsys, compared):
         ("comparison.json", {"schema": 1}, "must be the plan of a comparison, but its command is 'None'"),
         ("rmsprop-clock.json", {"schema": 1}, "must be the clock file of a contestant, but its contestant"),
         ("reconstructions.json", {"schema": 1}, "must be reconstructions, but its rows is 'None'"),
-        ("rmsprop-seed0.json", {"schema": 1}, "must be a run file of schema 1, but its config is None"),
+        ("rmsprop-seed0.json", {"schema": 1}, "must be a run file of schema 1, but it has no config"),
         ("rmsprop-seed0.json", "locoprop-m-seed0.json", "must be of the plan beside it, got another conf"),
         ("rmsprop-seed0.json", "rmsprop-seed1.json", "must be of the plan beside it, got another confi"),
         ("rmsprop-clock.json", "locoprop-m-clock.json", "must be the clock file of its contestant, got loco"),

@@ -5,7 +5,9 @@ share of the cores. Either way a run is complete on disk after each of its epoch
 a process that dies costs more than the epoch under way.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -131,26 +133,41 @@ def _in_order(tasks: Sequence[Task], data_dir: str | None, bar: Any, say: Callab
     for task in tasks:
         bar.set_postfix_str(task.name)
         try:
-            say(_sentence(task, train_one(task, 1, data_dir, count)))
+            with _lines_of_training(count):
+                run = train_one(task, 1, data_dir)
+            say(_sentence(task, run))
         except (ValueError, TypeError, OSError, MemoryError) as error:
             failures.append(_failure(task, error))
             say(failures[-1])
     return failures
 
 
-def train_one(
-    task: Task, jobs: int, data_dir: str | None, say: Callable[[str], None] = lambda line: None
-) -> dict[str, Any]:
+@contextmanager
+def _lines_of_training(count: Callable[[str], None]) -> Iterator[None]:
+    """Pass what training logs to `count`, and to nobody else."""
+    logger, handler = logging.getLogger("locoprop_ref.training"), logging.Handler(logging.INFO)
+    handler.emit = lambda record: count(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
+
+
+def train_one(task: Task, jobs: int, data_dir: str | None) -> dict[str, Any]:
     """Train a run from its beginning or from where it stands; return the run file's content.
 
     Args:
         task: the run.
         jobs: runs side by side, for the run file.
         data_dir: see `data.load`.
-        say: called with the lines of `train`.
     """
     settings: dict[str, Any] = {"resume": True, "data_dir": data_dir, "progress": False, "jobs": jobs}
-    return train(task.config, out=task.out, say=say, **settings).run
+    return train(task.config, out=task.out, **settings).run
 
 
 # side by side -----------------------------------------------------------------------------------------
