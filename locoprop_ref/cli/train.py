@@ -34,6 +34,8 @@ def add_command(commands: Any) -> None:
         "--resume", action="store_true", help="go on from the checkpoint beside the run file"
     )
     command.add_argument("--overwrite", action="store_true", help="replace an existing run file")
+    # runs side by side on this machine, for the run file; a comparison says so
+    command.add_argument("--jobs", type=int, help=argparse.SUPPRESS)
 
 
 def _help(metadata: Any) -> str:
@@ -55,7 +57,12 @@ def _train(given: argparse.Namespace) -> int:
     config = resolve(given.preset, **{option.name: getattr(given, option.name) for option in fields(Config)})
     name = f"{config.method}-{Path(config.data).stem}-seed{config.seed}.json"
     out = Path(given.out) if given.out else Path("runs") / name
-    settings = {"resume": given.resume, "overwrite": given.overwrite, "data_dir": given.data_dir}
+    settings = {
+        "resume": given.resume,
+        "overwrite": given.overwrite,
+        "data_dir": given.data_dir,
+        "jobs": given.jobs,
+    }
     try:
         result = train(config, out=out, say=say, **settings)
     except KeyboardInterrupt:

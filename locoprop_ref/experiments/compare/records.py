@@ -1,0 +1,157 @@
+"""The JSON files of a comparison as records: written from them, and read into them with every type checked.
+
+The names of the keys are those of the files; where a record has a better name, the class says so.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from locoprop_ref import checks
+from locoprop_ref.data.files import write_atomically
+from locoprop_ref.experiments.tuned import LABELS
+
+SCHEMA: Literal[1] = 1
+Record = TypeVar("Record", bound=Struct)
+
+
+class Shared(Struct, frozen=True):
+    """What is read of the settings that all entries have in common."""
+
+    epochs: int
+    batch_size: Annotated[int, Meta(ge=1)]
+    layers: str
+
+
+class Backend(Struct, frozen=True):
+    """The array library, and the device of its arrays."""
+
+    name: str
+    device: str
+
+
+class Environment(Struct, frozen=True, rename={"package": "locoprop-ref"}):
+    """What is read of an environment, see `training.environment`."""
+
+    package: str
+    python: str
+    machine: str
+    cores: int
+    versions: dict[str, Any]
+    backend: Backend
+    blas: list[Any]
+
+
+class Data(Struct, frozen=True):
+    """The data set: its name, the SHA-256 of its bytes, and its numbers of examples."""
+
+    name: str
+    sha256: str
+    train: int
+    test: int
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """What one entry of the comparison has to itself: its settings, and where they come from."""
+
+    label: str
+    tuned: bool = False
+    source: str = ""
+    settings: dict[str, Any]
+    study: Any = None
+
+
+class Manifest(Struct, frozen=True, kw_only=True, rename={"entries": "contestants"}):
+    """The plan of a comparison as it stands in the results folder, `comparison.json`."""
+
+    schema: Literal[1] = SCHEMA
+    kind: str = "comparison"
+    command: str
+    preset: str = ""
+    seeds: Annotated[list[int], Meta(min_length=1)]
+    shared: dict[str, Any]
+    entries: dict[str, Entry]
+    data: Data
+    environment: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        """Check what is kept as it stands in the file."""
+        for name, kind in (("shared", Shared), ("environment", Environment)):
+            try:
+                msgspec.convert(getattr(self, name), kind)
+            except msgspec.ValidationError as error:
+                raise ValueError(f"{error} - in `{name}`") from None
+        for entry in self.entries:
+            checks.one_of("contestants", entry, LABELS)
+
+    @property
+    def epochs(self) -> int:
+        """The last epoch of every run."""
+        return self.shared["epochs"]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches an epoch has."""
+        return self.data.train // self.shared["batch_size"]
+
+    def wanted(self, entry: str) -> dict[str, Any]:
+        """Return the settings that the files of an entry must have, but for the length of the training."""
+        settings = self.shared | self.entries[entry].settings | {"data": self.data.name}
+        return {k: v for k, v in settings.items() if k not in ("epochs", "images") and v is not None}
+
+
+class Step(Struct, frozen=True):
+    """What is read of the seconds of a step: the mean, and the means of its blocks."""
+
+    mean: float
+    blocks: Annotated[list[float], Meta(min_length=1)]
+
+
+class Memory(Struct, frozen=True):
+    """What is read of the bytes of a step; no peak where it could not be measured."""
+
+    parameter_bytes: float
+    state_bytes: float
+    counted_bytes: float
+    peak_bytes: float | None = None
+
+
+class Clock(Struct, frozen=True, kw_only=True, rename={"entry": "contestant"}):
+    """What is read of the seconds and the memory of an entry's step, `ENTRY-clock.json`."""
+
+    schema: Literal[1]
+    entry: str
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    step: Step
+    memory: Memory
+    load: float | None = None
+    together: list[str] = []
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a record, or JSON values, atomically; NaN and infinity are refused."""
+    text = json.dumps(msgspec.to_builtins(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path, what: str, kind: type[Record]) -> Record:
+    """Read a JSON file into a record.
+
+    Raises:
+        OSError, ValueError: one sentence that says what is wrong with the file, and where.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} must be {what}, got nothing by that name") from None
+    except msgspec.ValidationError as error:
+        reason = str(error)
+        if "`$.schema`" in reason or "field `schema`" in reason:
+            raise ValueError(f"{path} must be {what} of schema {SCHEMA}, got another file") from None
+        raise ValueError(f"{path} must be {what}, but: {reason}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} must be {what} in JSON, got text that is not JSON ({error})") from None
