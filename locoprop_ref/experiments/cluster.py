@@ -53,8 +53,6 @@ def run_on_cluster(
         KeyboardInterrupt: passed on, after the commands were told to end and have ended.
     """
     with shared_folder(address, folder) as (client, mark):
-        from distributed import wait
-
         futures = {
             client.submit(
                 run_here,
@@ -69,11 +67,12 @@ def run_on_cluster(
         try:
             left = dict(futures)
             while left:
-                with suppress(TimeoutError):
-                    wait(list(left), timeout=SECONDS_BETWEEN_TICKS, return_when="FIRST_COMPLETED")
-                tick()
-                for future in [future for future in left if future.done()]:
+                ended = [future for future in left if future.done()]
+                for future in ended:
                     yield _finished(left.pop(future), future)
+                if not ended:
+                    time.sleep(SECONDS_BETWEEN_TICKS)
+                    tick()
         finally:
             _stop(client, list(futures))
 

@@ -83,7 +83,8 @@ class Manifest(Struct, frozen=True, kw_only=True, rename={"entries": "contestant
             try:
                 msgspec.convert(getattr(self, name), kind)
             except msgspec.ValidationError as error:
-                raise ValueError(f"{error} - in `{name}`") from None
+                message, _, place = str(error).partition(" - at `$")
+                raise ValueError(f"{message} - at `$.{name}{place.rstrip('`')}`") from None
         for entry in self.entries:
             checks.one_of("contestants", entry, LABELS)
 
@@ -149,9 +150,10 @@ def read_json(path: Path, what: str, kind: type[Record]) -> Record:
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} must be {what}, got nothing by that name") from None
     except msgspec.ValidationError as error:
-        reason = str(error)
-        if "`$.schema`" in reason or "field `schema`" in reason:
+        message, _, place = str(error).partition(" - at `$")
+        if place == ".schema`" or "field `schema`" in message:
             raise ValueError(f"{path} must be {what} of schema {SCHEMA}, got another file") from None
-        raise ValueError(f"{path} must be {what}, but: {reason}") from None
+        where = f" at {place.strip('.`')}" if place else ""
+        raise ValueError(f"{path} must be {what}, but: {message[0].lower()}{message[1:]}{where}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} must be {what} in JSON, got text that is not JSON ({error})") from None
