@@ -9,7 +9,7 @@ from locoprop_ref.experiments.compare.folder import read_results
 
 
 def rows_with(tmp_path, losses, *, tests=None, seconds=None, peaks=None, states=None, spread=0.1):
-    """Rows of contestants with these final losses, seeds `spread` to either side; fall from 100 in a line."""
+    """Rows of entries with these final losses, seeds `spread` to either side; fall from 100 in a line."""
     runs = {
         name: [
             made_up.run(

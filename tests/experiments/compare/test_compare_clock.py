@@ -113,21 +113,21 @@ def test_clock_files(tiny, tmp_path, monkeypatch, quick):
     assert_equal(everything(tmp_path) == before, True)
 
 
-@pytest.mark.parametrize("contestant", tuned.CONTESTANTS)
-def test_the_state_is_as_large_as_its_formula(contestant, tiny):
-    config = plan_of(tiny, [contestant]).config(contestant, 0)
+@pytest.mark.parametrize("entry", tuned.CONTESTANTS)
+def test_the_state_is_as_large_as_its_formula(entry, tiny):
+    config = plan_of(tiny, [entry]).config(entry, 0)
     network = build_network(config, 0, xp=namespace("numpy"))
     state = build_method(config).init(network, 0)
     assert_equal(memory.array_bytes(state), 4 * memory.state_numbers(config))
 
 
-@pytest.mark.parametrize("contestant", ["sgd", "adam", "locoprop-s-closed", "locoprop-m"])
+@pytest.mark.parametrize("entry", ["sgd", "adam", "locoprop-s-closed", "locoprop-m"])
 @pytest.mark.parametrize("batch_size", [50, 1000])
-def test_a_step_takes_no_less_than_the_count(contestant, batch_size):
+def test_a_step_takes_no_less_than_the_count(entry, batch_size):
     """With few examples it is mostly parameters, with many mostly what the layers hold of them."""
     layers, most = "90-40-20-40-90", 2 * batch_size
     config = resolve(
-        **tuned.CONTESTANTS[contestant], data="tiny.npz", layers=layers, batch_size=batch_size, epochs=2
+        **tuned.CONTESTANTS[entry], data="tiny.npz", layers=layers, batch_size=batch_size, epochs=2
     )
     rng = np.random.default_rng(0)
     x = rng.random((most, 90), dtype=np.float32)

@@ -16,7 +16,7 @@ from locoprop_ref.experiments.compare.folder import read_results
 
 
 def full_field(tmp_path, *, clocks=True, jobs=1, epochs=12):
-    """Twelve contestants that fall at several rates, as on MNIST."""
+    """Twelve entries that fall at several rates, as on MNIST."""
     rng = np.random.default_rng(5)
     order = [*tuned.CONTESTANTS]
     runs, clock_files = {}, {}
@@ -58,14 +58,14 @@ def test_curves_are_the_numbers(tmp_path):
         assert_equal(len(right.lines), 12)
 
 
-def test_no_two_contestants_look_alike():
+def test_no_two_entries_look_alike():
     looks = [figures.look(name) for name in tuned.CONTESTANTS]
     assert_equal(len({look["marker"] for look in looks}), 12)
     within = {(str(look["color"]), str(look["linestyle"])) for look in looks}
     assert_equal(len(within), 12)
     families = [{figures.look(name)["color"] for name in group} for group in (SECOND_ORDER, LOCOPROP)]
     assert not families[0] & families[1]
-    with pytest.raises(ValueError, match="contestant must belong to a family"):
+    with pytest.raises(ValueError, match="entry must belong to a family"):
         figures.look("newton")
 
 

@@ -17,7 +17,8 @@ from locoprop_ref.training.run_file import read_run
 def children_of(pid):
     """The training processes of a command."""
     found = []
-    for line in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")  # each child is of the thread that started it
+    for line in " ".join(path.read_text() for path in tasks).split():
         try:
             words = Path(f"/proc/{line}/cmdline").read_bytes().decode()
         except OSError:
@@ -56,7 +57,7 @@ def reached(out, name, epoch):
 LONG = {
     "epochs": 80,
     "schedule_epochs": 80,
-    "contestants": ["locoprop-m"],
+    "entries": ["locoprop-m"],
 }  # two seconds: one is still at work when the other is
 
 

@@ -17,7 +17,7 @@ from locoprop_ref.training.options import as_json
 
 
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
-def test_contestants_differ_in_their_own_settings_alone(preset):
+def test_entries_differ_in_their_own_settings_alone(preset):
     plan = comparison(preset)
     assert_equal(plan.entries, tuple(tuned.CONTESTANTS))
     for seed in plan.seeds:
@@ -64,7 +64,7 @@ def test_the_command_in_the_files_makes_the_same_plan():
     given = cli._parser().parse_args(plan.command().split()[1:])
     shared = {name: getattr(given, name) for name in ("data", "layers", "epochs", "width", "batch_size")}
     again = comparison(
-        given.preset, contestants=given.methods, seeds=given.seeds, tuned=not given.untuned, **shared
+        given.preset, entries=given.methods, seeds=given.seeds, tuned=not given.untuned, **shared
     )
     assert again == plan
 

@@ -46,13 +46,13 @@ OTHERS = {
 
 
 @pytest.mark.parametrize(("change", "words"), OTHERS.values(), ids=OTHERS)
-@pytest.mark.parametrize("contestants", [PAIR, ("adam",)], ids=["old", "new"])
-def test_a_folder_of_another_configuration_is_refused(compared, tiny, contestants, change, words):
-    """Whether the contestants have runs there already or are new to the folder."""
+@pytest.mark.parametrize("entries", [PAIR, ("adam",)], ids=["old", "new"])
+def test_a_folder_of_another_configuration_is_refused(compared, tiny, entries, change, words):
+    """Whether the entries have runs there already or are new to the folder."""
     folder, _ = compared
     before = everything(folder)
     with pytest.raises(ValueError, match="holds runs of another configuration") as error:
-        compare(plan_of(tiny, contestants, **change), folder, progress=False)
+        compare(plan_of(tiny, entries, **change), folder, progress=False)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
     assert_equal(everything(folder) == before, True)

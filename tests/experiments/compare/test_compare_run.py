@@ -38,7 +38,7 @@ def test_a_run_keeps_the_command_that_made_it(compared, tiny, tmp_path, quick):
     assert " --seeds 0 1 2" in commands[2]
 
 
-def test_all_contestants_begin_with_the_same_network(tiny, tmp_path, quick):
+def test_all_entries_begin_with_the_same_network(tiny, tmp_path, quick):
     every = tuple(tuned.CONTESTANTS)
     compare(plan_of(tiny, every, epochs=1), tmp_path, clock=False, progress=False)
     for seed in (0, 1):
@@ -50,7 +50,7 @@ def test_settings_are_said_and_stored(compared):
     folder, said = compared
     manifest = json.loads((folder / "comparison.json").read_text())
     rate = tuned.options("rmsprop")["learning_rate"]
-    assert_equal(manifest.entries["rmsprop"]["settings"]["learning_rate"], rate)
+    assert_equal(manifest["contestants"]["rmsprop"]["settings"]["learning_rate"], rate)
     assert_equal((manifest["seeds"], manifest["shared"]["batch_size"]), ([0, 1], 20))
     begun = "  rmsprop (tuned on data mnist, layers 784-1000-"
     assert any(line.startswith(begun) and f"learning_rate {rate}," in line for line in said)
@@ -75,7 +75,7 @@ def test_finished_runs_are_skipped_and_the_folder_grows(tiny, tmp_path, compared
         assert_equal(losses(tmp_path, name, 1), losses(first, name, 1))
     compare(plan_of(tiny, ["rmsprop"], [0]), tmp_path, clock=False, progress=False)
     manifest = json.loads((tmp_path / "comparison.json").read_text())
-    assert_equal((list(manifest.entries), manifest["seeds"]), (list(PAIR), [0, 1]))
+    assert_equal((list(manifest["contestants"]), manifest["seeds"]), (list(PAIR), [0, 1]))
     assert_equal(manifest["command"], json.loads((first / "comparison.json").read_text())["command"])
 
 

@@ -11,7 +11,7 @@ from locoprop_ref.experiments.compare.folder import read_results
 
 
 def test_the_table_by_hand(tmp_path):
-    """Four contestants; every number is computed here with pencil and paper."""
+    """Four entries; every number is computed here with pencil and paper."""
     runs = {
         "rmsprop": [made_up.run([9, 6, 5, 4]), made_up.run([9, 7, 5, 3]), made_up.run([9, 6, 5, 5])],
         # by seed: the marks 4, 3, 5 are reached after 2, 3, 1 epochs
