@@ -9,7 +9,6 @@ from small_comparison import PAIR
 
 from locoprop_ref.cli import main as cli
 
-
 MISSING = "but: object missing required field"
 
 
