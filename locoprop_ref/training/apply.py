@@ -1,4 +1,4 @@
-"""Apply a trained network to a data set and keep what it says."""
+"""Apply a trained network to a data set and keep its outputs."""
 
 import os
 from pathlib import Path
@@ -14,10 +14,10 @@ from locoprop_ref.training.checkpoint import load_network
 
 
 def outputs(network: Network, x: np.ndarray, *, backend: str = "numpy", rows: int = 5000) -> np.ndarray:
-    """Return the network's outputs for examples on the host, `rows` at a time, as a host array (N, d_M).
+    """Return the network's outputs for NumPy examples, `rows` at a time, as a NumPy array (N, d_M).
 
     Raises:
-        ValueError: x has another width than the network's input.
+        ValueError: x does not have the width of the network's input.
     """
     xp, dtype = namespace(backend), dtype_name(network.layers[0].W)
     checks.integer("rows", rows)
@@ -47,7 +47,7 @@ def apply_network(
         backend: array library to compute with.
 
     Raises:
-        ValueError, OSError: a file that is not what it should be, or a width that does not fit.
+        ValueError, OSError: a file that cannot be read or written, or a width that does not fit.
     """
     checks.one_of("part", part, ("train", "test"))
     if Path(out).suffix != ".npz":

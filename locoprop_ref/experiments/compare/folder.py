@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from locoprop_ref import checks
 from locoprop_ref.experiments.compare.agreement import clock_differences, run_differences
-from locoprop_ref.experiments.compare.records import Clock, Manifest, read_json
+from locoprop_ref.experiments.compare.records import CheckedManifest, Clock, Manifest, read_record
+from locoprop_ref.experiments.tuned import LABELS
 from locoprop_ref.training.run_file import read_run
 
 MANIFEST = "comparison.json"
@@ -38,18 +40,22 @@ def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a results folder.
 
     Raises:
-        OSError, ValueError: see `records.read_json`.
+        OSError, ValueError: see `records.read_record`.
     """
-    return read_json(folder / MANIFEST, "the plan of a comparison", Manifest)
+    path = folder / MANIFEST
+    manifest = read_record(path, "the plan of a comparison", Manifest, CheckedManifest)
+    for entry in manifest.entries:
+        checks.one_of(f"{path}: contestants", entry, LABELS)
+    return manifest
 
 
 def read_clock(path: Path) -> Clock:
     """Read an entry's clock file.
 
     Raises:
-        OSError, ValueError: see `records.read_json`.
+        OSError, ValueError: see `records.read_record`.
     """
-    clock = read_json(path, "the clock file of a method", Clock)
+    clock = read_record(path, "the clock file of a method", Clock)
     if path != clock_path(path.parent, clock.entry):
         raise ValueError(f"{path} must be the clock file of its method, got {clock.entry}'s")
     return clock

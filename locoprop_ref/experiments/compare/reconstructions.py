@@ -10,7 +10,7 @@ from msgspec import Struct
 from locoprop_ref.backend import namespace
 from locoprop_ref.data import Dataset, scaled
 from locoprop_ref.experiments.compare.folder import Results, run_path
-from locoprop_ref.experiments.compare.records import SCHEMA, Data, read_json, write_json
+from locoprop_ref.experiments.compare.records import SCHEMA, Data, read_record, write_json
 from locoprop_ref.training.apply import outputs
 from locoprop_ref.training.checkpoint import load_network
 
@@ -82,12 +82,12 @@ def read_reconstructions(folder: Path) -> Reconstructions | None:
     """Return the file's content, None where there is none.
 
     Raises:
-        OSError, ValueError: see `records.read_json`; images that are no such strings.
+        OSError, ValueError: see `records.read_record`; images that are no such strings.
     """
     path = folder / FILE
     if not path.exists():
         return None
-    content = read_json(path, "reconstructions", Reconstructions)
+    content = read_record(path, "reconstructions", Reconstructions)
     for name, images in ({"originals": content.originals} | content.rows).items():
         try:
             wrong = pixels_of(images).shape[1:] != (prod(content.shape),)

@@ -10,39 +10,11 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from locoprop_ref import checks
 from locoprop_ref.data.files import write_atomically
-from locoprop_ref.experiments.tuned import LABELS
+from locoprop_ref.data.records import as_record, read_json
 
 SCHEMA: Literal[1] = 1
 Record = TypeVar("Record", bound=Struct)
-
-
-class Shared(Struct, frozen=True):
-    """What is read of the settings that all entries have in common."""
-
-    epochs: int
-    batch_size: Annotated[int, Meta(ge=1)]
-    layers: str
-
-
-class Backend(Struct, frozen=True):
-    """The array library, and the device of its arrays."""
-
-    name: str
-    device: str
-
-
-class Environment(Struct, frozen=True, rename={"package": "locoprop-ref"}):
-    """What is read of an environment, see `training.environment`."""
-
-    package: str
-    python: str
-    machine: str
-    cores: int
-    versions: dict[str, Any]
-    backend: Backend
-    blas: list[Any]
 
 
 class Data(Struct, frozen=True):
@@ -77,17 +49,6 @@ class Manifest(Struct, frozen=True, kw_only=True, rename={"entries": "contestant
     data: Data
     environment: dict[str, Any]
 
-    def __post_init__(self) -> None:
-        """Check what is kept as it stands in the file."""
-        for name, kind in (("shared", Shared), ("environment", Environment)):
-            try:
-                msgspec.convert(getattr(self, name), kind)
-            except msgspec.ValidationError as error:
-                message, _, place = str(error).partition(" - at `$")
-                raise ValueError(f"{message} - at `$.{name}{place.rstrip('`')}`") from None
-        for entry in self.entries:
-            checks.one_of("contestants", entry, LABELS)
-
     @property
     def epochs(self) -> int:
         """The last epoch of every run."""
@@ -102,6 +63,40 @@ class Manifest(Struct, frozen=True, kw_only=True, rename={"entries": "contestant
         """Return the settings that the files of an entry must have, but for the length of the training."""
         settings = self.shared | self.entries[entry].settings | {"data": self.data.name}
         return {k: v for k, v in settings.items() if k not in ("epochs", "images") and v is not None}
+
+
+class Shared(Struct, frozen=True):
+    """What is read of the settings that all entries have in common."""
+
+    epochs: int
+    batch_size: Annotated[int, Meta(ge=1)]
+    layers: str
+
+
+class Backend(Struct, frozen=True):
+    """The array library, and the device of its arrays."""
+
+    name: str
+    device: str
+
+
+class Environment(Struct, frozen=True, rename={"package": "locoprop-ref"}):
+    """What is read of an environment, see `training.environment`."""
+
+    package: str
+    python: str
+    machine: str
+    cores: int
+    versions: dict[str, Any]
+    backend: Backend
+    blas: list[Any]
+
+
+class CheckedManifest(Struct, frozen=True):
+    """The parts of a manifest that are read, but kept in memory as they stand in the file."""
+
+    shared: Shared
+    environment: Environment
 
 
 class Step(Struct, frozen=True):
@@ -139,21 +134,24 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
-def read_json(path: Path, what: str, kind: type[Record]) -> Record:
+def read_record(path: Path, what: str, kind: type[Record], *parts: type[Struct]) -> Record:
     """Read a JSON file into a record.
+
+    Args:
+        path: the file.
+        what: it should be, for the errors.
+        kind: of the record.
+        *parts: further records that the content must fit.
 
     Raises:
         OSError, ValueError: one sentence that says what is wrong with the file, and where.
     """
+    content = read_json(path, what)
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise ValueError(f"{path} must be {what} of schema {SCHEMA}, got another file")
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} must be {what}, got nothing by that name") from None
-    except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at `$")
-        if place == ".schema`" or "field `schema`" in message:
-            raise ValueError(f"{path} must be {what} of schema {SCHEMA}, got another file") from None
-        where = f" at {place.strip('.`')}" if place else ""
-        raise ValueError(f"{path} must be {what}, but: {message[0].lower()}{message[1:]}{where}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} must be {what} in JSON, got text that is not JSON ({error})") from None
+        for part in parts:
+            as_record(content, part)
+        return as_record(content, kind)
+    except ValueError as error:
+        raise ValueError(f"{path} must be {what}, but {error}") from None

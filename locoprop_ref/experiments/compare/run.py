@@ -76,7 +76,7 @@ class Run:
             jobs: runs side by side, for the run file; None where that is not known.
             data_dir: see `data.load`.
         """
-        where = {"out": self.out.absolute(), "jobs": jobs}
+        where = {"out": self.out.absolute(), "jobs_beside": jobs}
         where["data_dir"] = None if data_dir is None else Path(data_dir).absolute()
         words = [_word(name, value) for name, value in {**self.options, **where}.items() if value is not None]
         return own_command(self.name, "train", "--resume", *words)

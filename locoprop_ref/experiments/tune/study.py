@@ -259,7 +259,7 @@ def run_trial(task: Task, alone: bool, stop: int = signal.SIGINT) -> Outcome:
         chosen = task.settings(_suggest(trial, task.space))
         config = task.problem.config(task.contestant, seed=task.seed, **chosen)
         try:
-            return objective(trial, config, data, xp, interrupts.heed)
+            return objective(trial, config, data, xp, interrupts.check)
         except ValueError as error:
             errors.append(error)
             raise
