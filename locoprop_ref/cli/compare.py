@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from locoprop_ref.cli.parser import add
+from locoprop_ref.cli.parser import add, add_data_dir
 
 PRESETS = ("quick", "standard", "paper")
 SHARED = ("data", "layers", "epochs", "schedule_epochs", "width", "depth", "batch_size", "backend", "dtype")
@@ -31,9 +31,7 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "--untuned", action="store_true", help="the package's defaults, not the tuned settings"
     )
-    command.add_argument(
-        "--data-dir", metavar="DIR", help="folder of the data set's files (or LOCOPROP_REF_DATA)"
-    )
+    add_data_dir(command)
     command.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side (default 1)")
     command.add_argument(
         "--scheduler", metavar="ADDRESS", help="train on the workers of this Dask scheduler, tcp://HOST:PORT"

@@ -20,9 +20,9 @@ without numbers, and counts for neither side.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import inf, isfinite
-from typing import Any, Literal
+from typing import Literal
 
 from locoprop_ref.experiments.compare.summary import Row, Spread
 
@@ -95,25 +95,33 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """The verdict on a variant of LocoProp, and what came out of every criterion."""
+
+    verdict: Verdict
+    tests: list[Finding]
+
+
+@dataclass(frozen=True)
 class Claim:
-    """A claim, the verdict on it, and every variant's verdict and findings by its label."""
+    """A claim, the verdict on it, and every variant by its label."""
 
     statement: str
     verdict: Verdict
-    variants: dict[str, tuple[Verdict, list[Finding]]]
+    variants: dict[str, Variant]
 
 
 def claims(rows: Sequence[Row]) -> list[Claim]:
     """Return the three claims as the rows bear them out."""
     found = []
     for statement, criteria in CLAIMS.items():
-        variants: dict[str, tuple[Verdict, list[Finding]]] = {}
+        variants = {}
         for row in rows:
             if row.entry in LOCOPROP:
                 findings = [_finding(criterion, row, rows) for criterion in criteria]
                 verdict = _verdict([finding.holds for finding in findings if finding.counts])
-                variants[row.label] = verdict, findings
-        found.append(Claim(statement, _overall([verdict for verdict, _ in variants.values()]), variants))
+                variants[row.label] = Variant(verdict, findings)
+        found.append(Claim(statement, _overall([variant.verdict for variant in variants.values()]), variants))
     return found
 
 
@@ -180,21 +188,7 @@ def sentences(found: Sequence[Claim]) -> list[str]:
     lines = []
     for number, claim in enumerate(found, start=1):
         lines.append(f"({number}) {claim.statement}: {claim.verdict}.")
-        for label, (verdict, tests) in claim.variants.items():
-            lines.append(f"    {label}: {verdict}. " + "; ".join(test.sentence for test in tests) + ".")
+        for label, variant in claim.variants.items():
+            findings = "; ".join(finding.sentence for finding in variant.tests)
+            lines.append(f"    {label}: {variant.verdict}. {findings}.")
     return lines
-
-
-def as_json(found: Sequence[Claim]) -> list[dict[str, Any]]:
-    """Return the claims as JSON values."""
-    return [
-        {
-            "statement": claim.statement,
-            "verdict": claim.verdict,
-            "variants": {
-                label: {"verdict": verdict, "tests": [asdict(finding) for finding in findings]}
-                for label, (verdict, findings) in claim.variants.items()
-            },
-        }
-        for claim in found
-    ]

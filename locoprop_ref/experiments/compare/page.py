@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from locoprop_ref.data.files import write_atomically
-from locoprop_ref.experiments.compare import claims as _claims
 from locoprop_ref.experiments.compare import figures
+from locoprop_ref.experiments.compare.claims import Claim, claims, sentences
 from locoprop_ref.experiments.compare.folder import Results, read_results
 from locoprop_ref.experiments.compare.reconstructions import read_reconstructions
 from locoprop_ref.experiments.compare.records import SCHEMA, write_json
@@ -43,7 +43,7 @@ def redraw(folder: Path, *, pictures: Path | None = None) -> None:
     if not any(finished(results, entry) for entry in results.manifest.entries):
         raise ValueError(f"{folder} must hold at least one finished run, got none")
     rows, drawn = rows_of(results), _figures(folder, results)
-    found = _claims.claims(rows)
+    found = claims(rows)
     _write_summary(folder / "summary.json", results, rows, found)
     text = _text(results, rows, found)
     _write_text(folder / "summary.txt", text)
@@ -68,7 +68,7 @@ def _figures(folder: Path, results: Results) -> "dict[str, Figure]":
     return drawn
 
 
-def _write_summary(path: Path, results: Results, rows: list[Row], found: list[_claims.Claim]) -> None:
+def _write_summary(path: Path, results: Results, rows: list[Row], found: list[Claim]) -> None:
     manifest = results.manifest
     content = {
         "schema": SCHEMA,
@@ -79,19 +79,19 @@ def _write_summary(path: Path, results: Results, rows: list[Row], found: list[_c
         "environment": manifest.environment,
         "rows": as_json(rows),
         "notes": notes(results, rows),
-        "claims": _claims.as_json(found),
+        "claims": found,
     }
     write_json(path, content)
 
 
-def _text(results: Results, rows: list[Row], found: list[_claims.Claim]) -> str:
+def _text(results: Results, rows: list[Row], found: list[Claim]) -> str:
     """Return the table, its notes, the claims and what made them, as text for a terminal."""
-    parts = [[text_table(rows)], notes(results, rows), _claims.sentences(found), provenance_lines(results)]
+    parts = [[text_table(rows)], notes(results, rows), sentences(found), provenance_lines(results)]
     return "\n\n".join("\n".join(part) for part in parts)
 
 
 def _page(
-    results: Results, rows: list[Row], found: list[_claims.Claim], drawn: "dict[str, Figure]", where: str
+    results: Results, rows: list[Row], found: list[Claim], drawn: "dict[str, Figure]", where: str
 ) -> str:
     """Return the page of a comparison in Markdown; its figures are in the folder `where`, seen from here."""
     manifest, made = results.manifest, provenance_lines(results)
@@ -108,9 +108,9 @@ def _page(
     for number, claim in enumerate(found, start=1):
         lines.append(f"### ({number}) {claim.statement}: {claim.verdict}")
         bullets = []
-        for label, (verdict, findings) in claim.variants.items():
-            bullets.append(f"- **{label}: {verdict}.**")
-            bullets += [f"  - {finding.sentence}" for finding in findings]
+        for label, variant in claim.variants.items():
+            bullets.append(f"- **{label}: {variant.verdict}.**")
+            bullets += [f"  - {finding.sentence}" for finding in variant.tests]
         lines.append("\n".join(bullets))
     lines.append("## Figures")
     for stem, figure in drawn.items():

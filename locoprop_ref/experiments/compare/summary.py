@@ -5,11 +5,14 @@ loss, and a run that is not finished not at all; the notes name both. Seconds co
 where there is none, from runs that had the machine to themselves; else there are none.
 """
 
+import json
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from math import inf, isfinite
 from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from locoprop_ref.experiments.compare.folder import Results
 
@@ -17,8 +20,7 @@ from locoprop_ref.experiments.compare.folder import Results
 MARK = "rmsprop"
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(Struct, frozen=True):
     """Median, least and largest value over seeds, or over blocks of timed steps."""
 
     median: float
@@ -40,8 +42,7 @@ def spread(values: Iterable[float]) -> Spread | None:
     return Spread(statistics.median(found), min(found), max(found)) if found else None
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Struct, frozen=True, rename={"entry": "contestant"}):
     """What the table says of one entry; None is not known, infinity is diverged or never reached."""
 
     entry: str
@@ -160,15 +161,6 @@ def _epochs_to(run: Mapping[str, Any], mark: float, name: str) -> float:
 
 
 def as_json(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Return the rows as JSON values; infinity is spelled "inf", and the entry "contestant"."""
-    return [{"contestant" if k == "entry" else k: _plain(v) for k, v in asdict(row).items()} for row in rows]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not isfinite(value):
-        return "inf" if value > 0 else "-inf"
-    return value
+    """Return the rows as JSON values; infinity is spelled "inf"."""
+    text = json.dumps([msgspec.to_builtins(row) for row in rows])
+    return json.loads(text, parse_constant=lambda _: "inf")

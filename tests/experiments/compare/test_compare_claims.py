@@ -37,7 +37,9 @@ DEAR = {"kfac": 1.0, "shampoo": 2.0}
 
 
 def verdicts(rows):
-    return [(claim.verdict, [verdict for verdict, _ in claim.variants.values()]) for claim in claims(rows)]
+    return [
+        (claim.verdict, [variant.verdict for variant in claim.variants.values()]) for claim in claims(rows)
+    ]
 
 
 def test_claims_where_locoprop_wins(tmp_path):
@@ -75,7 +77,7 @@ def test_claims_where_it_is_a_tie(tmp_path):
     """Overlapping seeds are not better; as quick or as large is not less."""
     rows = rows_with(tmp_path, {**FIELD, "locoprop-m": 49.9})
     loss, time_claim, memory_claim = claims(rows)
-    found = {(test.what, i): test for i, test in enumerate(loss.variants["LocoProp-M, K steps"][1])}
+    found = {(test.what, i): test for i, test in enumerate(loss.variants["LocoProp-M, K steps"].tests)}
     assert_equal([test.holds for test in found.values()], [False, False, False, False])
     assert (
         "0.2 % less than the best first-order method, RMSProp, the spreads overlap"
@@ -90,9 +92,9 @@ def test_claims_in_part(tmp_path):
         tests={**FIELD, "locoprop-m": 55, "locoprop-s": 60}, peaks=dict.fromkeys(SECOND_ORDER, 5000),
     )  # fmt: skip
     loss, time_claim, memory_claim = claims(rows)
-    assert_equal(loss.variants["LocoProp-M, K steps"][0], "partly")  # train yes, test no
-    assert_equal(loss.variants["LocoProp-S, K steps"][0], "not")
-    assert_equal([time_claim.variants[name][0] for name in time_claim.variants], ["held", "not"])
+    assert_equal(loss.variants["LocoProp-M, K steps"].verdict, "partly")  # train yes, test no
+    assert_equal(loss.variants["LocoProp-S, K steps"].verdict, "not")
+    assert_equal([time_claim.variants[name].verdict for name in time_claim.variants], ["held", "not"])
     assert_equal((loss.verdict, time_claim.verdict), ("partly", "partly"))
     assert_equal(memory_claim.verdict, "partly")  # a smaller peak, the same state
 
@@ -100,7 +102,7 @@ def test_claims_in_part(tmp_path):
 def test_comparable_is_within_five_per_cent(tmp_path):
     for loss, holds in ((41.9, True), (42.1, False)):
         rows = rows_with(tmp_path / str(loss), {"rmsprop": 50, "kfac": 40, "locoprop-m": loss}, spread=0.01)
-        tests = claims(rows)[0].variants["LocoProp-M, K steps"][1]
+        tests = claims(rows)[0].variants["LocoProp-M, K steps"].tests
         assert_equal([test.holds for test in tests], [True, holds, True, holds])
 
 
@@ -118,7 +120,8 @@ def test_the_rule_is_blind_to_who_wins(tmp_path):
 
 def test_the_clock_against_first_order_is_said_but_does_not_count(tmp_path):
     rows = rows_with(tmp_path, {**FIELD, "locoprop-m": 30}, seconds={**DEAR, "locoprop-m": 0.5})
-    (verdict, tests) = claims(rows)[1].variants["LocoProp-M, K steps"]
+    variant = claims(rows)[1].variants["LocoProp-M, K steps"]
+    verdict, tests = variant.verdict, variant.tests
     assert_equal(
         (verdict, [(test.holds, test.counts) for test in tests]),
         ("held", [(True, True)] * 2 + [(False, False)]),

@@ -18,7 +18,6 @@ from locoprop_ref.experiments import tuned
 from locoprop_ref.experiments.compare import clock, memory, timing
 from locoprop_ref.experiments.compare.run import compare
 from locoprop_ref.training import Examples
-from locoprop_ref.training.build import build_method, build_network
 from locoprop_ref.training.config import resolve
 
 
@@ -113,12 +112,27 @@ def test_clock_files(tiny, tmp_path, monkeypatch, quick):
     assert_equal(everything(tmp_path) == before, True)
 
 
+PARAMETERS = 10 * 6 + 7 * 3 + 4 * 6 + 7 * 9  # 9-6-3-6-9 with biases
+BOTH_SIDES = 2 * (10**2 + 6**2 + 7**2 + 3**2 + 4**2 + 6**2 + 7**2 + 9**2)
+INPUT_SIDE = 2 * (10**2 + 7**2 + 4**2 + 7**2)
+# arrays as large as the parameters, and Kronecker factors with their inverses or roots
+STATES = {
+    "sgd": 0, "momentum": PARAMETERS, "nesterov": PARAMETERS, "adagrad": PARAMETERS,
+    "rmsprop": 2 * PARAMETERS, "adam": 2 * PARAMETERS, "kfac": BOTH_SIDES + PARAMETERS,
+    "foof": INPUT_SIDE + PARAMETERS, "shampoo": BOTH_SIDES + 3 * PARAMETERS,
+    "locoprop-s": 2 * PARAMETERS, "locoprop-s-closed": 0, "locoprop-m": 2 * PARAMETERS,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("entry", tuned.CONTESTANTS)
 def test_the_state_is_as_large_as_its_formula(entry, tiny):
+    """Shampoo's tuned settings have momentum and RMSProp grafting: three arrays more."""
     config = plan_of(tiny, [entry]).config(entry, 0)
-    network = build_network(config, 0, xp=namespace("numpy"))
-    state = build_method(config).init(network, 0)
-    assert_equal(memory.array_bytes(state), 4 * memory.state_numbers(config))
+    found = memory.memory_of(config, load(str(tiny)))
+    assert_equal(found["state_bytes"], 4 * STATES[entry])
+    assert_equal(
+        (found["counted"]["parameters"], found["counted"]["state"]), (2 * PARAMETERS, 2 * STATES[entry])
+    )
 
 
 @pytest.mark.parametrize("entry", ["sgd", "adam", "locoprop-s-closed", "locoprop-m"])
@@ -134,7 +148,8 @@ def test_a_step_takes_no_less_than_the_count(entry, batch_size):
     data = Examples(x, x, x, x, None, None)
     xp = namespace("numpy")
     peak = memory.peak_bytes(lambda: timing.Training(config, data, xp).step, 1, 2, xp)
-    assert peak >= 4 * sum(memory.counted_numbers(config).values())
+    state = 2 * memory.parameter_numbers(config) if entry in ("adam", "locoprop-m") else 0
+    assert peak >= 4 * sum(memory.counted_numbers(config, state).values())
 
 
 def test_the_peak_is_that_of_the_largest_counted_step():

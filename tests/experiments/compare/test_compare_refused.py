@@ -1,13 +1,15 @@
 """Plans that a results folder refuses, and bad input on the command line: one line, nothing written."""
 
 import shutil
+import subprocess
+import sys
 
 import made_up
 import numpy as np
 import pytest
 from numpy.testing import assert_equal
 from small_comparison import PAIR, everything, options, plan_of
-from small_runs import write_data
+from small_runs import environment, write_data
 
 from locoprop_ref.cli import main as cli
 from locoprop_ref.experiments import tuned
@@ -103,6 +105,14 @@ BAD = {
     "width": (["--width", "0"], "width must be a positive number, got 0.0"),
     "backend": (["--backend", "numpi"], "did you mean 'numpy'?"),
     "no folder": (["--redraw", "nothing"], "nothing must be a folder that compare wrote"),
+    "scheduler and jobs": (
+        ["--scheduler", "tcp://127.0.0.1:9", "--jobs", "2"],
+        "jobs has no meaning beside scheduler",
+    ),
+    "redraw and scheduler": (
+        ["--redraw", "x", "--scheduler", "tcp://127.0.0.1:9"],
+        "scheduler has no meaning beside redraw",
+    ),
     "redraw and more": (["--redraw", "x", "--jobs", "2"], "jobs has no meaning beside redraw"),
 }
 
@@ -149,3 +159,19 @@ def test_a_refused_comparison_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="batch_size 100 there, 500 here"):
         compare(comparison("quick"), folder, progress=False)
     assert everything(folder) == before
+
+
+def test_a_scheduler_without_the_package_is_refused(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    words = [*options(tiny, tmp_path / "out"), "--scheduler", "tcp://127.0.0.1:9"]
+    assert_equal(cli.main([str(word) for word in words]), 2)
+    wanted = (
+        "scheduler needs the package distributed, which is not installed: pip install 'locoprop-ref[cluster]'"
+    )
+    assert_equal(capsys.readouterr().err, f"locoprop-ref compare: {wanted}\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_distributed_is_imported_only_when_it_is_asked_for():
+    code = "import sys, locoprop_ref.experiments.compare.run; sys.exit('distributed' in sys.modules)"
+    assert_equal(subprocess.run([sys.executable, "-c", code], env=environment(), check=False).returncode, 0)
