@@ -9,10 +9,20 @@ from locoprop_ref.experiments.compare.run import compare
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    """Runs in this process instead of a process each, and no figures: both take longer than the runs."""
+def one_process(monkeypatch):
+    """Runs in this process: a process each takes longer than the run."""
     monkeypatch.setattr(run_module, "run_processes", in_this_process)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """No page and no figures, which take longer than the runs."""
     monkeypatch.setattr(run_module, "redraw", lambda *_: None)
+
+
+@pytest.fixture
+def quick(one_process, undrawn):
+    """Neither processes nor figures."""
 
 
 @pytest.fixture(scope="session")
