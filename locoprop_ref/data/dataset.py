@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from locoprop_ref import checks
 
 #: dtypes of x: pixels (0..255), or a user's own numbers.
 X_DTYPES = ("uint8", "float32", "float64")
+#: Where a data set came from.
+Source = Literal["drawn from seed", "folder", "cache", "download"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +38,7 @@ class Dataset:
     labels_test: np.ndarray | None
     image_shape: tuple[int, int] | None
     sha256: str
-    source: str
+    source: Source
     notes: tuple[str, ...] = ()
 
 
@@ -44,7 +46,7 @@ def checked_dataset(
     name: str,
     arrays: dict[str, np.ndarray],
     *,
-    source: str,
+    source: Source,
     notes: tuple[str, ...] = (),
     where: str = "",
 ) -> Dataset:

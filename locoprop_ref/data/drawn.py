@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from locoprop_ref.data.curves import NUM_TEST, NUM_TRAIN, PINNED_SHA256, SIDE, draw_curves
-from locoprop_ref.data.dataset import Dataset, checked_dataset
+from locoprop_ref.data.dataset import Dataset, Source, checked_dataset
 from locoprop_ref.data.files import write_atomically
 from locoprop_ref.data.npz import read_npz
 
@@ -19,7 +19,7 @@ def load_curves(path: Path) -> Dataset:
         path: where the images are kept; written if they had to be drawn. A file that cannot be written only
             costs the time of the next drawing.
     """
-    source = "cache"
+    source: Source = "cache"
     notes: tuple[str, ...] = ()
     images = _cached_curves(path)
     if images is None:

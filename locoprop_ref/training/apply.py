@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from locoprop_ref.data import load, scaled
 from locoprop_ref.data.files import same_file, write_atomically
 from locoprop_ref.network import Network, predict
 from locoprop_ref.training.checkpoint import load_network
+
+Part = Literal["train", "test"]
 
 
 def outputs(network: Network, x: np.ndarray, *, backend: str = "numpy", rows: int = 5000) -> np.ndarray:
@@ -32,7 +35,7 @@ def apply_network(
     data: str,
     out: str | os.PathLike[str],
     *,
-    part: str = "test",
+    part: Part = "test",
     data_dir: str | os.PathLike[str] | None = None,
     backend: str = "numpy",
 ) -> str:
@@ -49,7 +52,7 @@ def apply_network(
     Raises:
         ValueError, OSError: a file that cannot be read or written, or a width that does not fit.
     """
-    checks.one_of("part", part, ("train", "test"))
+    checks.one_of("part", part, get_args(Part))
     if Path(out).suffix != ".npz":
         raise ValueError(f"out must be a path that ends in .npz, got {str(out)!r}")
     for name, source in (("the network", network), ("the data", data)):

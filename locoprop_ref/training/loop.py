@@ -16,7 +16,7 @@ from locoprop_ref.training.build import build_method, epoch_rate
 from locoprop_ref.training.checkpoint import Checkpoint, save_checkpoint
 from locoprop_ref.training.interrupt import Interrupts, handled_signals
 from locoprop_ref.training.options import Config
-from locoprop_ref.training.run_file import Files, write_run
+from locoprop_ref.training.run_file import Files, Status, write_run
 from locoprop_ref.training.task import Examples, losses_of
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class Loop:
         if diverged(loss, untrained[name]):
             raise _Diverged(f"the train {name} is {loss:.4g}, {DIVERGENCE:g} times the untrained network's")
 
-    def _stop(self, status: str, message: str | None = None) -> None:
+    def _stop(self, status: Status, message: str | None = None) -> None:
         """Write the run file with its last status, if anything is kept; a finished run stays finished."""
         if self.run_so_far.get("status") != "finished":
             self.run_so_far = self.run_so_far | {"status": status} | ({"message": message} if message else {})
