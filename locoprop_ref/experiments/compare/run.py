@@ -76,10 +76,15 @@ class Run:
             jobs: runs side by side, for the run file; None where that is not known.
             data_dir: see `data.load`.
         """
-        where = {"out": self.out.absolute(), "jobs_beside": jobs}
-        where["data_dir"] = None if data_dir is None else Path(data_dir).absolute()
+        folder = None if data_dir is None else _absolute(data_dir)
+        where = {"out": self.out.absolute(), "jobs_beside": jobs, "data_dir": folder}
         words = [_word(name, value) for name, value in {**self.options, **where}.items() if value is not None]
         return own_command(self.name, "train", "--resume", *words)
+
+
+def _absolute(path: str) -> str:
+    """Return a path as every process finds it, in whatever folder it works."""
+    return str(Path(path).expanduser().absolute())
 
 
 def _word(option: str, value: Any) -> str:
@@ -129,8 +134,8 @@ def compare(
     refuse_another_plan(out, plan)
     data, dataset = data_of(plan, out, data_dir)
     examples(dataset, first, xp)  # refuses a network that does not fit the data
-    if data.endswith(".npz"):
-        data = str(Path(data).absolute())
+    if data.lower().endswith(".npz"):
+        data = _absolute(data)
     runs = [
         Run(entry, seed, plan.options(entry, seed, data), run_path(out, entry, seed))
         for entry in plan.entries
