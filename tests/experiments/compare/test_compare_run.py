@@ -16,7 +16,8 @@ from small_runs import shell, without_seconds
 from locoprop_ref.data import load
 from locoprop_ref.experiments import tuned
 from locoprop_ref.experiments.compare import run as run_module
-from locoprop_ref.experiments.compare.run import Run, compare, run_all
+from locoprop_ref.experiments.compare.one_run import Run
+from locoprop_ref.experiments.compare.run import compare, run_all
 from locoprop_ref.training import loop, train
 from locoprop_ref.training.run_file import read_run
 
