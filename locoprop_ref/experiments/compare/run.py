@@ -66,13 +66,7 @@ def compare(
     refuse_another_plan(out, plan)
     data, dataset = data_of(plan, out, data_dir)
     examples(dataset, first, xp)  # refuses a network that does not fit the data
-    if data.lower().endswith(".npz"):
-        data = absolute(data)
-    runs = [
-        Run(entry, seed, plan.options(entry, seed, data), run_path(out, entry, seed))
-        for entry in plan.entries
-        for seed in plan.seeds
-    ]
+    runs = _runs_of(plan, out, data)
     here = manifest_of(plan, dataset, xp)
     join(out, here)  # before there is a lock: what is refused leaves nothing behind
     _refuse_stuck(runs)
@@ -91,6 +85,15 @@ def compare(
             keep_reconstructions(out, read_results(out), dataset)
             redraw(out)
         return failures
+
+
+def _runs_of(plan: Comparison, out: Path, data: str) -> list[Run]:
+    where = absolute(data) if data.lower().endswith(".npz") else data
+    return [
+        Run(entry, seed, plan.options(entry, seed, where), run_path(out, entry, seed))
+        for entry in plan.entries
+        for seed in plan.seeds
+    ]
 
 
 def _refuse_stuck(runs: Sequence[Run]) -> None:
