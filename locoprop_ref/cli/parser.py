@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import logging
 import re
 import sys
 from typing import Any, NoReturn
@@ -49,3 +50,19 @@ def say(sentence: str) -> None:
 
     tqdm.write(sentence)
     sys.stdout.flush()
+
+
+def log_to_terminal() -> None:
+    """Print what the package logs for the user, above a progress bar if there is one."""
+    logger = logging.getLogger("locoprop_ref")
+    logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, _Terminal) for handler in logger.handlers):
+        logger.addHandler(_Terminal())
+
+
+class _Terminal(logging.Handler):
+    """Prints the sentence of every record."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        say(record.getMessage())
