@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -76,7 +76,7 @@ def run_processes(
     jobs: int,
     environment: Mapping[str, str] | None = None,
     tick: Callable[[], None] = lambda: None,
-) -> Iterator[Finished]:
+) -> Generator[Finished, None, None]:
     """Run commands as child processes, in their order, `jobs` at a time; yield each as it ends.
 
     With several jobs a child has its share of the cores, and as many BLAS threads; a single one has all cores

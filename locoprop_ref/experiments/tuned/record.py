@@ -67,4 +67,5 @@ def read_record(path: Any) -> Tuned:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Tuned)
     except msgspec.MsgspecError as error:
-        raise ValueError(f"{Path(str(path)).name} must hold tuned settings of schema 1: {error}") from None
+        name = "/".join(Path(str(path)).parts[-2:])
+        raise ValueError(f"{name} must hold tuned settings of schema 1: {error}") from None
