@@ -13,7 +13,6 @@ from tiny_tuning import (
     PATIENCE,
     STORAGE,
     a_search,
-    begun,
     running_worker,
     search,
     small,
@@ -76,11 +75,11 @@ def test_a_worker_says_in_one_line_what_is_wrong(here):
 
 
 @pytest.mark.full
-def test_a_killed_command_goes_on_as_if_it_had_not_been(here):
+def test_a_killed_command_goes_on_as_if_it_had_not_been(here, begun):
     elsewhere = ["--storage", "sqlite:///whole.db", "--out", "whole"]
     whole = shell("tune", "sgd", *LONG, *elsewhere, cwd=here, timeout=PATIENCE)
     assert whole.returncode == 0, whole.stderr
-    process = begun("tune", "sgd", *LONG, cwd=here)
+    process = begun("tune", "sgd", *LONG)
     killed = running_worker(STORAGE)
     assert killed == process.pid
     process.kill()
@@ -97,8 +96,8 @@ def test_a_killed_command_goes_on_as_if_it_had_not_been(here):
 
 
 @pytest.mark.full
-def test_a_killed_worker_costs_its_trial_alone(here):
-    process = begun("tune", "sgd", "adam", *LONG, "--jobs", "2", cwd=here)
+def test_a_killed_worker_costs_its_trial_alone(here, begun):
+    process = begun("tune", "sgd", "adam", *LONG, "--jobs", "2")
     os.kill(running_worker(STORAGE), signal.SIGKILL)
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (0, "")
@@ -113,9 +112,9 @@ def test_a_killed_worker_costs_its_trial_alone(here):
 
 @pytest.mark.full
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_keeps_what_was_complete(jobs, here):
+def test_ctrl_c_keeps_what_was_complete(jobs, here, begun):
     arguments = ["tune", "sgd", "adam", *LONG, "--jobs", jobs]
-    process = begun(*arguments, cwd=here)
+    process = begun(*arguments)
     worker = running_worker(STORAGE)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, err = process.communicate(timeout=PATIENCE)
@@ -128,8 +127,8 @@ def test_ctrl_c_keeps_what_was_complete(jobs, here):
 
 
 @pytest.mark.full
-def test_workers_do_not_outlive_the_command(here):
-    process = begun("tune", "sgd", "adam", *LONG, "--jobs", "2", cwd=here)
+def test_workers_do_not_outlive_the_command(here, begun):
+    process = begun("tune", "sgd", "adam", *LONG, "--jobs", "2")
     worker = running_worker(STORAGE)
     assert worker != process.pid
     process.kill()

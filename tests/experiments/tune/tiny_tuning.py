@@ -1,13 +1,11 @@
 """A tiny problem to tune on, its searches and studies, and the command in a process of its own."""
 
 import json
-import subprocess
 import time
 from contextlib import closing, contextmanager
 
 import optuna
 import sqlalchemy
-from small_runs import command, environment
 
 from locoprop_ref.backend import namespace
 from locoprop_ref.experiments.tune import reduced_problem, search_space, tune, whole_problem
@@ -65,16 +63,6 @@ def seen(trials):
 def split_data(on=None):
     on = on or small()
     return examples(tuning_data(on, None), on.config("rmsprop", seed=0), NUMPY)
-
-
-# ------------------------------ the command in a process of its own
-
-
-def begun(*arguments, cwd):
-    return subprocess.Popen(
-        command(*arguments), cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, start_new_session=True,
-    )  # fmt: skip
 
 
 def running_worker(url, seconds=PATIENCE):
