@@ -143,10 +143,10 @@ class _Pool:
         limits = {}
         if several:
             limits = dict.fromkeys(THREAD_VARIABLES, str(len(share)))
-            if hasattr(os, "sched_setaffinity"):
+            with suppress(AttributeError, OSError):  # not every system can bind a thread to cores
                 os.sched_setaffinity(0, share)  # of this thread alone; its children inherit it
         with suppress(IndexError):
-            while not self.stopping:
+            while True:
                 command = self.waiting.popleft()
                 self.finished.put(self._run(command, limits))
 
@@ -157,7 +157,7 @@ class _Pool:
                     return Finished(command, -signal.SIGTERM, ())
                 process = start(command, {**limits, **self.environment})
                 self.running.add(process)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # no such program, no memory, a null byte in a word
             return Finished(command, 126, (str(error),))
         try:
             return wait_for(process, command)

@@ -66,9 +66,10 @@ def test_a_killed_child_is_one_failed_command():
 
 
 def test_a_program_that_is_not_there_is_one_failed_command():
-    found = ended([Command("no", ["/nothing/by/that/name"]), python("pass", name="yes")], jobs=1)
-    assert_equal([found["yes"].return_code, found["no"].return_code], [0, 126])
-    assert "No such file" in found["no"].reason
+    wrong = [Command("no", ["/nothing/by/that/name"]), Command("null", [sys.executable, "\0"])]
+    found = ended([*wrong, python("pass", name="yes")], jobs=1)
+    assert_equal({name: one.return_code for name, one in found.items()}, {"no": 126, "null": 126, "yes": 0})
+    assert "No such file" in found["no"].reason and "null byte" in found["null"].reason
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="processes cannot be bound to cores here")

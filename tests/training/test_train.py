@@ -1,6 +1,7 @@
 """Training: the run file, the same bits for the same seed, resuming, and all that can end a run early."""
 
 import json
+import logging
 import math
 import os
 import signal
@@ -35,8 +36,7 @@ from small_runs import (
 from locoprop_ref import data, network, optimizers, solvers, transfers
 from locoprop_ref.cli import main as cli
 from locoprop_ref.methods import locoprop, registry
-from locoprop_ref.training import apply, checkpoint, config, loop, options
-from locoprop_ref.training import start as start_module
+from locoprop_ref.training import apply, checkpoint, config, diverged, evaluate, loop, options, resume, train
 from locoprop_ref.training.run_file import read_run
 
 
@@ -48,9 +48,15 @@ def tiny(tmp_path_factory):
 # ------------------------------ the run file
 
 
-def test_run_file(tiny, tmp_path):
-    said = []
-    result = run(tiny, out=tmp_path / "new" / "r.json", say=said.append)
+@pytest.fixture
+def logged(caplog):
+    """The lines that the package logs for a user: level INFO, from the loggers below "locoprop_ref"."""
+    caplog.set_level(logging.INFO, logger="locoprop_ref")
+    return caplog
+
+
+def test_run_file(tiny, tmp_path, logged):
+    result = run(tiny, out=tmp_path / "new" / "r.json")
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["r.json", "r.npz"]
     written = read_run(tmp_path / "new" / "r.json")
     assert written == json.loads(json.dumps(result.run))
@@ -65,7 +71,14 @@ def test_run_file(tiny, tmp_path):
         assert list(row) == ["epoch", "train", "test", "step_seconds", "eval_seconds"]
         assert list(row["train"]) == list(row["test"]) == ["ce", "mse"]
         assert row["eval_seconds"] > 0 and (row["step_seconds"] > 0) == (row["epoch"] > 0)
-    assert said == [loop.describe(row) for row in written["epochs"]]
+    assert logged.messages == [loop.describe(row) for row in written["epochs"]]
+    assert {record.name for record in logged.records} == {"locoprop_ref.training.loop"}
+
+
+def test_the_library_is_silent_by_default(tiny, tmp_path, capfd):
+    run(tiny, out=tmp_path / "r.json")
+    run(tiny, out=tmp_path / "r.json", resume=True)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_run_file_says_what_it_ran_on_but_not_where(tiny, tmp_path):
@@ -152,7 +165,7 @@ def test_evaluate_is_the_naive_mean(task, rows):
         loss, last, sizes, labels = "softmax_cross_entropy", "softmax", (9, 4, 3), made["labels_test"]
         t = np.eye(3)[labels]
     net = network.initialize(sizes, transfers=["tanh", last], output_loss=loss, seed=1)
-    got, wanted = task.evaluate(net, x, t, labels, rows=rows), naive_losses(net, x, t, labels)
+    got, wanted = evaluate(net, x, t, labels, rows=rows), naive_losses(net, x, t, labels)
     assert list(got) == list(wanted)
     for name in wanted:  # sums of 180 terms of one sign (squares), or below 1 (logarithms)
         np.testing.assert_allclose(got[name], wanted[name], rtol=1e-13)
@@ -212,13 +225,12 @@ def test_own_floats(tmp_path):
     assert_same_weights(run(own).network, run(pixels).network)
 
 
-def test_own_images_and_other_keys(tmp_path, tiny):
+def test_own_images_and_other_keys(tmp_path, tiny, logged):
     made = arrays()
     images = {name: made[name].reshape(-1, 3, 3) for name in ("x_train", "x_test")}
     own = write_data(tmp_path / "own.npz", **images, labels_train=None, labels_test=None, more=np.ones(3))
-    said = []
-    assert_same_weights(run(own, say=said.append).network, run(tiny).network)
-    assert said[0] == "Keys that were left unread: more."
+    assert_same_weights(run(own).network, run(tiny).network)
+    assert logged.messages[0] == "Keys that were left unread: more."
 
 
 def test_own_numbers_outside_0_and_1(tmp_path):
@@ -347,22 +359,21 @@ def test_a_checkpoint_holds_the_state_of_the_optimizer(tiny, tmp_path):
     assert rng.random() == again.random()
 
 
-def test_resuming_what_is_finished_changes_nothing(tiny, tmp_path):
+def test_resuming_what_is_finished_changes_nothing(tiny, tmp_path, logged):
     run(tiny, out=tmp_path / "r.json")
     before = [(tmp_path / name).read_bytes() for name in ("r.json", "r.npz")]
-    said = []
-    result = run(tiny, out=tmp_path / "r.json", resume=True, say=said.append)
-    assert said == ["resuming after epoch 2"]
+    logged.clear()
+    result = run(tiny, out=tmp_path / "r.json", resume=True)
+    assert logged.messages == ["resuming after epoch 2"]
     assert result.run["status"] == "finished"
     assert (tmp_path / "r.json").read_bytes() == before[0]
     assert len(contents(tmp_path / "r.npz")[1]) == len(np.load(tmp_path / "r.npz").files) - 1
     assert_same_weights(result.network, checkpoint.load_network(tmp_path / "r.npz"))
 
 
-def test_resume_without_anything_starts_from_the_beginning(tiny, tmp_path):
-    said = []
-    result = run(tiny, out=tmp_path / "r.json", resume=True, say=said.append)
-    assert said[0].startswith("no checkpoint ") and said[0].endswith(" yet: starting from the beginning")
+def test_resume_without_anything_starts_from_the_beginning(tiny, tmp_path, logged):
+    result = run(tiny, out=tmp_path / "r.json", resume=True)
+    assert logged.messages[0] == f"no checkpoint {tmp_path / 'r.npz'} yet: starting from the beginning"
     assert_same_weights(result.network, run(tiny).network)
 
 
@@ -374,15 +385,14 @@ def test_resume_finds_data_that_has_moved(tiny, tmp_path):
     assert_same_weights(result.network, run(tiny).network)
 
 
-def test_a_changed_environment_is_said(tiny, tmp_path, monkeypatch):
+def test_a_changed_environment_is_said(tiny, tmp_path, monkeypatch, logged):
     run(tiny, out=tmp_path / "r.json", epochs=1)
-    start = start_module
-    right = start.environment
-    monkeypatch.setattr(start, "environment", lambda *a: {**right(*a), "cores": 1000})
-    said = []
-    run(tiny, out=tmp_path / "r.json", resume=True, say=said.append)
-    assert (
-        said[0] == "note: the environment is not the one the run began in, so that the last bits may differ"
+    right = resume.environment
+    monkeypatch.setattr(resume, "environment", lambda *a: {**right(*a), "cores": 1000})
+    logged.clear()
+    run(tiny, out=tmp_path / "r.json", resume=True)
+    assert logged.messages[0] == (
+        "note: the environment is not the one the run began in, so that the last bits may differ"
     )
 
 
@@ -416,6 +426,42 @@ def test_a_checkpoint_of_other_data_is_refused(tiny, tmp_path):
     other = write_data(tmp_path / "tiny.npz", x_test=np.ones((TEST, 9), np.uint8))
     with pytest.raises(ValueError, match=r"another configuration: data sha256 '.*' there, '.*' here$"):
         run(other, out=tmp_path / "r.json", resume=True)
+
+
+# ------------------------------ what a comparison records in the files of its runs
+
+
+def test_jobs_and_command_are_in_the_run_file_and_survive_resuming(tiny, tmp_path):
+    def part(epochs, **more):
+        chosen = config.resolve(data=str(tiny), **{**BASE, "epochs": epochs})
+        train(chosen, out=tmp_path / "r.json", resume=True, progress=False, **more)
+        found = read_run(tmp_path / "r.json")
+        assert list(found)[:6] == ["schema", "config", "data", "environment", "epochs", "status"]
+        assert contents(tmp_path / "r.npz")[0]["run"].keys() == found.keys()
+        return {key: found[key] for key in list(found)[6:]}
+
+    assert part(1, jobs=2, command="compare one") == {"jobs": 2, "command": "compare one"}
+    assert part(2, jobs=1, command="compare two") == {"command": "compare one", "jobs": 2}
+    assert part(3, jobs=3) == {"command": "compare one", "jobs": 3}
+    assert part(4) == {"command": "compare one"}  # nobody knows how many there were: not known for the whole
+    assert part(5, jobs=1) == {"command": "compare one"}
+    with pytest.raises(ValueError, match=r"^jobs must be an integer of at least 1, got 0$"):
+        part(6, jobs=0)
+
+
+def test_the_hidden_options_of_a_comparison(tiny, tmp_path, capsys):
+    arguments = ["train", "--data", tiny, "--layers", "9-6-9", "--batch-size", "20", "--epochs", "1"]
+    more = ["--out", tmp_path / "r.json", "--resume", "--jobs-beside", 2]
+    status = cli.main(
+        [*map(str, [*arguments, *more]), "--comparison-command", "locoprop-ref compare --jobs 2"]
+    )
+    assert (status, capsys.readouterr().err) == (0, "")
+    found = read_run(tmp_path / "r.json")
+    assert (found["jobs"], found["command"]) == (2, "locoprop-ref compare --jobs 2")
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    said = capsys.readouterr().out
+    assert "--resume" in said and "--jobs-beside" not in said and "--comparison-command" not in said
 
 
 # ------------------------------ nothing is overwritten
@@ -510,6 +556,14 @@ def test_a_loss_far_above_the_beginning_is_divergence(tiny):
     )
     assert result.run["status"] == "diverged"
     assert "times the untrained network's" in result.run["message"] or "finite" in result.run["message"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "wanted"), [(100.0, False), (100.1, True), (math.inf, True), (math.nan, True), (0.0, False)]
+)
+def test_what_counts_as_divergence(loss, wanted):
+    assert diverged(loss, 1.0) is wanted
+    assert diverged(3 * loss, 3.0) is wanted
 
 
 def test_divergence_on_the_command_line(tiny, tmp_path, capsys):
@@ -629,7 +683,7 @@ def test_killed_at_any_moment_and_resumed(tiny, tmp_path, uninterrupted, moments
 
 @pytest.mark.parametrize("moments", [2, pytest.param(12, marks=pytest.mark.full)])
 def test_interrupted(tiny, tmp_path, uninterrupted, moments):
-    """Ctrl-C: one sentence, status 130, the run file says so, and the run goes on from there."""
+    """Ctrl-C: one sentence, status 130, the run file says so, and the run continues from there."""
     # far more epochs than pass between the first line and the signal, on the quickest machine
     epochs, out, rng = 150, tmp_path / "r.json", np.random.default_rng(moments)
     for _ in range(moments):
@@ -645,7 +699,7 @@ def test_interrupted(tiny, tmp_path, uninterrupted, moments):
             _, err = process.communicate()
         assert process.returncode == 130
         assert (
-            err == f"locoprop-ref train: interrupted; {out} holds every complete epoch (--resume goes on)\n"
+            err == f"locoprop-ref train: interrupted; {out} holds every complete epoch (--resume continues)\n"
         )
         stopped = read_run(out)
         assert stopped["status"] == "interrupted"
@@ -683,7 +737,7 @@ def test_interrupted_inside_a_write(tiny, tmp_path, monkeypatch, when):
 
 
 @pytest.mark.parametrize("when", [1, 2, 3, 4, 9, 10])
-def test_ctrl_c_inside_a_write_is_heeded_after_it(tiny, tmp_path, monkeypatch, when):
+def test_ctrl_c_inside_a_write_ends_the_run_after_it(tiny, tmp_path, monkeypatch, when):
     """The signal itself, in the n-th flush to the disk: the checkpoint and the run file are of one epoch."""
     out, right, count = tmp_path / "r.json", os.fsync, iter(range(1, 1000))
 
@@ -705,7 +759,7 @@ def test_interrupted_before_anything_is_kept(tiny, tmp_path, monkeypatch, capsys
     def interrupt(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("locoprop_ref.training.load", interrupt)
+    monkeypatch.setattr("locoprop_ref.training.run.load", interrupt)
     status = cli.main([str(a) for a in long_run(tiny, tmp_path / "r.json", 3)])
     assert status == 130
     assert capsys.readouterr().err == "locoprop-ref train: interrupted; nothing was kept\n"

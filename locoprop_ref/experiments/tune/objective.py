@@ -1,7 +1,6 @@
 """One trial: train with the given settings, and report the held-out loss after every epoch."""
 
 from collections.abc import Callable, Iterator
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from locoprop_ref.backend import to_backend
 from locoprop_ref.network import Network
 from locoprop_ref.training import DIVERGENCE, Examples, evaluate
 from locoprop_ref.training.build import build_method, build_network, epoch_rate
+from locoprop_ref.training.loop import diverged
 from locoprop_ref.training.options import Config
 
 
@@ -51,7 +51,7 @@ def held_out_losses(
                     raise Diverged(f"epoch {epoch + 1}: {error}") from error
                 after_step()
             loss = _loss(network, data)
-        if not isfinite(loss) or loss > DIVERGENCE * untrained:
+        if diverged(loss, untrained):
             raise Diverged(f"epoch {epoch + 1}: loss {loss:.4g}")
         yield loss
 

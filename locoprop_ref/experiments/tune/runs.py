@@ -6,6 +6,9 @@ candidate, named by a hash of its configuration, and its checkpoint until it has
 
 import hashlib
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,7 +61,8 @@ class RunWork(msgspec.Struct, frozen=True, tag="run"):
 
     def _train(self, path: Path) -> None:
         try:
-            train(from_json(self.config), out=path, resume=True, progress=False, jobs=self.jobs)
+            with _silent(logging.getLogger("locoprop_ref.training")):
+                train(from_json(self.config), out=path, resume=True, progress=False, jobs=self.jobs)
         except ValueError as error:
             run = read_run(path) if path.exists() else None
             if run is None or len(run["epochs"]) < 2:
@@ -87,6 +91,17 @@ class RunWork(msgspec.Struct, frozen=True, tag="run"):
         chosen = ", ".join(f"{option} {value}" for option, value in self.settings.items())
         ending = "diverged" if outcome.diverged else f"held-out loss {outcome.loss:.6g}"
         return f"{self.method} final: {ending}; {chosen}"
+
+
+@contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    """Log no epochs: what `train` calls the test loss is here the held-out one."""
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def split_file(dataset: Dataset, folder: Path) -> Path:

@@ -27,7 +27,7 @@ from locoprop_ref.experiments.tune.study import (
     trials_of,
 )
 from locoprop_ref.training import Examples, examples
-from locoprop_ref.training.interrupt import Interrupts, heard
+from locoprop_ref.training.interrupt import Interrupts, handled_signals
 
 
 class _PlaceReturned(Exception):
@@ -132,12 +132,12 @@ def run_trial(search: Search, study: Any, places: Places, data: Examples, xp: An
         try:
             chosen = settings(_suggest(trial, search.space))
             config = search.problem.config(search.method, seed=search.seed, **chosen)
-            return objective(trial, config, data, xp, interrupts.heed)
+            return objective(trial, config, data, xp, interrupts.check)
         except ValueError as error:
             errors.append(error)
             raise
 
-    with Interrupts(*heard()) as interrupts:
+    with Interrupts(*handled_signals()) as interrupts:
         try:
             study.optimize(measure, n_trials=1, catch=(_PlaceReturned,))
         except (ValueError, optuna.exceptions.UpdateFinishedTrialError) as error:

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from locoprop_ref.data.records import NotJson, as_record, parse_json
+
 Value = str | int | float
 
 
@@ -65,7 +67,10 @@ def read_record(path: Any) -> Tuned:
         ValueError: it does not have this form; the sentence names the place.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Tuned)
-    except msgspec.MsgspecError as error:
-        name = "/".join(Path(str(path)).parts[-2:])
-        raise ValueError(f"{name} must hold tuned settings of schema 1: {error}") from None
+        return as_record(parse_json(path.read_bytes()), Tuned)
+    except NotJson as error:
+        reason = f"it is not JSON ({error})"
+    except ValueError as error:
+        reason = str(error)
+    name = "/".join(Path(str(path)).parts[-2:])
+    raise ValueError(f"{name} must hold tuned settings of schema 1, but {reason}")
