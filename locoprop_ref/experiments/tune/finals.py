@@ -1,19 +1,17 @@
 """The finals of studies: their missing runs, round by round, one after the other or side by side."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from locoprop_ref.experiments.tune.final import Played, play
 from locoprop_ref.experiments.tune.problem import Problem, tuning_data
-from locoprop_ref.experiments.tune.result import with_final
 from locoprop_ref.experiments.tune.runs import RunWork, run_of, split_file
 from locoprop_ref.experiments.tune.space import Values, settings
-from locoprop_ref.experiments.tune.study import Search, best_trial
+from locoprop_ref.experiments.tune.study import Study
 from locoprop_ref.experiments.tune.workers import run_workers
-from locoprop_ref.experiments.tuned.record import Tuned
 
 log = logging.getLogger(__name__)
 
@@ -34,51 +32,45 @@ class Finals:
     data_dir: str | None
     jobs: int
 
-    def play_all(self, studies: Mapping[Search, Any], bar: Any) -> dict[Search, Played]:
+    @property
+    def sha256(self) -> str:
+        """The hash of the data."""
+        return tuning_data(self.problem, self.data_dir).sha256
+
+    def play_all(self, studies: Sequence[Study], bar: Any) -> list[Played]:
         """Train what the finals are missing, round by round, until they have ended."""
-        best = {search: best_trial(study) for search, study in studies.items()}
+        split = split_file(tuning_data(self.problem, self.data_dir), self.folder)
+        best = [study.best() for study in studies]
         while True:
-            runs: list[RunWork] = []
-            played = {search: self._play(search, trial, runs) for search, trial in best.items()}
-            if runs:
-                bar.total = bar.n + len(runs)
-                self._train(runs, bar)
+            missing: list[RunWork] = []
+            played = [self._play(*of, split, missing) for of in zip(studies, best, strict=True)]
+            if missing:
+                self._train(missing, bar)
                 continue
-            now = {search: best_trial(study) for search, study in studies.items()}
-            if all(now[search].number == trial.number for search, trial in best.items()):
+            before, best = best, [study.best() for study in studies]
+            changed = [
+                s for s, old, new in zip(studies, before, best, strict=True) if old.number != new.number
+            ]
+            if not changed:
                 return played
-            for search in studies:
-                if now[search].number != best[search].number:
-                    log.info("%s: a better trial came in meanwhile, its final begins anew", search.method)
-            best = now
+            for study in changed:
+                log.info("%s: a better trial came in meanwhile, its final begins anew", study.search.method)
 
-    def added(self, record: Tuned, search: Search, played: Played) -> Tuned:
-        """Return the record of a study with its final."""
-        sha256 = tuning_data(self.problem, self.data_dir).sha256
-        return with_final(record, search, self.problem, sha256, played)
-
-    def _play(self, search: Search, best: Any, missing: list[RunWork]) -> Played:
+    def _play(self, study: Study, best: Any, split: Path, missing: list[RunWork]) -> Played:
         """Return a final as far as its runs are there, and append those that are missing."""
-        data = tuning_data(self.problem, self.data_dir)
-        split = split_file(data, self.folder)
+        search = study.search
 
         def run(chosen: Values) -> RunWork:
-            return run_of(
-                search.method, chosen, problem=self.problem, seed=search.seed, split=split,
-                sha256=data.sha256, jobs=self.jobs,
-            )  # fmt: skip
+            config = self.problem.config(search.method, seed=search.seed, **chosen)
+            return run_of(search.method, chosen, config, split=split, sha256=self.sha256, jobs=self.jobs)
 
-        played = play(
-            search.method,
-            settings(best.params),
-            settings(search.start()),
-            lambda chosen: run(chosen).outcome(),
-        )
+        start = settings(search.start())
+        played = play(search.method, settings(best.params), start, lambda chosen: run(chosen).outcome())
         missing += map(run, played.missing)
         return played
 
     def _train(self, runs: Sequence[RunWork], bar: Any) -> None:
-        waiting = list(runs)
+        bar.total, waiting = bar.n + len(runs), list(runs)
 
         def look() -> None:
             for run in tuple(waiting):

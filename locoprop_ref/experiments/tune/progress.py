@@ -2,10 +2,10 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
-from locoprop_ref.experiments.tune.study import DIVERGED, RETURNED, Search, fail_dead_trials, standing
+from locoprop_ref.experiments.tune.study import Study
 
 log = logging.getLogger(__name__)
 
@@ -17,42 +17,36 @@ class Progress:
     """The trials of studies that other processes may be working on too, as the storage shows them.
 
     Args:
-        studies: search → study.
-        grace: seconds, see `fail_dead_trials`.
+        studies: to look at.
         bar: of tqdm; it counts trials and the runs of finals.
     """
 
-    def __init__(self, studies: Mapping[Search, Any], grace: float, bar: Any) -> None:
-        self.studies, self.grace, self.bar, self.looked = studies, grace, bar, 0.0
-        self.reported = {
-            (search, trial.number)
-            for search, study in studies.items()
-            for trial in study.get_trials(deepcopy=False)
-            if trial.state.is_finished()
-        }
+    def __init__(self, studies: Sequence[Study], bar: Any) -> None:
+        self.studies, self.bar, self.looked = studies, bar, 0.0
+        self.ended = {study.search: {t.number for t in study.trials(*_ENDED)} for study in studies}
         bar.total = bar.n + self.missing()
         bar.refresh()
 
     def missing(self) -> int:
-        """Return how many trials are still to be run."""
-        return sum(max(search.trials - standing(study).finished, 0) for search, study in self.studies.items())
+        """Return how many trials are still needed."""
+        return sum(study.missing() for study in self.studies)
 
-    def look(self, *, now: bool = False) -> None:
-        """Report the trials that have ended, every few seconds at most unless `now`; fail dead ones."""
-        if not now and time.monotonic() - self.looked < INTERVAL:
+    def look(self, *, at_once: bool = False) -> None:
+        """Mark dead trials failed, and log the trials that have ended: every few seconds, or `at_once`."""
+        if not at_once and time.monotonic() - self.looked < INTERVAL:
             return
-        for search, study in self.studies.items():
-            fail_dead_trials(study, self.grace)
-            for trial in study.get_trials(deepcopy=False):
-                if trial.state.is_finished() and (search, trial.number) not in self.reported:
-                    self.reported.add((search, trial.number))
-                    self._report(search, trial)
+        for study in self.studies:
+            study.fail_dead_trials()
+            ended = self.ended[study.search]
+            for trial in study.trials(*_ENDED):
+                if trial.number not in ended:
+                    ended.add(trial.number)
+                    log.info("%s trial %d: %s", study.search.method, trial.number, describe(trial))
+                    self.bar.update(trial.state.name != "FAIL")
         self.looked = time.monotonic()
 
-    def _report(self, search: Search, trial: Any) -> None:
-        if RETURNED not in trial.user_attrs:
-            log.info("%s trial %d: %s", search.method, trial.number, describe(trial))
-            self.bar.update(trial.state.name != "FAIL")
+
+_ENDED = ("COMPLETE", "PRUNED", "FAIL")
 
 
 def describe(trial: Any) -> str:
@@ -61,7 +55,7 @@ def describe(trial: Any) -> str:
     loss = trial.intermediate_values.get(epochs, float("nan"))
     if trial.state.name == "FAIL":
         return "marked failed, because its process died or did not answer; it does not count"
-    if DIVERGED in trial.user_attrs:
+    if "diverged" in trial.user_attrs:
         ending = f"diverged after epoch {epochs}"
     elif trial.state.name == "PRUNED":
         ending = f"pruned after epoch {epochs} at {loss:.6g}"

@@ -12,61 +12,47 @@ import msgspec
 import locoprop_ref
 from locoprop_ref.data.files import write_atomically
 from locoprop_ref.experiments.tune.final import Played, differ_in_rate_alone
-from locoprop_ref.experiments.tune.problem import PROBLEMS, Problem, whole_problem
+from locoprop_ref.experiments.tune.problem import PROBLEMS, whole_problem
 from locoprop_ref.experiments.tune.space import edges, search_space, settings
-from locoprop_ref.experiments.tune.study import (
-    DIVERGED,
-    PRUNER,
-    STARTUP_TRIALS,
-    UNTUNED,
-    Search,
-    best_trial,
-    standing,
-    trials_of,
-)
-from locoprop_ref.experiments.tuned.record import Candidate, Final, Study, Tuned
+from locoprop_ref.experiments.tune.study import PRUNER, STARTUP_TRIALS, Search, Study
+from locoprop_ref.experiments.tuned.record import Candidate, Final, StudyRecord, Tuned
 from locoprop_ref.training.environment import LIBRARIES, version
 
 
-def result(search: Search, study: Any, sha256: str) -> Tuned:
-    """Return the record of a study: the best settings, the problem, and where they come from."""
-    complete, best, now = trials_of(study, "COMPLETE"), best_trial(study), standing(study)
-    untuned = [t.value for t in complete if UNTUNED in t.user_attrs]
-    return Tuned(
-        schema=1,
-        contestant=search.method,
-        settings=settings(best.params),
-        problem=search.problem.record(sha256),
-        study=Study(
-            trials=now.finished,
-            complete=now.complete,
-            pruned=now.pruned,
-            failed=now.failed,
-            diverged=sum(DIVERGED in t.user_attrs for t in complete),
-            sampler={"name": "TPESampler", "n_startup_trials": STARTUP_TRIALS},
-            pruner={"name": "SuccessiveHalvingPruner", **PRUNER},
-            seed=search.seed,
-            loss=best.value,
-            untuned_loss=untuned[0] if untuned else None,
-            ranges={r.name: r.record for r in search.space},
-            edges=edges(best.params, search.space),
-            versions=_versions(),
-            command=command(search, now.finished, final=False),
-        ),
+def result(study: Study, sha256: str) -> Tuned:
+    """Return the record of a study: the best settings, the problem (with its data's hash), and the search."""
+    search, best, complete = study.search, study.best(), study.trials("COMPLETE")
+    untuned = [t.value for t in complete if "untuned" in t.user_attrs]
+    finished = len(study.trials("COMPLETE", "PRUNED"))
+    about = StudyRecord(
+        trials=finished,
+        complete=len(complete),
+        pruned=finished - len(complete),
+        failed=len(study.trials("FAIL")),
+        diverged=sum("diverged" in t.user_attrs for t in complete),
+        sampler={"name": "TPESampler", "n_startup_trials": STARTUP_TRIALS},
+        pruner={"name": "SuccessiveHalvingPruner", **PRUNER},
+        seed=search.seed,
+        loss=best.value,
+        untuned_loss=untuned[0] if untuned else None,
+        ranges={r.name: r.record for r in search.space},
+        edges=edges(best.params, search.space),
+        versions=_versions(),
+        command=command(search, finished, final=False),
     )
+    return Tuned(1, search.method, settings(best.params), search.problem.record(sha256), about)
 
 
-def with_final(record: Tuned, search: Search, problem: Problem, sha256: str, played: Played) -> Tuned:
+def with_final(record: Tuned, search: Search, problem: dict[str, Any], played: Played) -> Tuned:
     """Return the record of a study with what its final chose, and the held-out loss of every candidate.
 
     Args:
         record: from `result`.
-        search: the study that the record is of.
-        problem, sha256: of the final, and the hash of its data.
+        search: of the study.
+        problem: the record of the final's problem.
         played: the final, at its end.
     """
-    chosen = played.chosen
-    winner, outcome = played.tried[chosen]
+    winner, outcome = played.tried[played.chosen]
     # the edges are those of the best settings of the search; the untuned ones have none
     searched = differ_in_rate_alone(search.method, winner, played.tried[0][0])
     study = msgspec.structs.replace(
@@ -74,12 +60,8 @@ def with_final(record: Tuned, search: Search, problem: Problem, sha256: str, pla
         edges=record.study.edges if searched else {},
         command=command(search, record.study.trials, final=True),
     )
-    final = Final(
-        problem=problem.record(sha256),
-        candidates=[Candidate(settings, outcome.loss) for settings, outcome in played.tried],
-        chosen=chosen,
-        loss=outcome.loss,
-    )
+    tried = [Candidate(settings, outcome.loss) for settings, outcome in played.tried]
+    final = Final(problem, tried, played.chosen, outcome.loss)
     return msgspec.structs.replace(record, settings=winner, study=study, final=final)
 
 

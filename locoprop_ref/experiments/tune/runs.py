@@ -20,10 +20,9 @@ from filelock import FileLock
 from locoprop_ref.data import Dataset
 from locoprop_ref.data.files import write_atomically
 from locoprop_ref.experiments.tune.final import Outcome
-from locoprop_ref.experiments.tune.problem import Problem
 from locoprop_ref.experiments.tune.space import Values
 from locoprop_ref.training import DIVERGENCE, train
-from locoprop_ref.training.options import as_json, from_json
+from locoprop_ref.training.options import Config, as_json, from_json
 from locoprop_ref.training.run_file import read_run, write_run
 
 
@@ -113,15 +112,9 @@ def split_file(dataset: Dataset, folder: Path) -> Path:
     return path
 
 
-def run_of(
-    method: str, settings: Values, *, problem: Problem, seed: int, split: Path, sha256: str, jobs: int
-) -> RunWork:
-    """Return the run of a candidate, beside the split, named by a hash of all that decides its result.
-
-    Raises:
-        ValueError: settings that do not fit the problem.
-    """
-    config = as_json(replace(problem.config(method, seed=seed, **settings), data=split.name))
-    decides = json.dumps([config, sha256], sort_keys=True)
-    name = f"{method}-{hashlib.sha256(decides.encode()).hexdigest()[:12]}.json"
-    return RunWork(method, settings, config | {"data": str(split)}, str(split.with_name(name)), sha256, jobs)
+def run_of(method: str, settings: Values, config: Config, *, split: Path, sha256: str, jobs: int) -> RunWork:
+    """Return the run of a candidate, beside the split, named by a hash of all that decides its result."""
+    options = as_json(replace(config, data=split.name))
+    decides = json.dumps([options, sha256], sort_keys=True)
+    out = split.with_name(f"{method}-{hashlib.sha256(decides.encode()).hexdigest()[:12]}.json")
+    return RunWork(method, settings, options | {"data": str(split)}, str(out), sha256, jobs)

@@ -1,7 +1,7 @@
 """A study: the trials of one method on one problem from one seed, in a database after every step.
 
-A study is resumed by opening it again. Only complete and pruned trials count. A trial whose process was
-killed is marked failed when the study goes on, and its place is free again.
+A study is resumed by opening it again. It needs a number of complete or pruned trials, and has as many
+places: a running trial holds one, a failed one does not. A trial whose process was killed is marked failed.
 """
 
 import hashlib
@@ -19,14 +19,10 @@ from locoprop_ref.experiments.tune.problem import Problem
 from locoprop_ref.experiments.tune.space import Range, Values, untuned
 from locoprop_ref.experiments.tune.storage import import_optuna
 
-# the sampler's and the pruner's settings: ten random trials, then a model of what was found; after eight
-# epochs the best quarter goes on (successive halving)
+# ten random trials, then a model of what was found; after eight epochs the best quarter goes on
 STARTUP_TRIALS = 10
 PRUNER = {"min_resource": 8, "reduction_factor": 4}
-# attributes of trials in the storage
-UNTUNED = "untuned"
-DIVERGED = "diverged"
-WORKER = "worker"
+# an attribute of trials that failed because they gave their place back before they began
 RETURNED = "returned"
 
 
@@ -60,25 +56,68 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How many trials of a study are complete, pruned, failed and running."""
-
-    complete: int
-    pruned: int
-    failed: int
-    running: int
-
-    @property
-    def finished(self) -> int:
-        """How many trials count."""
-        return self.complete + self.pruned
-
-
-def open_study(search: Search, connection: Any, sha256: str) -> Any:
-    """Return the study, made where it is missing, with dead trials marked failed and its first one queued.
+class Study:
+    """A search with its trials.
 
     Args:
-        search: which study.
+        search: what is searched.
+        stored: Optuna's study.
+        grace: seconds without a sign of life after which a trial of another machine is considered dead.
+    """
+
+    search: Search
+    stored: Any
+    grace: float
+
+    def trials(self, *states: str) -> list[Any]:
+        """Return the trials in these states (in any, if none is named) that did not give their place back."""
+        trials = self.stored.get_trials(deepcopy=False)
+        wanted = [trial for trial in trials if not states or trial.state.name in states]
+        return [trial for trial in wanted if RETURNED not in trial.user_attrs]
+
+    def missing(self) -> int:
+        """Return how many trials are still needed."""
+        return max(self.search.trials - len(self.trials("COMPLETE", "PRUNED")), 0)
+
+    def running(self) -> set[int]:
+        """Return the numbers of the running trials."""
+        return {trial.number for trial in self.trials("RUNNING")}
+
+    def has_place(self) -> bool:
+        """Tell whether a trial is needed that is not running yet."""
+        return self.missing() > len(self.running())
+
+    def best(self) -> Any:
+        """Return the complete trial with the least held-out loss; of equal ones, the earlier.
+
+        A diverged trial is never the best, unless all trials diverged.
+        """
+        complete = self.trials("COMPLETE")
+        return min(complete, key=lambda t: (t.value, "diverged" in t.user_attrs, t.number))
+
+    def fail_dead_trials(self) -> None:
+        """Mark trials failed whose process has died: of this machine at once, of another after the grace."""
+        optuna = import_optuna()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the heartbeat
+            optuna.storages.fail_stale_trials(self.stored)
+        for trial in self.trials("RUNNING"):
+            if self._is_dead(trial):
+                with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process was quicker
+                    self.stored.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+    def _is_dead(self, trial: Any) -> bool:
+        if "worker" not in trial.user_attrs:  # an old one was killed before its first sign of life
+            return bool(datetime.now() - trial.datetime_start > timedelta(seconds=self.grace))
+        machine, _, process = trial.user_attrs["worker"].partition(" ")
+        return machine == _machine() and not process_is_alive(int(process))
+
+
+def open_study(search: Search, connection: Any, sha256: str) -> Study:
+    """Return a study, made where it is missing, with dead trials marked failed and its first one queued.
+
+    Args:
+        search: which one.
         connection: the opened storage.
         sha256: hash of the data that are used.
 
@@ -86,25 +125,26 @@ def open_study(search: Search, connection: Any, sha256: str) -> Any:
         ValueError: the storage holds a study of this name on another problem; the differences are named.
     """
     optuna = import_optuna()
-    study = optuna.create_study(
+    stored = optuna.create_study(
         study_name=search.name,
         storage=connection,
         direction="minimize",
         load_if_exists=True,
         pruner=optuna.pruners.SuccessiveHalvingPruner(**PRUNER),
     )
-    _check_problem(search, study, sha256)
-    fail_dead_trials(study, connection.grace_period)
-    if not any(UNTUNED in t.user_attrs for t in trials_of(study) if t.state.name != "FAIL"):
-        study.enqueue_trial(search.start(), user_attrs={UNTUNED: True})
+    _check_problem(search, stored, sha256)
+    study = Study(search, stored, connection.grace_period)
+    study.fail_dead_trials()
+    if not any("untuned" in t.user_attrs for t in study.trials() if t.state.name != "FAIL"):
+        stored.enqueue_trial(search.start(), user_attrs={"untuned": True})
     return study
 
 
-def _check_problem(search: Search, study: Any, sha256: str) -> None:
+def _check_problem(search: Search, stored: Any, sha256: str) -> None:
     here = search.problem.record(sha256) | {f"range of {r.name}": r.record for r in search.space}
-    there = study.user_attrs.get("problem")
+    there = stored.user_attrs.get("problem")
     if there is None:
-        study.set_user_attr("problem", here)
+        stored.set_user_attr("problem", here)
         return
     differences = [
         f"{key} {there.get(key)!r} there, {here.get(key)!r} here"
@@ -118,26 +158,6 @@ def _check_problem(search: Search, study: Any, sha256: str) -> None:
         )
 
 
-def trials_of(study: Any, *states: str) -> list[Any]:
-    """Return the trials of a study in these states, all without any."""
-    trials = study.get_trials(deepcopy=False)
-    return [trial for trial in trials if not states or trial.state.name in states]
-
-
-def standing(study: Any) -> Standing:
-    """Count the trials of a study; those that gave their place back before they began are left out."""
-    states = [trial.state.name for trial in trials_of(study) if RETURNED not in trial.user_attrs]
-    return Standing(*(states.count(state) for state in ("COMPLETE", "PRUNED", "FAIL", "RUNNING")))
-
-
-def best_trial(study: Any) -> Any:
-    """Return the complete trial with the least held-out loss; of equal ones, the earlier.
-
-    A diverged trial is never the best, unless all trials diverged.
-    """
-    return min(trials_of(study, "COMPLETE"), key=lambda t: (t.value, DIVERGED in t.user_attrs, t.number))
-
-
 def this_process() -> str:
     """Return this machine since its last start, as a hash that reveals nothing, and the process number."""
     return f"{_machine()} {os.getpid()}"
@@ -147,28 +167,3 @@ def _machine() -> str:
     started = Path("/proc/sys/kernel/random/boot_id")
     words = f"{platform.node()} {started.read_text() if started.exists() else ''}"
     return hashlib.sha256(words.encode()).hexdigest()[:16]
-
-
-def fail_dead_trials(study: Any, grace: float) -> None:
-    """Mark trials failed whose process has died.
-
-    Args:
-        study: of Optuna.
-        grace: seconds. A process of this machine is seen to be dead at once; one of another machine is
-            considered dead after so long without a sign of life, or where it never gave one.
-    """
-    optuna = import_optuna()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the heartbeat, see `storage`
-        optuna.storages.fail_stale_trials(study)
-    for trial in trials_of(study, "RUNNING"):
-        if _is_dead(trial, grace):
-            with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process was quicker
-                study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-
-
-def _is_dead(trial: Any, grace: float) -> bool:
-    if WORKER not in trial.user_attrs:  # it was killed before its first sign of life, if it is old
-        return bool(datetime.now() - trial.datetime_start > timedelta(seconds=grace))
-    machine, _, process = trial.user_attrs[WORKER].partition(" ")
-    return machine == _machine() and not process_is_alive(int(process))

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from locoprop_ref.backend import namespace
 from locoprop_ref.experiments.tune.finals import Finals
 from locoprop_ref.experiments.tune.problem import PROBLEMS, Problem, tuning_data
 from locoprop_ref.experiments.tune.progress import Progress
-from locoprop_ref.experiments.tune.result import result, write_result
+from locoprop_ref.experiments.tune.result import result, with_final, write_result
 from locoprop_ref.experiments.tune.space import search_space
 from locoprop_ref.experiments.tune.storage import Storage
-from locoprop_ref.experiments.tune.study import Search, open_study
+from locoprop_ref.experiments.tune.study import Search, Study, open_study
 from locoprop_ref.experiments.tune.trials import TrialsWork
 from locoprop_ref.experiments.tune.workers import run_workers
 from locoprop_ref.experiments.tuned import CONTESTANTS
@@ -96,14 +96,14 @@ def tune(
     with ExitStack() as stack:
         connection = stack.enter_context(database.opened())
         sha256 = tuning_data(on, data_dir).sha256
-        studies = {search: open_study(search, connection, sha256) for search in searches}
+        studies = [open_study(search, connection, sha256) for search in searches]
         Path(out).mkdir(parents=True, exist_ok=True)  # before hours of work, not after them
         bar = stack.enter_context(tqdm(unit="trial", desc="tune", disable=None if progress else True))
         finals = Finals(final, Path(out) / "final", data_dir, jobs) if final else None
         # one method after the other, or with several jobs all of them at once
-        for part in [searches] if jobs > 1 else [[search] for search in searches]:
-            work = TrialsWork(tuple(part), database, data_dir)
-            for record in _results({s: studies[s] for s in part}, work, finals, jobs, bar):
+        for part in [studies] if jobs > 1 else [[study] for study in studies]:
+            work = TrialsWork(tuple(study.search for study in part), database, data_dir)
+            for record in _results(part, work, finals, jobs, bar):
                 _write(Path(out), record)
                 results[record.contestant] = msgspec.to_builtins(record)
     return results
@@ -122,32 +122,28 @@ def _check_data(searches: Sequence[Search], final: Problem | None, data_dir: str
         log.info("%s", note)
 
 
-def _results(
-    studies: Mapping[Search, Any], work: TrialsWork, finals: Finals | None, jobs: int, bar: Any
-) -> Iterator[Tuned]:
+def _results(studies: Sequence[Study], work: TrialsWork, finals: Finals | None, jobs: int, bar: Any) -> Any:
     """Run the trials of studies that are missing, then their finals; yield the results."""
     _run_trials(studies, work, jobs, bar)
     sha256 = tuning_data(work.searches[0].problem, work.data_dir).sha256
-    played = finals.play_all(studies, bar) if finals else {}
-    for search, study in studies.items():
-        record = result(search, study, sha256)
-        yield finals.added(record, search, played[search]) if finals else record
+    if not finals:
+        yield from (result(study, sha256) for study in studies)
+        return
+    problem = finals.problem.record(finals.sha256)
+    for study, played in zip(studies, finals.play_all(studies, bar), strict=True):
+        yield with_final(result(study, sha256), study.search, problem, played)
 
 
-def _run_trials(studies: Mapping[Search, Any], work: TrialsWork, jobs: int, bar: Any) -> None:
-    progress = Progress(studies, work.storage.grace, bar)
+def _run_trials(studies: Sequence[Study], work: TrialsWork, jobs: int, bar: Any) -> None:
+    progress = Progress(studies, bar)
+    lost = "a worker was killed, its trial is marked failed and does not count"
     while missing := progress.missing():
         if jobs == 1:
-            work.run(after_trial=lambda: progress.look(now=True))
+            work.run(after_trial=lambda: progress.look(at_once=True))
         else:
-            run_workers(
-                [msgspec.structs.replace(work, index=index) for index in range(jobs)],
-                jobs,
-                missing=progress.missing,
-                tick=progress.look,
-                lost="a worker was killed, its trial is marked failed and does not count",
-            )
-        progress.look(now=True)
+            works = [msgspec.structs.replace(work, index=index) for index in range(jobs)]
+            run_workers(works, jobs, missing=progress.missing, tick=progress.look, lost=lost)
+        progress.look(at_once=True)
         if progress.missing() == missing:
             time.sleep(1)  # other commands are at the last trials
 

@@ -10,7 +10,7 @@ from locoprop_ref.data.records import NotJson, as_record, parse_json
 Value = str | int | float
 
 
-class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StudyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the settings were searched."""
 
     trials: int
@@ -52,7 +52,7 @@ class Tuned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contestant: str
     settings: dict[str, Value]
     problem: dict[str, Value | None]
-    study: Study
+    study: StudyRecord
     final: Final | msgspec.UnsetType = msgspec.UNSET
 
 

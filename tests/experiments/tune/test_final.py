@@ -1,5 +1,6 @@
 """The final: its candidates and rounds, its resumable runs, and what several commands make of it."""
 
+import dataclasses
 import json
 import threading
 from pathlib import Path
@@ -60,8 +61,10 @@ def test_the_final_trains_nothing_twice(here):
 def a_run(folder="tuning/final", **changed):
     data = tuning_data(FINAL, None)
     split = split_file(data, Path(folder))
-    given = {"problem": FINAL, "seed": 0, "split": split, "sha256": data.sha256, "jobs": 1}
-    return run_of("sgd", {"learning_rate": 0.1}, **{**given, **changed})
+    given = {"problem": FINAL, "seed": 0, "rate": 0.1, "sha256": data.sha256, "jobs": 1} | changed
+    settings = {"learning_rate": given["rate"]}
+    config = given["problem"].config("sgd", seed=given["seed"], **settings)
+    return run_of("sgd", settings, config, split=split, sha256=given["sha256"], jobs=given["jobs"])
 
 
 @pytest.fixture
@@ -106,20 +109,8 @@ def test_a_final_is_resumed_from_the_last_complete_epoch(here, monkeypatch, epoc
 
 
 def test_the_run_of_a_candidate_is_named_by_all_that_decides_it(here):
-    others = [
-        a_run(seed=1),
-        a_run(problem=FINAL.__class__(**{**vars(FINAL), "epochs": 3})),
-        a_run(sha256="0"),
-        run_of(
-            "sgd",
-            {"learning_rate": 0.2},
-            problem=FINAL,
-            seed=0,
-            split=Path("tuning/final/x"),
-            sha256="",
-            jobs=1,
-        ),
-    ]
+    shorter = dataclasses.replace(FINAL, epochs=3)
+    others = [a_run(seed=1), a_run(problem=shorter), a_run(sha256="0"), a_run(rate=0.2)]
     names = {run.out for run in (a_run(), a_run(jobs=2), *others)}
     assert len(names) == 1 + len(others)
 
@@ -136,11 +127,7 @@ def test_the_run_of_other_data_is_refused(here):
 
 
 def test_the_run_of_a_candidate_that_diverges(here):
-    data = tuning_data(FINAL, None)
-    split = split_file(data, Path("final"))
-    run = run_of(
-        "sgd", {"learning_rate": 1e30}, problem=FINAL, seed=0, split=split, sha256=data.sha256, jobs=1
-    )
+    run = a_run(rate=1e30)
     assert run.outcome() is None
     run.run()
     config = FINAL.config("sgd", seed=0)

@@ -24,7 +24,7 @@ from locoprop_ref.experiments.tune.objective import held_out_losses
 from locoprop_ref.experiments.tune.problem import tuning_data
 from locoprop_ref.experiments.tune.space import settings
 from locoprop_ref.experiments.tune.storage import Storage
-from locoprop_ref.experiments.tune.study import STARTUP_TRIALS, open_study, standing
+from locoprop_ref.experiments.tune.study import STARTUP_TRIALS, open_study
 from locoprop_ref.training import DIVERGENCE
 
 
@@ -182,7 +182,8 @@ def test_trials_of_dead_processes_fail_at_once_and_others_after_their_grace(here
     )
     sha256 = tuning_data(of.problem, None).sha256
     with Storage(STORAGE).opened() as connection:
-        study = open_study(of, connection, sha256)
+        opened = open_study(of, connection, sha256)
+        study = opened.stored
         workers = [
             f"{study_module._machine()} {int(done.stdout)}",
             f"{study_module._machine()} {os.getpid()}",
@@ -198,7 +199,7 @@ def test_trials_of_dead_processes_fail_at_once_and_others_after_their_grace(here
                 trial.set_user_attr("worker", worker)
 
         def states():
-            study_module.fail_dead_trials(study, 60)
+            opened.fail_dead_trials()
             return [t.state.name for t in study.get_trials()]
 
         assert states() == ["FAIL", *["RUNNING"] * 4]
@@ -214,4 +215,6 @@ def test_trials_of_dead_processes_fail_at_once_and_others_after_their_grace(here
             database.execute(begin, (trials[1]._trial_id,))  # a long trial, but alive
             database.commit()
         assert states() == ["FAIL", "RUNNING", "FAIL", "FAIL", "RUNNING"]
-        assert standing(study) == study_module.Standing(complete=0, pruned=0, failed=3, running=2)
+        assert opened.running() == {1, 4}
+        assert opened.missing() == of.trials
+        assert opened.has_place()  # the third of three

@@ -1,13 +1,12 @@
 """Places in studies that several processes share: one a trial, none taken twice, spread over studies."""
 
-import optuna
 import pytest
 from tiny_tuning import STORAGE, a_search, loaded, search, trials_in
 
 from locoprop_ref.experiments.tune import trials as trials_module
 from locoprop_ref.experiments.tune.storage import Storage
-from locoprop_ref.experiments.tune.study import Standing, standing
-from locoprop_ref.experiments.tune.trials import Places, TrialsWork
+from locoprop_ref.experiments.tune.study import open_study
+from locoprop_ref.experiments.tune.trials import TrialsWork
 
 
 def work_on(*searches, index=0):
@@ -35,16 +34,16 @@ def in_the_first_trial(monkeypatch):
 
 @pytest.fixture
 def looks_too_early(monkeypatch):
-    """A function that makes the next look for a free place return a study that it did not see correctly."""
+    """A function that makes the next process begin a trial of the first study, whatever the others do."""
 
-    def make(number):
-        right = Places.free
+    def make():
+        right = trials_module.with_place
 
-        def free(self):
-            monkeypatch.setattr(Places, "free", right)
-            return number
+        def with_place(studies, index):
+            monkeypatch.setattr(trials_module, "with_place", right)
+            return studies[0]
 
-        monkeypatch.setattr(Places, "free", free)
+        monkeypatch.setattr(trials_module, "with_place", with_place)
 
     return make
 
@@ -60,7 +59,7 @@ def test_two_processes_that_take_the_last_place_at_once(here, in_the_first_trial
     one = a_search(trials=1)
 
     def another():
-        looks_too_early(0)
+        looks_too_early()
         work_on(one).run()
 
     calls = in_the_first_trial(another)
@@ -72,7 +71,7 @@ def test_two_processes_that_take_the_last_place_at_once(here, in_the_first_trial
     ]
     assert calls == [0]  # the other one trained nothing
     with loaded() as study:
-        assert standing(study) == Standing(complete=1, pruned=0, failed=0, running=0)
+        assert [t.state.name for t in study.trials()] == ["COMPLETE"]
     assert search(trials=1)["study"]["failed"] == 0
 
 
@@ -80,7 +79,7 @@ def test_two_processes_that_choose_the_same_study_at_once(here, in_the_first_tri
     sgd, adam = a_search("sgd", trials=2), a_search("adam", trials=2)
 
     def another():
-        looks_too_early(0)
+        looks_too_early()
         work_on(sgd, adam).run()
 
     in_the_first_trial(another)
@@ -95,8 +94,8 @@ def test_processes_that_begin_together_spread_over_the_studies(index, here):
     searches = [a_search(name, trials=1) for name in ("sgd", "adam", "rmsprop")]
     work = work_on(*searches, index=index)
     with work.storage.opened() as connection:
-        studies = [optuna.create_study(storage=connection, study_name=one.name) for one in searches]
-        assert Places(searches, studies, index).free() == index
+        studies = [open_study(one, connection, "") for one in searches]
+        assert trials_module.with_place(studies, index) is studies[index]
 
 
 def test_a_trial_beside_others_draws_its_seed(here, monkeypatch, in_the_first_trial):

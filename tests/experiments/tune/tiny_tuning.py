@@ -11,7 +11,7 @@ from locoprop_ref.backend import namespace
 from locoprop_ref.experiments.tune import reduced_problem, search_space, tune, whole_problem
 from locoprop_ref.experiments.tune.problem import tuning_data
 from locoprop_ref.experiments.tune.storage import Storage
-from locoprop_ref.experiments.tune.study import Search
+from locoprop_ref.experiments.tune.study import Search, Study
 from locoprop_ref.training import examples
 
 NUMPY = namespace("numpy")
@@ -46,13 +46,14 @@ def a_search(method="rmsprop", **changed):
 @contextmanager
 def loaded(of=None, storage=STORAGE):
     """A study as it stands in its storage."""
+    of = of or a_search()
     with Storage(storage).opened() as connection:
-        yield optuna.load_study(study_name=(of or a_search()).name, storage=connection)
+        yield Study(of, optuna.load_study(study_name=of.name, storage=connection), grace=60)
 
 
 def trials_in(of=None, storage=STORAGE):
     with loaded(of, storage) as study:
-        return study.get_trials()
+        return study.stored.get_trials()
 
 
 def seen(trials):
