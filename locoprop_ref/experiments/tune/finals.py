@@ -70,7 +70,8 @@ class Finals:
         return played
 
     def _train(self, runs: Sequence[RunWork], bar: Any) -> None:
-        bar.total, waiting = bar.n + len(runs), list(runs)
+        waiting = list(runs)
+        bar.total += len(runs)
 
         def look() -> None:
             for run in tuple(waiting):

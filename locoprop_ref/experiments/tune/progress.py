@@ -24,8 +24,6 @@ class Progress:
     def __init__(self, studies: Sequence[Study], bar: Any) -> None:
         self.studies, self.bar, self.looked = studies, bar, 0.0
         self.ended = {study.search: {t.number for t in study.trials(*_ENDED)} for study in studies}
-        bar.total = bar.n + self.missing()
-        bar.refresh()
 
     def missing(self) -> int:
         """Return how many trials are still needed."""

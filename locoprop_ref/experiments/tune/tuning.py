@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,8 @@ def tune(
         seed: of the network, the batches and the search.
         storage: database URL; default sqlite:///tuning/PROBLEM.db. For several machines, a server's.
         jobs: trials side by side, each on its share of the cores.
-        out: folder of the results. Its folder final holds the runs of finals, for every command that uses it.
+        out: folder of the results. Its folder final holds the data and the runs of finals, for every command
+            that uses it.
         data_dir: folder of the data set's files, see `data.load`.
         ranges: wider or narrower ones, {name: (low, high)}, for every method in `methods`. A study in a
             storage keeps its ranges: name another storage or seed.
@@ -98,7 +99,9 @@ def tune(
         sha256 = tuning_data(on, data_dir).sha256
         studies = [open_study(search, connection, sha256) for search in searches]
         Path(out).mkdir(parents=True, exist_ok=True)  # before hours of work, not after them
-        bar = stack.enter_context(tqdm(unit="trial", desc="tune", disable=None if progress else True))
+        missing = sum(study.missing() for study in studies)
+        hidden = None if progress else True  # None: shown where standard error is a terminal
+        bar = stack.enter_context(tqdm(total=missing, unit="trial", desc="tune", disable=hidden))
         finals = Finals(final, Path(out) / "final", data_dir, jobs) if final else None
         # one method after the other, or with several jobs all of them at once
         for part in [studies] if jobs > 1 else [[study] for study in studies]:
@@ -122,7 +125,9 @@ def _check_data(searches: Sequence[Search], final: Problem | None, data_dir: str
         log.info("%s", note)
 
 
-def _results(studies: Sequence[Study], work: TrialsWork, finals: Finals | None, jobs: int, bar: Any) -> Any:
+def _results(
+    studies: Sequence[Study], work: TrialsWork, finals: Finals | None, jobs: int, bar: Any
+) -> Iterator[Tuned]:
     """Run the trials of studies that are missing, then their finals; yield the results."""
     _run_trials(studies, work, jobs, bar)
     sha256 = tuning_data(work.searches[0].problem, work.data_dir).sha256
