@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import locoprop_ref
 from locoprop_ref.cli import apply, compare, demo, figures, info, oracle, plot, train, tune, verify
 from locoprop_ref.cli.parser import Parser, log_to_terminal
+from locoprop_ref.experiments.pool import begin_as_child
 
 # in the order of the help
 COMMANDS = (verify, figures, demo, train, compare, apply, plot, info, tune, oracle)
@@ -19,6 +20,7 @@ COMMANDS = (verify, figures, demo, train, compare, apply, plot, info, tune, orac
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
+    begin_as_child()
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.command is None:
