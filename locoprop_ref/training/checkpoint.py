@@ -22,6 +22,7 @@ from locoprop_ref.data.records import NotJson, as_record, parse_json
 from locoprop_ref.layers import Layer
 from locoprop_ref.losses import output_loss
 from locoprop_ref.network import Network
+from locoprop_ref.training.stored_state import from_stored, to_stored
 from locoprop_ref.transfers import transfer
 
 SCHEMA = 1
@@ -107,7 +108,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
     meta = {
         "schema": SCHEMA,
         "network": {"layers": layers, "loss": checkpoint.network.loss.name},
-        "state": _store(checkpoint.state, "state", arrays),
+        "state": _store(to_stored(checkpoint.state), "state", arrays),
         "generator": checkpoint.generator,
         "run": checkpoint.run,
     }
@@ -133,7 +134,8 @@ def load_checkpoint(path: str | os.PathLike[str], *, xp: Any, max_bytes: int = 1
         meta = _meta(arrays["meta"])
         layers = tuple(_layer(record, arrays, xp) for record in meta.network.layers)
         network = Network(layers, output_loss(meta.network.loss))
-        return Checkpoint(network, _fetch(meta.state, arrays, xp), meta.generator, meta.run)
+        state = from_stored(_fetch(meta.state, arrays, xp), meta.run)
+        return Checkpoint(network, state, meta.generator, meta.run)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} must be a checkpoint of locoprop-ref, but {error}") from None
 
