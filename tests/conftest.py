@@ -10,7 +10,7 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
-from backends import FULL, OPEN, Backend
+from backends import NAMES, OPEN, SLOW, Backend, cases_to_run
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -32,10 +32,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(
     scope="session",
-    params=[pytest.param(name, marks=[pytest.mark.full] if name in FULL else []) for name in OPEN],
+    params=[pytest.param(name, marks=[pytest.mark.full] if name in SLOW else []) for name in NAMES],
 )
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    """Every array library in turn; "numpy-readonly" proves that nothing writes into its arguments."""
+    """Every array library in turn; NumPy's arrays refuse to be written into."""
     opened = OPEN[request.param]()
     if isinstance(opened, Backend):
         yield opened
@@ -45,8 +45,26 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 @pytest.fixture(scope="session")
 def numpy_backend() -> Backend:
-    """NumPy alone, with arrays that cannot be written into: for what one library is enough to show."""
-    return OPEN["numpy-readonly"]()
+    """NumPy alone, with arrays that refuse to be written into: for what one library is enough to show."""
+    return OPEN["numpy"]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Iterator[None]:
+    """Leave out the cases that `cases_to_run` does not choose, before an item is made of them."""
+    yield
+    given = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "backend" not in metafunc.fixturenames or "backend" in given:
+        return
+    each = [name for mark in metafunc.definition.iter_markers("each") for name in mark.args]
+    calls = metafunc._calls  # pytest has no public way to combine arguments other than in full
+    numbers: dict[int, int] = {}  # of values in the order in which they first come
+    cases = [
+        {"backend": call.params["backend"]}
+        | {name: numbers.setdefault(id(call.params[name]), len(numbers)) for name in each}
+        for call in calls
+    ]
+    metafunc._calls = [calls[i] for i in cases_to_run(cases, metafunc.function.__name__)]
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
-"""The code step of alternating minimization, example by example and by complex steps; its γ are geometric."""
+"""The code step of alternating minimization, example by example in 50 digits; its γ are geometric."""
 
+import high_precision_codes
 import numpy as np
 import pytest
 from bridge import CASES, assert_close, draw, every_case, every_dtype, lists, naive_layers
@@ -8,60 +9,21 @@ from numpy.testing import assert_allclose
 
 from locoprop_ref.network import Trace, backward, forward, initialize
 from locoprop_ref.targets import code_update, target
-from locoprop_ref.verify.complex_step import STEP, complex_transfer
 
 SIZES = (3, 4, 5, 4, 3)  # M = 4: three codes
 
 
-# the network once more, an example at a time, in complex numbers ----------------------------------
-
-
-def next_code(layer, below, code):
-    """ĉ_{m+1}(c_m) of one example: the transfer of the layer below, then the weights of this one."""
-    f, _ = complex_transfer(below.transfer.name, below.transfer.parameters)
-    return sum(f(code)[i] * layer.W[i] for i in range(len(layer.W))) + layer.b
-
-
-def loss_of_one(network, a, t):
-    """The loss of one example at â_M; for sigmoid without the 1 − y of its definition, which cancels."""
-    if network.loss.name == "sigmoid_cross_entropy":
-        return sum(np.log(1 + np.exp(a)) - t * a)
-    f, _ = complex_transfer(network.layers[-1].transfer.name, network.layers[-1].transfer.parameters)
-    return sum((f(a) - t) ** 2) / 2 if network.loss.name == "squared_error" else -sum(t * np.log(f(a)))
-
-
-def code_by_code(network, x, t, step):
-    """The moved codes of one example, each derivative by a complex step on one number."""
-    layers, batch = network.layers, len(x)
-    moved = [np.empty((batch, layer.W.shape[1])) for layer in layers[:-1]]
-    for n in range(batch):
-        start, y = [], x[n]
-        for layer in layers:
-            f, _ = complex_transfer(layer.transfer.name, layer.transfer.parameters)
-            start.append(sum(y[i] * layer.W[i] for i in range(len(y))) + layer.b)
-            y = f(start[-1].astype(complex)).real
-        for m in range(len(layers) - 2, -1, -1):
-            for j in range(len(start[m])):
-                code = start[m].astype(complex)
-                code[j] += STEP * 1j
-                a_hat = next_code(layers[m + 1], layers[m], code)
-                if m == len(layers) - 2:
-                    loss = loss_of_one(network, a_hat, t[n]) / batch
-                else:
-                    loss = sum((a_hat - moved[m + 1][n]) ** 2) / 2
-                moved[m][n, j] = start[m][j] - step * loss.imag / STEP
-    return moved
-
-
 @every_case
 @pytest.mark.parametrize("step", [0.3, 2.0])
-def test_code_steps_agree_with_complex_steps(case, step, numpy_backend):
+def test_code_steps_agree_with_differences_in_50_digits(case, step, numpy_backend):
     """Roundings of a code, multiplied by s‖W‖‖f′‖ at every layer below: up to 10 each, two of them."""
     network, x, t = draw(numpy_backend, case, sizes=SIZES)
     if "cross" in case[2]:
         t = t / np.sum(t, axis=1, keepdims=True)
     codes = code_update(network, forward(network, x), t, step)
-    for code, wanted in zip(codes, code_by_code(network, x, t, step), strict=True):
+    layers = naive_layers(numpy_backend, network)
+    by_differences = high_precision_codes.code_update(layers, x.tolist(), t.tolist(), case[2], step)
+    for code, wanted in zip(codes, by_differences, strict=True):
         assert_close(numpy_backend, code, wanted, dtype="float64", units=1e4)
 
 

@@ -101,6 +101,7 @@ def test_integrals_start_where_the_formulas_say():
 
 
 @pytest.mark.parametrize("index", range(len(EXACT)), ids=[f"{n}{p or ''}" for n, p, _ in EXACT])
+@pytest.mark.each("index")
 @every_dtype
 def test_values_agree_with_50_digits(backend, index, dtype):
     name, parameters, _ = EXACT[index]
@@ -115,6 +116,7 @@ def test_values_agree_with_50_digits(backend, index, dtype):
     assert_array_less(np.abs(F - wanted), C * eps * (1 + np.abs(wanted)))
 
 
+@pytest.mark.each("exact")
 @every_transfer
 @every_dtype
 def test_inverse_and_conjugate_agree_with_50_digits(backend, name, parameters, exact, dtype):

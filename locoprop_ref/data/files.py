@@ -1,10 +1,38 @@
-"""Files that are written completely or not at all."""
+"""Files: read with one sentence for every error, written completely or not at all."""
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+
+@contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Read a file in this context: anything but a regular file is refused, every OSError is one sentence.
+
+    A pipe or a device could block for ever, or never end.
+
+    Args:
+        path: the file.
+        kind: what it should be, with its article, for the errors: "an NPZ file".
+
+    Raises:
+        FileNotFoundError, IsADirectoryError, PermissionError, OSError: it cannot be read.
+        ValueError: it is a pipe, socket or device.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} must be {kind}, got a directory")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} must be a regular file, got a pipe, socket or device")
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} must be {kind}, got nothing by that name") from None
+    except PermissionError:
+        raise PermissionError(f"{path} must be readable, got permission denied") from None
+    except OSError as error:
+        raise OSError(f"{path} must be readable, got {error.strerror or error}") from None
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:

@@ -13,12 +13,13 @@ import hashlib
 import io
 import math
 import os
-import stat
 import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from locoprop_ref.data.files import reading
 
 # gzip adds at most this to a file of such a size: 5 bytes for each stored block of 16 KiB or more, 18 for
 # header and trailer, the rest for a file name and padding
@@ -46,7 +47,9 @@ def read_idx(path: str | os.PathLike[str], shape: tuple[int, ...]) -> Idx:
             long.
     """
     size = 4 + 4 * len(shape) + math.prod(shape)
-    raw = _read_at_most(Path(path), size + _GZIP_OVERHEAD + 1)
+    path = Path(path)
+    with reading(path, "a file"), path.open("rb") as file:
+        raw = file.read(size + _GZIP_OVERHEAD + 1)
     data = raw
     if raw[:2] == b"\x1f\x8b":
         if len(raw) > size + _GZIP_OVERHEAD:
@@ -84,26 +87,6 @@ def parse_idx(data: bytes, shape: tuple[int, ...], where: str = "data") -> np.nd
         got = f"{len(data)} (truncated)" if len(data) < header + size else "more (trailing bytes)"
         raise ValueError(f"{where} must be {header + size} bytes of IDX, got {got}")
     return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape).copy()
-
-
-def _read_at_most(path: Path, limit: int) -> bytes:
-    """Return the first `limit` bytes of a regular file (a pipe or a device could block for ever)."""
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(f"{path} must be a file, got a directory")
-        if not stat.S_ISREG(mode):
-            raise ValueError(f"{path} must be a regular file, got a pipe, socket or device")
-        with path.open("rb") as file:
-            return file.read(limit)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} must be a file, got nothing by that name") from None
-    except PermissionError:
-        raise PermissionError(f"{path} must be readable, got permission denied") from None
-    except OSError as error:
-        if error.strerror is None:  # raised above, with a sentence
-            raise
-        raise OSError(f"{path} must be readable, got {error.strerror}") from None
 
 
 def _gunzip(raw: bytes, limit: int, where: str) -> bytes:

@@ -27,6 +27,7 @@ from numpy.lib import format as npy
 
 from locoprop_ref import checks
 from locoprop_ref.data.dataset import Dataset, checked_dataset
+from locoprop_ref.data.files import reading
 
 #: Keys of the file: the first two must be there.
 KEYS = ("x_train", "x_test", "labels_train", "labels_test")
@@ -74,12 +75,8 @@ def read_npz(
     Raises:
         OSError, ValueError: see `load_npz`.
     """
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} must be an NPZ file, got a directory")
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} must be a regular file, got a pipe, socket or device")
-    with ExitStack() as stack:
-        with _one_sentence(path):
+    with reading(path, "an NPZ file"), ExitStack() as stack:
+        with _whole(path):
             archive = stack.enter_context(zipfile.ZipFile(path))
         members = _members(archive, path)
         wanted = tuple(members) if keys is None else tuple(key for key in keys if key in members)
@@ -107,21 +104,17 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
 
 
 @contextmanager
-def _one_sentence(path: Path) -> Iterator[None]:
-    """Turn the errors of the zip reader into one sentence: no such file, no permission, or a damaged one."""
+def _whole(path: Path) -> Iterator[None]:
+    """Turn the zip reader's many errors about a damaged file into one sentence."""
     try:
         yield
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} must be an NPZ file, got nothing by that name") from None
-    except PermissionError:
-        raise PermissionError(f"{path} must be readable, got permission denied") from None
     except _DAMAGE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise ValueError(f"{path} must be a whole NPZ file, got a damaged one ({reason})") from None
     except OSError as error:
         if error.errno == EINVAL:  # the zip's directory points to before the start of the file
             raise ValueError(f"{path} must be a whole NPZ file, got one with wrong offsets in it") from None
-        raise OSError(f"{path} must be readable, got {error.strerror}") from None
+        raise
 
 
 def _names(names: Iterable[str]) -> str:
@@ -132,7 +125,7 @@ def _names(names: Iterable[str]) -> str:
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, key: str) -> np.ndarray:
     """Read one NPY file: first the header alone, then the array (zipfile stops at the declared size)."""
-    with _one_sentence(path), archive.open(info) as file:
+    with _whole(path), archive.open(info) as file:
         start = file.read(min(info.file_size, _MAX_HEADER))
     shape, dtype, header = _read_header(start, f"{key} in {path}")
     if dtype.kind not in "iuf":
@@ -142,7 +135,7 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, ke
             f"{key} in {path} must hold the array of shape {shape} that it declares, "
             f"got {info.file_size} bytes with the header"
         )
-    with _one_sentence(path), archive.open(info) as file:
+    with _whole(path), archive.open(info) as file:
         return npy.read_array(file, allow_pickle=False)
 
 

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from locoprop_ref.data.files import reading
+
 Record = TypeVar("Record")
 
 
@@ -23,19 +25,13 @@ def read_json(path: str | os.PathLike[str], kind: str, *, max_bytes: int = 1 << 
         ValueError: it is too large, or it is not JSON (which has neither NaN nor infinity).
     """
     path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} must be {kind}, got a directory")
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} must be a regular file, got a pipe, socket or device")
-    try:
+    with reading(path, kind):
         size = path.stat().st_size
         if size > max_bytes:
             raise ValueError(f"{path} must be {kind} of at most {max_bytes} bytes, got {size}")
-        return parse_json(path.read_bytes())
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} must be {kind}, got nothing by that name") from None
-    except PermissionError:
-        raise PermissionError(f"{path} must be readable, got permission denied") from None
+        content = path.read_bytes()
+    try:
+        return parse_json(content)
     except NotJson as error:
         raise ValueError(f"{path} must be {kind} in JSON, got text that is not JSON ({error})") from None
 

@@ -1,5 +1,11 @@
 """Commands as processes on the workers of a Dask cluster, so that a comparison outgrows one machine.
 
+    dask scheduler                                            on one machine
+    dask worker tcp://HOST:8786 --nthreads 1 --nworkers N     on every machine
+    locoprop-ref compare --out FOLDER --scheduler tcp://HOST:8786
+
+A Dask scheduler runs the code of everyone who reaches its port: keep it on a private network.
+
 The folder of the results must be on a file system that all workers share: every worker looks for a file in
 it, first of all and before each command. A worker runs as many commands side by side as it has threads, with
 its own Python. A command whose worker has died starts again on another worker, where `train --resume` goes on

@@ -117,7 +117,7 @@ class Loop:
         self._check_divergence(losses)
         row = {"epoch": epoch + 1, **losses, "step_seconds": stepped - started}
         row["eval_seconds"] = time.perf_counter() - stepped
-        return network, state, row | ({"diagnostics": info} if info else {})
+        return network, state, row | ({"diagnostics": info} if self.config.diagnostics else {})
 
     def _each_batch(self, order: Any) -> Iterator[tuple[Any, Any, Any]]:
         """Yield x, t and the method; only the last batch of an epoch records diagnostics."""

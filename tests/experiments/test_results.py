@@ -6,9 +6,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from numpy.testing import assert_allclose, assert_equal
 
+from locoprop_ref.cli import main as cli
+from locoprop_ref.experiments.compare.folder import read_manifest
+from locoprop_ref.experiments.compare.manifest import join, refuse_another_plan
 from locoprop_ref.experiments.compare.page import redraw
+from locoprop_ref.experiments.compare.plan import comparison
+from locoprop_ref.experiments.compare.records import write_json
 from locoprop_ref.experiments.tuned import provenance
 from locoprop_ref.training.run_file import read_run
 
@@ -117,3 +123,19 @@ def test_rmsprop_reaches_the_losses_of_an_independent_program():
     last = read_run(ROOT / "results" / "mnist" / "rmsprop-seed0.json")["epochs"][-1]
     assert_equal(last["epoch"], 20)
     assert_allclose([last["train"]["ce"], last["test"]["ce"]], [60.4, 61.5], rtol=1e-3)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_a_stored_comparison_can_be_extended(folder, tmp_path):
+    """Its manifest is written as it was read, and takes another seed of today's plan."""
+    there = read_manifest(folder)
+    write_json(tmp_path / "comparison.json", there)
+    assert_equal((tmp_path / "comparison.json").read_bytes(), (folder / "comparison.json").read_bytes())
+    given = cli._parser().parse_args(there.command.split()[1:])
+    plan = comparison(given.preset, entries=given.methods, seeds=[0, 1, 2, 3], epochs=given.epochs)
+    refuse_another_plan(folder, plan)
+    here = replace(there, seeds=[0, 1, 2, 3], shared=plan.in_common(), command=plan.command())
+    joined = join(folder, here)
+    assert_equal(joined, replace(there, seeds=[0, 1, 2, 3], command=plan.command()))
+    with pytest.raises(ValueError, match="holds runs of another configuration: batch_size"):
+        refuse_another_plan(folder, comparison(given.preset, epochs=given.epochs, batch_size=10))

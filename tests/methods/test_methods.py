@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import naive
 import numpy as np
-import paper_by_hand
 import pytest
 from bridge import (
     CASES,
@@ -19,16 +18,15 @@ from bridge import (
     stacked_lists,
     with_and_without_bias,
 )
+from hundred_lines import STEPS
 from numpy.testing import assert_allclose, assert_array_equal
 
-from locoprop_ref.layers import layer_input, stacked
 from locoprop_ref.methods.backprop import BackProp, backprop
 from locoprop_ref.methods.locoprop import LocoProp, locoprop_m, locoprop_s, locoprop_s_closed
 from locoprop_ref.methods.registry import METHODS, method
 from locoprop_ref.network import backward, forward, gradients, initialize
 from locoprop_ref.optimizers import SGD, optimizer
 from locoprop_ref.solvers import ClosedForm, Descend, Newton, newton
-from locoprop_ref.transfers import transfer
 
 orders = pytest.mark.parametrize("order", ["jacobi", "gauss-seidel"])
 losses = pytest.mark.parametrize("squared", [True, False], ids=["S", "M"])
@@ -40,7 +38,7 @@ BATCHES = (0, 1)  # two steps, so that the state of the first is seen in the sec
 def assert_networks_agree(backend, network, layers, *, dtype="float64", units=1e4):
     """Two training steps of two or three layers: 1e4 roundings of the largest weight of a layer."""
     for layer, wanted in zip(network.layers, stacked_lists(layers), strict=True):
-        assert_close(backend, stacked(layer), wanted, dtype=dtype, units=units)
+        assert_close(backend, layer.stacked, wanted, dtype=dtype, units=units)
 
 
 def second_batch(backend, case, dtype="float64"):
@@ -141,7 +139,7 @@ def test_closed_s_agrees_with_loops(backend, case, order, bias, batch_size):
     )  # fmt: skip
     moved, state, _ = ours.step(network, ours.init(network), x, t, rate=0.5)  # the rate halves η
     assert_networks_agree(backend, moved, layers)
-    assert state == {"layers": ({},) * 3}
+    assert state == {"targets": {}, "layers": ({"solver": {}, "regularizer": {}},) * 3}
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if "softmax" not in c], ids="-".join)
@@ -151,7 +149,7 @@ def test_exact_m_solves_every_layer(backend, case, order):
     network, x, t = draw(backend, case)
     ours = method("locoprop-m-exact", target_step=3.0, weight_step=0.4, target_order=order)
     moved, _, _ = ours.step(network, ours.init(network), x, t)
-    new = [backend.numpy(stacked(layer)).tolist() for layer in moved.layers]
+    new = [backend.numpy(layer.stacked).tolist() for layer in moved.layers]
     gradients = []
 
     def solve(m, x, y, f, V0):
@@ -230,21 +228,19 @@ def test_the_authors_network_agrees_with_the_plain_program(name):
     transfers = ["tanh"] * 3 + ["identity"] + ["tanh"] * 3 + ["sigmoid"]
     images = np.random.default_rng(8).uniform(size=(6, 25, 30)) ** 4
     network = initialize(sizes, transfers=transfers, output_loss="sigmoid_cross_entropy", seed=4)
-    weights = [[layer.W.copy(), layer.b.copy()] for layer in network.layers]
-    states = [[(np.ones_like(p), np.zeros_like(p)) for p in layer] for layer in weights]
-    step = {"locoprop-m": paper_by_hand.locoprop_m_step, "backprop": paper_by_hand.backprop_step}[name]
+    weights = [layer.stacked for layer in network.layers]
+    states = [(1.0, 0.0)] * len(weights)
     ours = method(name) if name == "locoprop-m" else backprop("rmsprop", 3e-4, momentum=0.9)
     start, state = network, ours.init(network)
     for rate, x in zip((0.0, 0.0, 0.2, 0.2, 0.4, 1.0), images, strict=True):
-        step(weights, states, x, rate)
+        weights, states = zip(*STEPS[name](weights, states, x, rate), strict=True)
         network, state, _ = ours.step(network, state, x, x, rate=rate)
         if rate == 0:
             assert all((p.W == q.W).all() for p, q in zip(start.layers, network.layers, strict=True))
-    for layer, old, (W, b) in zip(network.layers, start.layers, weights, strict=True):
-        change = max(np.abs(W - old.W).max(), np.abs(b - old.b).max())
+    for layer, old, W in zip(network.layers, start.layers, weights, strict=True):
+        change = np.abs(W - old.stacked).max()
         assert change > 1e-5  # something has moved
-        assert_allclose(layer.W, W, rtol=0, atol=1e-9 * change)
-        assert_allclose(layer.b, b, rtol=0, atol=1e-9 * change)
+        assert_allclose(layer.stacked, W, rtol=0, atol=1e-9 * change)
 
 
 def test_defaults_are_the_authors():
@@ -323,10 +319,10 @@ def test_diagnosis_says_what_happened(backend, squared):
         y = backend.numpy(problem.y_target)
         share = 0.0 if squared else np.mean([abs(v) > 1 for v in y.ravel().tolist()])
         assert_allclose(row["out_of_range"], share, rtol=0, atol=1e-15)
-        assert_allclose(row["local_loss_before"], float(problem.value(stacked(old))), rtol=1e-14)
-        assert_allclose(row["local_loss_after"], float(problem.value(stacked(new))), rtol=1e-14)
+        assert_allclose(row["local_loss_before"], float(problem.value(old.stacked)), rtol=1e-14)
+        assert_allclose(row["local_loss_after"], float(problem.value(new.stacked)), rtol=1e-14)
         assert row["local_loss_after"] < row["local_loss_before"]
-        change = (backend.numpy(stacked(new)) - backend.numpy(stacked(old))).ravel()
+        change = (backend.numpy(new.stacked) - backend.numpy(old.stacked)).ravel()
         steepest = -backend.numpy(gradient).ravel()
         cosine = change @ steepest / np.sqrt((change @ change) * (steepest @ steepest))
         assert_allclose(row["cosine_to_gradient"], cosine, rtol=1e-10)
@@ -340,89 +336,6 @@ def test_diagnosis_of_a_step_that_does_not_move(backend):
     ours = locoprop_m(diagnose=True)
     _, _, info = ours.step(network, ours.init(network), x, t, rate=0.0)
     assert [row["cosine_to_gradient"] for row in info["layers"]] == [None] * 3
-
-
-# the contract -------------------------------------------------------------------------------------
-
-
-def leaves(state):
-    if isinstance(state, dict):
-        return [leaf for value in state.values() for leaf in leaves(value)]
-    if isinstance(state, tuple | list):
-        return [leaf for value in state for leaf in leaves(value)]
-    return [state]
-
-
-def snapshot(backend, network, state, *arrays):
-    numbers = [backend.numpy(v).tolist() if hasattr(v, "dtype") else v for v in (*leaves(state), *arrays)]
-    return numbers, naive_layers(backend, network)
-
-
-@pytest.mark.parametrize("name", METHODS)
-@every_dtype
-def test_every_method_keeps_the_contract(backend, name, dtype):
-    """Same in, same out; nothing written into; dtype, shapes, library kept; the state is plain."""
-    network, x, t = draw(backend, CASES[3], dtype=dtype)
-    ours = method(name)
-    state = ours.init(network, 0)
-    network, state, _ = ours.step(network, state, x, t)
-    before = snapshot(backend, network, state, x, t)
-    first, after, info = ours.step(network, state, x, t, rate=0.7)
-    second, _, _ = ours.step(network, state, x, t, rate=0.7)
-    assert snapshot(backend, network, state, x, t) == before
-    assert naive_layers(backend, first) == naive_layers(backend, second)
-    assert isinstance(info, dict)
-    for layer, old in zip(first.layers, network.layers, strict=True):
-        assert layer.W.shape == old.W.shape
-        assert layer.W.dtype == old.W.dtype
-        assert layer.b.dtype == old.b.dtype
-        assert type(layer.W) is type(old.W)
-        assert layer.transfer is old.transfer
-        assert np.abs(backend.numpy(layer.W) - backend.numpy(old.W)).max() > 0
-    assert first.loss is network.loss
-    for leaf in leaves(after):
-        assert isinstance(leaf, int | float) or type(leaf) is type(x)
-    still, _, _ = ours.step(network, state, x, t, rate=0.0)
-    if name in ("locoprop-s-closed", "locoprop-m-exact"):
-        assert naive_layers(backend, still) == naive_layers(backend, network)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_rate_zero_moves_no_fresh_method(backend, name):
-    network, x, t = draw(backend, CASES[3])
-    ours = method(name)
-    moved, _, _ = ours.step(network, ours.init(network), x, t, rate=0.0)
-    assert naive_layers(backend, moved) == naive_layers(backend, network)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_one_example_and_one_unit_are_enough(name, numpy_backend):
-    network, x, t = draw(numpy_backend, CASES[3], sizes=(1, 1), batch=1)
-    ours = method(name)
-    moved, _, _ = ours.step(network, ours.init(network), x, t)
-    assert np.isfinite(moved.layers[0].W).all()
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_every_method_learns(name, numpy_backend):
-    """Thirty steps on one batch with gentle settings: the network loss falls by a fifth at least."""
-    settings = {
-        "backprop": {"optimizer_name": "sgd", "learning_rate": 0.2},
-        "locoprop-s": {"local": Descend(SGD(), local_lr=0.01, num_local_steps=3), "target_step": 5.0},
-        "locoprop-m": {"local": Descend(SGD(), local_lr=0.01, num_local_steps=3), "target_step": 5.0},
-        "locoprop-s-closed": {"target_step": 2.0, "weight_step": 0.3},
-        "locoprop-m-exact": {"target_step": 2.0, "weight_step": 0.3},
-        "kfac": {"learning_rate": 0.1, "damping": 0.1, "momentum": 0.0},
-        "foof": {"learning_rate": 0.1, "damping": 0.1},
-        "shampoo": {"learning_rate": 0.05},
-    }[name]
-    network, x, t = draw(numpy_backend, CASES[3], batch=8)
-    t = np.tanh(t)
-    ours = method(name, **settings)
-    state, before = ours.init(network), network.loss.value(forward(network, x).a_hat[-1], t, transfer("tanh"))
-    for _ in range(30):
-        network, state, _ = ours.step(network, state, x, t)
-    assert network.loss.value(forward(network, x).a_hat[-1], t, transfer("tanh")) < 0.8 * before
 
 
 def test_softmax_as_a_hidden_layer_goes_with_everything_but_newton(numpy_backend):
@@ -445,8 +358,8 @@ def test_newton_of_a_layer_is_newton_of_its_problem(numpy_backend):
     trace = forward(network, x)
     g = backward(network, trace, t)[-1]
     problem = ours.local_problem(network.layers[-1], trace.x[-1], trace.a_hat[-1], trace.y_hat[-1], g)
-    assert_array_equal(stacked(moved.layers[-1]), newton(problem)[0])
-    assert_array_equal(problem.x, layer_input(network.layers[-1], trace.x[-1]))
+    assert_array_equal(moved.layers[-1].stacked, newton(problem)[0])
+    assert_array_equal(problem.x, network.layers[-1].augment(trace.x[-1]))
 
 
 # bad inputs ---------------------------------------------------------------------------------------
@@ -513,7 +426,7 @@ METHOD_SETTINGS = {
         "weight_step must be finite for newton, got inf",
     ),
     "closed M": (
-        lambda: LocoProp("matching", ClosedForm()),
+        lambda: LocoProp("matching", solver=ClosedForm()),
         ValueError,
         "local_loss must be 'squared' for a closed form",
     ),
@@ -522,7 +435,7 @@ METHOD_SETTINGS = {
         ValueError,
         r"local_loss must be .* \(did you mean 'matching'\?\)",
     ),
-    "solver": (lambda: LocoProp("squared", "closed"), TypeError, "solver must be"),
+    "solver": (lambda: LocoProp("squared", solver="closed"), TypeError, "solver must be"),
     "reduction": (
         lambda: method("locoprop-m", local_reduction="average"),
         ValueError,
@@ -537,30 +450,6 @@ METHOD_SETTINGS = {
     "project": (lambda: method("locoprop-m", project_targets="no"), TypeError, "project_targets must be"),
     "diagnose": (lambda: method("locoprop-m", diagnose="no"), TypeError, "diagnose must be"),
 }
-STEP = {
-    "x list": ((X.tolist(), T), {}, TypeError, "x must be an array"),
-    "x width": ((T, T), {}, ValueError, r"x must have shape \(any, 3\), got \(4, 2\)"),
-    "x vector": ((X[0], T), {}, ValueError, "x must have 2 dimensions"),
-    "x empty": ((X[:0], T[:0]), {}, ValueError, "x must hold at least one example"),
-    "x integers": ((X.astype(int), T), {}, TypeError, "x must have dtype float32 or float64"),
-    "x dtype": (
-        (X.astype("float32"), T.astype("float32")),
-        {},
-        TypeError,
-        "x must have the dtype of network",
-    ),
-    "x nan": ((X * np.nan, T), {}, ValueError, "x must be finite, got NaN or infinity"),
-    "x inf": ((X * np.inf, T), {}, ValueError, "x must be finite, got NaN or infinity"),
-    "t list": ((X, T.tolist()), {}, TypeError, "t must be an array"),
-    "t width": ((X, X), {}, ValueError, r"t must have shape \(any, 2\), got \(4, 3\)"),
-    "t batch": ((X, T[:2]), {}, ValueError, r"t must have shape \(4, any\), got \(2, 2\)"),
-    "t dtype": ((X, T.astype("float32")), {}, TypeError, "t must have the dtype"),
-    "t nan": ((X, T * np.nan), {}, ValueError, "t must be finite, got NaN or infinity"),
-    "rate": ((X, T), {"rate": -0.1}, ValueError, "rate must be a finite number of at least 0, got -0.1"),
-    "rate nan": ((X, T), {"rate": np.nan}, ValueError, "rate must be a number, got nan"),
-    "rate inf": ((X, T), {"rate": np.inf}, ValueError, "rate must be a finite number of at least 0, got inf"),
-    "rate none": ((X, T), {"rate": None}, TypeError, "rate must be a number, got None"),
-}
 
 
 @pytest.mark.parametrize("case", METHOD_SETTINGS)
@@ -568,55 +457,6 @@ def test_bad_settings_are_told_in_one_sentence(case):
     call, error, sentence = METHOD_SETTINGS[case]
     with pytest.raises(error, match="^" + sentence):
         call()
-
-
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("case", STEP)
-def test_bad_batches_are_told_in_one_sentence(name, case):
-    arguments, settings, error, sentence = STEP[case]
-    ours = method(name)
-    with pytest.raises(error, match="^" + sentence):
-        ours.step(net, ours.init(net), *arguments, **settings)
-
-
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("state", [{}, {"layers": ()}, None], ids=str)
-def test_a_state_of_another_network_is_told_in_one_sentence(name, state):
-    with pytest.raises((TypeError, ValueError), match=r"^state must"):
-        method(name).step(net, state, X, T)
-
-
-def otherwise(state, change):
-    """A state with every array of its layers changed."""
-    if isinstance(state, dict):
-        return {key: otherwise(value, change) for key, value in state.items()}
-    if isinstance(state, tuple):
-        return tuple(otherwise(value, change) for value in state)
-    return change(state) if hasattr(state, "shape") else state
-
-
-KEEPING = [name for name in METHODS if leaves(method(name).init(net)["layers"])]
-
-
-@pytest.mark.parametrize("name", KEEPING)
-@pytest.mark.parametrize("of", ["another size", "another dtype", "another method", "no method"])
-def test_a_layer_of_another_state_is_told_in_one_sentence(name, of):
-    """With as many layers as the network; a method that keeps nothing of a layer has nothing to refuse."""
-    ours, other = method(name), method("kfac" if name != "kfac" else "foof")
-    own = ours.init(net)
-    states = {
-        "another size": own | {"layers": ours.init(initialize((5, 2), transfers="tanh"))["layers"]},
-        "another dtype": otherwise(own, lambda array: array.astype(np.float32)),
-        "another method": own | {"layers": other.init(net)["layers"]},
-        "no method": own | {"layers": ({},)},
-    }
-    wanted = r"^state\['layers'\]\[0\] must be what init made of a layer of 3 inputs and 2 outputs in float64"
-    with pytest.raises(ValueError, match=wanted):
-        ours.step(net, states[of], X, T)
-
-
-def test_the_methods_that_keep_something_of_a_layer():
-    assert set(METHODS) - set(KEEPING) == {"locoprop-s-closed", "locoprop-m-exact"}
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adagrad", "adam"])

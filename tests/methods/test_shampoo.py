@@ -3,7 +3,7 @@
 import itertools
 from dataclasses import replace
 
-import naive
+import naive_shampoo
 import numpy as np
 import pytest
 from bridge import (
@@ -21,12 +21,10 @@ from high_precision import mp
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import fractional_matrix_power
 
-from locoprop_ref.layers import stacked
 from locoprop_ref.methods.roots import inverse_root
 from locoprop_ref.methods.shampoo import Shampoo
 from locoprop_ref.network import gradients, initialize, network_loss
 from locoprop_ref.optimizers import AdaGrad
-from locoprop_ref.training.checkpoint import Checkpoint, form, load_checkpoint, save_checkpoint
 
 roots = pytest.mark.parametrize("root", [1, 2, 3, 4, 7])
 
@@ -143,48 +141,6 @@ COMBINATIONS = [
 ]
 
 
-def naive_factor(seen, how, side):
-    """L or R from all gradients seen, by definition: εI + a sum, or a weighted mean, of their squares."""
-    age = np.arange(len(seen))[::-1]
-    weights = how.factor_decay**age / np.sum(how.factor_decay**age)
-    if how.statistics == "sum":
-        weights = np.ones(len(seen))
-    squares = [G @ G.T if side == "left" else G.T @ G for G in seen]
-    return how.epsilon * np.eye(len(squares[0])) + sum(w * S for w, S in zip(weights, squares, strict=True))
-
-
-def naive_length(G, how, mean_square):
-    """The Frobenius norm of the other rule's update, its mean square changed in place."""
-    if how.grafting == "sgd":
-        return np.sqrt(np.sum(G**2))
-    mean_square[:] = how.grafting_decay * mean_square + (1 - how.grafting_decay) * G**2
-    return np.sqrt(np.sum(G**2 / (mean_square + how.grafting_epsilon)))
-
-
-def naive_shampoo(layers, batches, loss, how):
-    """The weights after every batch; roots by Schur–Padé, gradients by loops over examples."""
-    shapes = [V.shape for V in stacked_lists(layers)]
-    seen, root = [[] for _ in shapes], [None for _ in shapes]
-    velocity, mean_square = [np.zeros(s) for s in shapes], [np.ones(s) for s in shapes]
-    for k, (rate, (x, t)) in enumerate(zip(RATES, batches, strict=True)):
-        moved = []
-        for m, G in enumerate(map(np.array, naive.gradients(layers, x, t, loss))):
-            if k % how.factor_interval == 0:
-                seen[m].append(G)
-            if k % how.inverse_interval == 0:
-                sides = (naive_factor(seen[m], how, side) for side in ("left", "right"))
-                root[m] = [fractional_matrix_power(S, -1 / how.root) for S in sides]
-            D = root[m][0] @ G @ root[m][1]
-            if how.grafting != "none":
-                D = D * naive_length(G, how, mean_square[m]) / np.sqrt(np.sum(D**2))
-            velocity[m] = how.momentum * velocity[m] + D
-            W, b, f = layers[m]
-            V = np.array(naive.stacked(W, b)) - rate * how.learning_rate * velocity[m]
-            moved.append((*naive.unstacked(V.tolist(), b is not None), f))
-        layers = moved
-        yield layers
-
-
 def batches_of(backend, case, dtype="float64"):
     return [draw(backend, case, seed=seed, dtype=dtype)[1:] for seed in range(len(RATES))]
 
@@ -193,13 +149,16 @@ def assert_steps_agree(backend, case, how, *, bias=True, dtype="float64"):
     """Five steps. A root is off by κ roundings, κ = (λ_max + ε)/ε ≤ 1e3 here, and so is the weight."""
     network, *_ = draw(backend, case, bias=bias, dtype=dtype)
     batches, state = batches_of(backend, case, dtype), how.init(network)
-    in_lists = [tuple(lists(backend, array) for array in batch) for batch in batches]
-    steps = naive_shampoo(naive_layers(backend, network), in_lists, case[2], how)
+    in_lists = [
+        (rate, *(lists(backend, array) for array in batch))
+        for rate, batch in zip(RATES, batches, strict=True)
+    ]
+    steps = naive_shampoo.train(naive_layers(backend, network), in_lists, case[2], vars(how))
     for rate, (x, t), layers in zip(RATES, batches, steps, strict=True):
         network, state, info = how.step(network, state, x, t, rate=rate)
         assert info == {}
         for layer, wanted in zip(network.layers, stacked_lists(layers), strict=True):
-            assert_close(backend, stacked(layer), wanted, dtype=dtype, units=1e3)
+            assert_close(backend, layer.stacked, wanted, dtype=dtype, units=1e3)
 
 
 @pytest.mark.parametrize("settings", COMBINATIONS, ids=lambda s: "-".join(map(str, s.values())))
@@ -291,65 +250,13 @@ def test_a_layer_without_gradient_stays(numpy_backend):
     for grafting in ("none", "sgd", "rmsprop"):
         how = replace(PLAIN, grafting=grafting)
         moved, _, _ = how.step(network, how.init(network), x, t)
-        assert_array_equal(stacked(moved.layers[0]), stacked(network.layers[0]))
+        assert_array_equal(moved.layers[0].stacked, network.layers[0].stacked)
 
 
-# the contract -------------------------------------------------------------------------------------
+# its state ----------------------------------------------------------------------------------------
 
 WHOLE = Shampoo(momentum=0.9, statistics="average", grafting="rmsprop", factor_interval=2, inverse_interval=3)
 everything = pytest.mark.parametrize("how", [Shampoo(), WHOLE], ids=["plain", "whole"])
-
-
-def leaves(state):
-    if isinstance(state, dict):
-        return [leaf for value in state.values() for leaf in leaves(value)]
-    if isinstance(state, tuple):
-        return [leaf for value in state for leaf in leaves(value)]
-    return [state]
-
-
-def numbers(backend, state):
-    return [v if isinstance(v, int) else backend.numpy(v).tolist() for v in leaves(state)]
-
-
-@everything
-@every_dtype
-def test_steps_are_pure_and_states_plain(backend, how, dtype):
-    network, x, t = draw(backend, CASES[3], dtype=dtype)
-    network, state, _ = how.step(network, how.init(network), x, t)
-    before = (numbers(backend, state), numbers(backend, (x, t)), naive_layers(backend, network))
-    first, after, _ = how.step(network, state, x, t, rate=0.7)
-    second, _, _ = how.step(network, state, x, t, rate=0.7)
-    assert (numbers(backend, state), numbers(backend, (x, t)), naive_layers(backend, network)) == before
-    assert naive_layers(backend, first) == naive_layers(backend, second)
-    assert form(after) == form(state) == form(how.init(network))
-    for leaf in leaves(after):
-        assert isinstance(leaf, int) or (type(leaf) is type(x) and leaf.dtype == x.dtype)
-    for layer, old in zip(first.layers, network.layers, strict=True):
-        assert type(layer.W) is type(old.W)
-        assert layer.W.dtype == old.W.dtype
-        assert layer.transfer is old.transfer
-        assert np.abs(backend.numpy(layer.W) - backend.numpy(old.W)).max() > 0
-
-
-@everything
-def test_a_checkpoint_goes_on_where_it_stopped(backend, how, tmp_path):
-    """To the bit; it stops at a step that computes no roots, so that those of the file are used."""
-    network, x, t = draw(backend, CASES[3])
-    state = how.init(network)
-    for k in range(6):
-        network, state, _ = how.step(network, state, x, t)
-        if k == 3:
-            save_checkpoint(tmp_path / "c.npz", Checkpoint(network, state, None, {}))
-    # on the library's default device, so that the batch goes along
-    loaded = load_checkpoint(tmp_path / "c.npz", xp=backend.xp)
-    again, state_again = loaded.network, loaded.state
-    x, t = (backend.xp.asarray(backend.numpy(array)) for array in (x, t))
-    for _ in range(2):
-        again, state_again, _ = how.step(again, state_again, x, t)
-    for p, q in zip(stacked_arrays(backend, network), stacked_arrays(backend, again), strict=True):
-        assert_array_equal(p, q, strict=True)
-    assert numbers(backend, state_again) == numbers(backend, state)
 
 
 @everything
@@ -369,24 +276,6 @@ def large_network(dtype="float32"):
     sizes, transfers = (150, 220, 60, 220, 150), ["tanh", "relu", "tanh", "sigmoid"]
     network = initialize(sizes, transfers=transfers, output_loss="sigmoid_cross_entropy", dtype=dtype)
     return network, np.random.default_rng(3).random((200, sizes[0])).astype(dtype)
-
-
-@everything
-def test_layers_side_by_side_are_layers_in_order(how):
-    """To the bit, with one BLAS thread in order as side by side."""
-    from threadpoolctl import threadpool_limits
-
-    network, x = large_network()
-    moved = []
-    for method in (how, replace(how, parallel_layers=False)):
-        with threadpool_limits(1, user_api="blas"):
-            after, state = network, method.init(network)
-            for _ in range(2):
-                after, state, _ = method.step(after, state, x, x)
-        moved.append(after)
-    for one, other in zip(*(n.layers for n in moved), strict=True):
-        assert_array_equal(one.W, other.W, strict=True)
-        assert_array_equal(one.b, other.b, strict=True)
 
 
 def test_float32_goes_with_float64():
@@ -443,22 +332,7 @@ def test_bad_settings_are_told_in_one_sentence(name):
         Shampoo(**{name: value})
 
 
-net = initialize((3, 2), transfers="tanh")
-X, T = np.ones((4, 3)), np.zeros((4, 2))
-START = Shampoo().init(net)
-STEPS = {
-    "x width": ((START, T, T), {}, ValueError, r"x must have shape \(any, 3\), got \(4, 2\)"),
-    "x nan": ((START, X * np.nan, T), {}, ValueError, "x must be finite"),
-    "t batch": ((START, X, T[:2]), {}, ValueError, r"t must have shape \(4, any\), got \(2, 2\)"),
-    "t inf": ((START, X, T + np.inf), {}, ValueError, "t must be finite"),
-    "rate": ((START, X, T), {"rate": -0.1}, ValueError, "rate must be a finite number of at least 0"),
-    "no state": (({}, X, T), {}, ValueError, "state must be what init made of this network of 1 layers"),
-    "no count": (({"layers": ({},)}, X, T), {}, TypeError, r"state\['count'\] must be an integer, got None"),
-}
-
-
-@pytest.mark.parametrize("case", STEPS)
-def test_bad_batches_and_states_are_told_in_one_sentence(case):
-    arguments, settings, error, sentence = STEPS[case]
-    with pytest.raises(error, match="^" + sentence):
-        Shampoo().step(net, *arguments, **settings)
+def test_a_state_without_its_count_is_refused_in_one_sentence():
+    network, x = initialize((3, 2), transfers="tanh"), np.ones((4, 3))
+    with pytest.raises(TypeError, match=r"^state\['count'\] must be an integer, got None"):
+        Shampoo().step(network, {"layers": ({},)}, x, x[:, :2])

@@ -1,5 +1,6 @@
 """`verify`: every identity holds, on every array library; and a wrong formula makes the right one fail."""
 
+import copy
 import dataclasses
 import functools
 import json
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 
 from locoprop_ref import layers, local, losses, network, solvers, targets, transfers
+from locoprop_ref.backend import namespace
 from locoprop_ref.cli import main as cli
 from locoprop_ref.methods import foof, kfac, kronecker, locoprop
-from locoprop_ref.verify import IDENTITIES, Identity, Measurement, as_json, table, verify
+from locoprop_ref.verify import IDENTITIES, Identity, Measurement, as_json, closed, exact, table, verify
 
 IDS = [f"I{number}" for number in range(1, 13)]
 BY_ID = dict(zip(IDS, IDENTITIES, strict=True))
@@ -32,7 +34,7 @@ def measured(seed):
     return verify(seed)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_every_identity_holds(seed):
     results = measured(seed)
     assert [r.id for r in results] == IDS
@@ -41,12 +43,25 @@ def test_every_identity_holds(seed):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("seed", range(3, 23))
+@pytest.mark.parametrize("seed", range(2, 23))
 def test_every_identity_holds_for_many_seeds(seed):
     assert failing(verify(seed)) == []
 
 
-def test_every_identity_holds_on_every_array_library(xp):
+@pytest.fixture
+def few_transfers(monkeypatch):
+    """I3 and I7, which take most of the time, on three transfer functions instead of all."""
+    for module in (closed, exact):
+        monkeypatch.setattr(module, "TRANSFERS", ("tanh", "relu", "softplus"))
+
+
+def test_every_identity_holds_on_every_array_library(backend, few_transfers):
+    if backend.xp is not namespace("numpy"):  # for NumPy see the two tests above
+        assert failing(verify(4, backend.xp)) == []
+
+
+@pytest.mark.full
+def test_every_identity_holds_for_every_transfer_function_on_every_array_library(xp):
     assert failing(verify(4, xp)) == []
 
 
@@ -66,10 +81,9 @@ def test_every_number_is_a_measurement():
 
 
 def test_the_networks_depend_on_the_seed():
-    def errors(results):
-        return [p.error for r in results for p in r.parts]
-
-    assert errors(verify(2)) == errors(measured(2)) != errors(measured(1))
+    """That the same seed gives the same numbers is seen in `test_command_line`."""
+    first, second = ([p.error for r in measured(seed) for p in r.parts] for seed in (0, 1))
+    assert first != second
 
 
 # ------------------------------ a wrong formula is found
@@ -97,11 +111,11 @@ def in_verify(patch, name, wrong):
 
 
 def wrong_target_sign(patch):
-    patch.setattr(locoprop, "target", lambda y_hat, g, gamma: y_hat + gamma * g)
+    patch.setattr(targets, "_stepped", lambda y_hat, g, gamma: y_hat + gamma * g)
 
 
 def target_without_gamma(patch):
-    patch.setattr(locoprop, "target", lambda y_hat, g, gamma: y_hat - g)
+    patch.setattr(targets, "_stepped", lambda y_hat, g, gamma: y_hat - g)
 
 
 def m_with_the_target_of_s(patch):
@@ -143,15 +157,13 @@ def softmax_slope_is_diagonal(patch):
 
 def bias_is_no_input(patch):
     """W̃ has its bias row, X̃ a column of zeros for it."""
-    right = layers.layer_input
+    right = layers.Layer.augment
 
-    def wrong(layer, x):
-        x = right(layer, x)
-        return x * np.r_[np.ones(x.shape[1] - 1), 0.0] if layer.b is not None else x
+    def wrong(self, x):
+        x = right(self, x)
+        return x * np.r_[np.ones(x.shape[1] - 1), 0.0] if self.b is not None else x
 
-    for module in (network, locoprop):
-        patch.setattr(module, "layer_input", wrong)
-    _in_verify(patch, "layer_input", wrong)
+    patch.setattr(layers.Layer, "augment", wrong)
 
 
 def _forms(patch, **wrong):
@@ -189,12 +201,14 @@ def pseudo_inverse_is_a_transpose(patch):
 
 
 def gradient_without_regularizer(patch):
-    patch.setattr(local.LocalProblem, "gradient", lambda self, W: self.scale * self.x.T @ self.residual(W))
+    patch.setattr(
+        local.LocalProblem, "unchecked_gradient", lambda self, W: self.scale * self.x.T @ self.residual(W)
+    )
 
 
 def gradient_averaged(patch):
-    right = local.LocalProblem.gradient
-    patch.setattr(local.LocalProblem, "gradient", lambda self, W: right(self, W) / self.x.shape[0])
+    right = local.LocalProblem.unchecked_gradient
+    patch.setattr(local.LocalProblem, "unchecked_gradient", lambda self, W: right(self, W) / self.x.shape[0])
 
 
 def frozen_gradient(patch):
@@ -243,7 +257,14 @@ def relu_integral_on_both_sides(patch):
 
 def _transfers(patch, **wrong):
     right = transfers.transfer
-    _in_verify(patch, "transfer", lambda name: dataclasses.replace(right(name), **wrong.get(name, {})))
+
+    def changed(name):
+        function = copy.copy(right(name))
+        for formula, other in wrong.get(name, {}).items():
+            object.__setattr__(function, formula, other)
+        return function
+
+    _in_verify(patch, "transfer", changed)
 
 
 def tanh_integral_shifted(patch):
@@ -277,7 +298,7 @@ def newton_with_another_eta(patch):
 
 def output_factor_without_the_batch(patch):
     """gᵀg, as if g were that of one example's loss and not of the mean."""
-    patch.setattr(kfac, "output_factor", lambda g: g.T @ g)
+    patch.setattr(kfac, "output_factor", lambda g, num_examples: g.T @ g)
 
 
 def factored_damping_unsplit(patch):
@@ -299,7 +320,7 @@ def damping_a_little_off(patch):
 def input_factor_summed(patch):
     """X̃ᵀX̃ where its mean over the batch belongs."""
     for module in (foof, kfac):
-        patch.setattr(module, "input_factor", lambda x: x.T @ x)
+        patch.setattr(module, "input_factor", lambda x, num_examples: x.T @ x)
 
 
 def codes_see_the_old_code_above(patch):
@@ -365,7 +386,7 @@ FOUND_BY = {
 
 
 @pytest.mark.parametrize("wrong", FOUND_BY, ids=lambda wrong: wrong.__name__)
-def test_a_wrong_formula_is_found(wrong, monkeypatch):
+def test_a_wrong_formula_is_found(wrong, monkeypatch, few_transfers):
     wrong(monkeypatch)
     for name, wanted in FOUND_BY[wrong].items():
         with np.errstate(over="ignore"):  # a distance over a scale of 0 is infinite, and does not hold
@@ -414,22 +435,22 @@ def test_json_has_no_nan():
 
 def test_command_line(tmp_path, capsys):
     file = tmp_path / "new" / "report.json"
-    assert cli.main(["verify", "--seed", "2", "--json", str(file)]) == 0
+    assert cli.main(["verify", "--seed", "1", "--json", str(file)]) == 0
     out, err = capsys.readouterr()
-    results = measured(2)
+    results = measured(1)
     assert err == ""
     assert out.startswith(table(results))
-    assert out.splitlines()[-1] == "12 of 12 identities hold (seed 2, numpy, float64)"
+    assert out.splitlines()[-1] == "12 of 12 identities hold (seed 1, numpy, float64)"
     report = json.loads(file.read_bytes())
-    assert report == json.loads(json.dumps(as_json(results, seed=2, backend="numpy")))
+    assert report == json.loads(json.dumps(as_json(results, seed=1, backend="numpy")))
     assert {key: report[key] for key in ("schema", "seed", "backend", "dtype")} == {
-        "schema": 1, "seed": 2, "backend": "numpy", "dtype": "float64",
+        "schema": 1, "seed": 1, "backend": "numpy", "dtype": "float64",
     }  # fmt: skip
     assert [row["id"] for row in report["identities"]] == IDS
     assert all(row["holds"] for row in report["identities"])
 
 
-def test_command_line_says_when_an_identity_fails(tmp_path, capsys, monkeypatch):
+def test_command_line_says_when_an_identity_fails(tmp_path, capsys, monkeypatch, few_transfers):
     wrong_target_sign(monkeypatch)
     assert cli.main(["verify", "--json", str(tmp_path / "r.json")]) == 1
     out, err = capsys.readouterr()

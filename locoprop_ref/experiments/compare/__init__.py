@@ -16,5 +16,6 @@ table             the table and its notes, in words
 claims            the paper's three claims against the numbers
 figures           curves, costs, reconstructions
 page              everything that follows from the folder's JSON files
+one_run           one run as a `train` command, and how far it is
 run               `compare`: all of it
 """

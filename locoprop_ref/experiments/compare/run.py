@@ -8,7 +8,6 @@ process has its share of the cores; with a scheduler the processes are those of 
 import logging
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,79 +18,17 @@ from locoprop_ref.experiments.compare.clock import clock_all
 from locoprop_ref.experiments.compare.folder import MANIFEST, read_results, run_path
 from locoprop_ref.experiments.compare.folder_lock import folder_lock
 from locoprop_ref.experiments.compare.manifest import data_of, join, manifest_of, refuse_another_plan
+from locoprop_ref.experiments.compare.one_run import Run, absolute
 from locoprop_ref.experiments.compare.page import redraw
 from locoprop_ref.experiments.compare.plan import Comparison, describe_plan
 from locoprop_ref.experiments.compare.reconstructions import keep_reconstructions
 from locoprop_ref.experiments.compare.records import write_json
-from locoprop_ref.experiments.pool import Command, Finished, own_command, run_processes
+from locoprop_ref.experiments.pool import Finished, run_processes
 from locoprop_ref.training import describe, examples
-from locoprop_ref.training.config import resolve
 from locoprop_ref.training.environment import forced_kernel
-from locoprop_ref.training.options import Config
 from locoprop_ref.training.run_file import read_run, write_run
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run: the entry, the seed, its options for `config.resolve`, and its run file."""
-
-    entry: str
-    seed: int
-    options: Mapping[str, Any]
-    out: Path
-
-    @property
-    def name(self) -> str:
-        """The run in words."""
-        return f"{self.entry} seed {self.seed}"
-
-    @property
-    def config(self) -> Config:
-        """The settings, complete."""
-        return resolve(**self.options)
-
-    def on_disk(self) -> dict[str, Any] | None:
-        """Return the content of the run file, None where there is none yet."""
-        return read_run(self.out) if self.out.exists() else None
-
-    def epochs_left(self) -> int:
-        """Return how many epochs are still to be trained; 0 after divergence."""
-        run = self.on_disk()
-        if run is None:
-            return self.options["epochs"]
-        return (
-            0 if run["status"] == "diverged" else max(0, self.options["epochs"] - run["epochs"][-1]["epoch"])
-        )
-
-    def is_done(self) -> bool:
-        """Tell whether nothing is left to do: the last epoch is there, or the run diverged."""
-        return self.out.exists() and self.epochs_left() == 0
-
-    def command(self, jobs: int | None, data_dir: str | None) -> Command:
-        """Return the `train` command that makes this run, or what of it is not there yet.
-
-        Args:
-            jobs: runs side by side, for the run file; None where that is not known.
-            data_dir: see `data.load`.
-        """
-        where = {"out": self.out.absolute(), "jobs_beside": jobs}
-        where["data_dir"] = None if data_dir is None else Path(data_dir).absolute()
-        words = [_word(name, value) for name, value in {**self.options, **where}.items() if value is not None]
-        return own_command(self.name, "train", "--resume", *words)
-
-
-def _word(option: str, value: Any) -> str:
-    """Return an option as the command line takes it.
-
-    >>> _word("local_lr", 1e-5), _word("project_targets", False)
-    ('--local-lr=1e-05', '--no-project-targets')
-    """
-    name = option.replace("_", "-")
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no-{name}"
-    return f"--{name}={value}"
 
 
 def compare(
@@ -129,13 +66,7 @@ def compare(
     refuse_another_plan(out, plan)
     data, dataset = data_of(plan, out, data_dir)
     examples(dataset, first, xp)  # refuses a network that does not fit the data
-    if data.endswith(".npz"):
-        data = str(Path(data).absolute())
-    runs = [
-        Run(entry, seed, plan.options(entry, seed, data), run_path(out, entry, seed))
-        for entry in plan.entries
-        for seed in plan.seeds
-    ]
+    runs = _runs_of(plan, out, data)
     here = manifest_of(plan, dataset, xp)
     join(out, here)  # before there is a lock: what is refused leaves nothing behind
     _refuse_stuck(runs)
@@ -154,6 +85,15 @@ def compare(
             keep_reconstructions(out, read_results(out), dataset)
             redraw(out)
         return failures
+
+
+def _runs_of(plan: Comparison, out: Path, data: str) -> list[Run]:
+    where = absolute(data) if data.lower().endswith(".npz") else data
+    return [
+        Run(entry, seed, plan.options(entry, seed, where), run_path(out, entry, seed))
+        for entry in plan.entries
+        for seed in plan.seeds
+    ]
 
 
 def _refuse_stuck(runs: Sequence[Run]) -> None:

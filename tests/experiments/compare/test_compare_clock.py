@@ -10,15 +10,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_equal
-from small_comparison import everything, logged, plan_of
+from small_comparison import PAIR, everything, logged, plan_of
 
 from locoprop_ref.backend import namespace
 from locoprop_ref.data import load
 from locoprop_ref.experiments import tuned
-from locoprop_ref.experiments.compare import clock, memory, timing
+from locoprop_ref.experiments.compare import clock, measure, memory, timing
 from locoprop_ref.experiments.compare.run import compare
 from locoprop_ref.training import Examples
 from locoprop_ref.training.config import resolve
+from locoprop_ref.training.options import as_json
 
 
 def test_interval_is_the_least_common_multiple(monkeypatch):
@@ -85,6 +86,51 @@ def test_an_entry_that_cannot_be_timed_leaves_the_others_theirs(tiny, monkeypatc
     found, failures = timing.in_turn(configs, load(str(tiny)))
     assert_equal((len(found["a"]["seconds"]), list(found)), (20, ["a"]))
     assert_equal(failures, {"b": "not positive definite"})
+
+
+def test_a_measurement_says_which_entries_failed(tiny, monkeypatch):
+    class Broken(Costly):
+        def step(self, *_, **__):
+            raise np.linalg.LinAlgError("not positive definite")
+
+    kinds = iter([Costly, Broken])
+    monkeypatch.setattr(timing, "build_method", lambda config: next(kinds)("x", []))
+    configs = {name: as_json(plan_of(tiny).config(name, 0)) for name in PAIR}
+    found = measure.answer(measure.Request("step", configs))
+    assert_equal((list(found.found), found.failures), (["rmsprop"], {"locoprop-m": "not positive definite"}))
+    assert_equal(found.environment["versions"]["numpy"], np.__version__)
+
+
+def test_an_entry_that_cannot_be_measured_leaves_the_others_theirs(tiny, tmp_path, monkeypatch, quick):
+    """The step of one fails, the process of another's memory is killed; the third is measured."""
+    right = clock._answers
+
+    def answers(requests, folder):
+        found = right({"": requests[""], "adam": requests["adam"], "sgd": requests["sgd"]}, folder)
+        step = found[""]
+        without = {name: value for name, value in step.found.items() if name != "sgd"}
+        killed = measure.Answer(failures={"nesterov": "its process died"})
+        timed = measure.Answer(without, {"sgd": "not positive definite"}, step.environment)
+        return {**found, "": timed, "nesterov": killed}
+
+    monkeypatch.setattr(clock, "_answers", answers)
+    failures = compare(plan_of(tiny, ["sgd", "nesterov", "adam"], [0]), tmp_path, progress=False)
+    wanted = [
+        "sgd could not be measured: not positive definite",
+        "nesterov could not be measured: its process died",
+    ]
+    assert_equal(failures, wanted)
+    assert_equal([path.name for path in tmp_path.glob("*-clock.json")], ["adam-clock.json"])
+    assert_equal(len(list(tmp_path.glob("*-seed0.json"))), 3)
+
+
+def test_a_process_that_cannot_measure_says_why(tiny, tmp_path):
+    """In one sentence, which is the reason of every entry that it was to measure."""
+    config = as_json(plan_of(tiny).config("sgd", 0)) | {"batch_size": 99}
+    request = measure.Request("memory", {"sgd": config})
+    found = clock._answers({"sgd": request}, tmp_path)["sgd"]
+    assert_equal((found.found, list(found.failures)), ({}, ["sgd"]))
+    assert found.failures["sgd"].startswith("batch_size must be at most the 60 examples")
 
 
 def test_clock_files(tiny, tmp_path, monkeypatch, quick):

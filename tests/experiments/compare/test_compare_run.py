@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import json
 import shutil
+from math import inf
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,8 @@ from small_runs import shell, without_seconds
 from locoprop_ref.data import load
 from locoprop_ref.experiments import tuned
 from locoprop_ref.experiments.compare import run as run_module
-from locoprop_ref.experiments.compare.run import Run, compare, run_all
+from locoprop_ref.experiments.compare.one_run import Run
+from locoprop_ref.experiments.compare.run import compare, run_all
 from locoprop_ref.training import loop, train
 from locoprop_ref.training.run_file import read_run
 
@@ -199,6 +202,18 @@ def test_a_run_that_fails_is_said_and_the_rest_goes_on(tiny, tmp_path, quick):
     assert_equal(len(failures), 1)
     assert failures[0].startswith("rmsprop seed 1 failed: batch_size must be at most the 60 examples")
     assert (tmp_path / "rmsprop-seed0.json").exists()
+
+
+def test_a_run_is_the_same_command_from_every_folder(tmp_path, monkeypatch):
+    """Data, their folder and the run file by paths that a process elsewhere finds."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    options = {"method": "locoprop-m", "weight_step": inf, "bias": True, "local_lr": None, "seed": 0}
+    words = Run("locoprop-m", 0, options, Path("out/run.json")).command(2, "~/mnist").arguments
+    assert_equal(words[1:5], ["-m", "locoprop_ref", "train", "--resume"])
+    wanted = ["--method=locoprop-m", "--weight-step=inf", "--bias", "--seed=0"]
+    wanted += [f"--out={tmp_path}/out/run.json", "--jobs-beside=2", f"--data-dir={tmp_path}/home/mnist"]
+    assert_equal(words[5:], wanted)
 
 
 def test_two_jobs_give_the_losses_of_one(tiny, tmp_path, undrawn, monkeypatch):

@@ -1,6 +1,6 @@
-"""Every transfer function in 50 digits, from its definition: the second source of the tests of `transfer.py`.
+"""Every transfer function in 50 digits, from its definition: the second source of `locoprop_ref.transfers`.
 
-F is here an antiderivative in closed form (checked against quadrature of f in `test_transfer.py`), f⁻¹ the
+F is here an antiderivative in closed form (checked against quadrature of f in `test_transfers.py`), f⁻¹ the
 textbook inverse, and F* is built from them by the conjugate formula F*(y) = y f⁻¹(y) − F(f⁻¹(y)), with the
 limits at the ends of the range written out. Nothing of the package is imported.
 """

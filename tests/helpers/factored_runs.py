@@ -83,11 +83,3 @@ SETTINGS = {
 }
 NET = initialize((3, 2), transfers="tanh")
 X, T = np.ones((4, 3)), np.zeros((4, 2))
-STEPS = {
-    "x list": ((X.tolist(), T), {}, TypeError, "x must be an array"),
-    "x width": ((T, T), {}, ValueError, r"x must have shape \(any, 3\), got \(4, 2\)"),
-    "x nan": ((X * np.nan, T), {}, ValueError, "x must be finite, got NaN or infinity"),
-    "t batch": ((X, T[:2]), {}, ValueError, r"t must have shape \(4, any\), got \(2, 2\)"),
-    "t dtype": ((X, T.astype("float32")), {}, TypeError, "t must have the dtype"),
-    "rate": ((X, T), {"rate": -1}, ValueError, "rate must be a finite number of at least 0, got -1"),
-}

@@ -128,7 +128,7 @@ def command(*arguments):
 
 def environment(threads=1):
     """One BLAS thread (None: as many as it takes), and the package found from any folder."""
-    here = str(Path(__file__).resolve().parent.parent)
+    here = str(Path(__file__).resolve().parents[2])
     more = {} if threads is None else {"OPENBLAS_NUM_THREADS": str(threads)}
     return {**os.environ, **more, "PYTHONPATH": here, "PYTHONUNBUFFERED": "1"}
 

@@ -1,8 +1,9 @@
-"""K-FAC and FOOF once more, by loops over examples and plain inverses: the second source of their tests.
+"""K-FAC and FOOF once more, by loops over examples and plain inverses.
 
-Nothing of the package. Networks are those of `naive.py`; a distribution over labels is a list of pairs
-(probability, t). The gradient of one example, row by row as a vector, is the Kronecker product of the layer's
-input [x, 1] and of d = (derivative of the example's own loss) / (pre-activation).
+The second source of `locoprop_ref.methods.kfac` and `locoprop_ref.methods.foof`. Networks are those of
+`naive.py`; a distribution over labels is a list of pairs (probability, t). The gradient of one example, row
+by row as a vector, is the Kronecker product of the layer's input [x, 1] and of d = (derivative of the
+example's own loss) / (pre-activation).
 """
 
 import itertools

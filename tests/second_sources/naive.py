@@ -1,8 +1,10 @@
-"""The mathematics of locoprop_ref once more, by loops over examples and units: the tests' second source.
+"""The mathematics of locoprop_ref once more, by loops over examples and units.
 
-Plain Python numbers in nested lists, and nothing of the package. A layer is a triple (W, b, transfer) with W
-a list of d_in rows, b a list or None, and transfer a pair (name, parameter). `lib` is `math` for floats or
-`mpmath` for as many digits as one likes. Local problems see [x, 1] and the stacked weights [W; b].
+The second source of the network, the local problems, the closed form, the first-order optimizers, BackProp
+and LocoProp. Plain Python numbers in nested lists, and nothing of the package. A layer is a triple (W, b,
+transfer) with W a list of d_in rows, b a list or None, and transfer a pair (name, parameter). `lib` is
+`math` for floats or `mpmath` for as many digits as one likes. Local problems see [x, 1] and the stacked
+weights [W; b].
 """
 
 import math

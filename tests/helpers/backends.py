@@ -1,6 +1,7 @@
 """The array libraries as the tests see them, opened on request."""
 
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -69,25 +70,51 @@ def _jax() -> Iterator[Backend]:
 
 
 def _cupy() -> Backend:
-    if find_spec("cupy") is None:
-        pytest.skip("no GPU (cupy is not installed)")
-    import cupy
-
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        pytest.skip(f"no GPU ({error})")
-    if not count:
-        pytest.skip("no GPU (the driver reports none)")
     return Backend("cupy", _namespace("cupy"))
 
 
+def has_gpu() -> bool:
+    """Whether CuPy is installed and finds a GPU."""
+    if find_spec("cupy") is None:
+        return False
+    import cupy
+
+    try:
+        return bool(cupy.cuda.runtime.getDeviceCount() > 0)
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return False
+
+
+# "numpy" holds arrays that refuse to be written into: code that changes its arguments fails in every test.
 OPEN: dict[str, Callable[[], Any]] = {
-    "numpy": lambda: Backend("numpy", _namespace("numpy")),
-    "numpy-readonly": lambda: Backend("numpy-readonly", _namespace("numpy"), writeable=False),
+    "numpy": lambda: Backend("numpy", _namespace("numpy"), writeable=False),
+    "numpy-writeable": lambda: Backend("numpy-writeable", _namespace("numpy")),
     "array-api-strict": _array_api_strict,
     "torch": _torch,
     "jax": _jax,
     "cupy": _cupy,
 }
-FULL = {"torch", "jax"}  # not pinned, slow to import: `make test` stays quick without them
+NAMES = [name for name in OPEN if name != "cupy" or has_gpu()]
+SLOW = {"torch", "jax"}  # not pinned and slow to import: `make test` runs without them
+IN_FULL = {"numpy", "cupy"}  # every case of a test runs on these, and a few of them on the other libraries
+
+
+def cases_to_run(cases: Sequence[Mapping[str, str | int]], function: str) -> list[int]:
+    """Choose the cases of one test function that run, by their indices in order.
+
+    NumPy and CuPy run all cases. Every other library runs one case for each value of the arguments that the
+    test's mark `each` names, or a single case where it has no such mark. Among several that would do, a
+    checksum of the test's name decides: the choice is the same in every run, and all tests together see every
+    dtype, loss and setting. `tests/test_backends.py` checks that every function is called on every library.
+
+    Args:
+        cases: for every case its "backend", and a number for the value of each argument named by `each`.
+        function: the name of the test function.
+    """
+    kept = [i for i, case in enumerate(cases) if case["backend"] in IN_FULL]
+    groups: dict[str, list[int]] = {}
+    for i, case in enumerate(cases):
+        if case["backend"] not in IN_FULL:
+            groups.setdefault("/".join(map(str, (function, *case.values()))), []).append(i)
+    kept += [members[zlib.crc32(key.encode()) % len(members)] for key, members in groups.items()]
+    return sorted(kept)

@@ -87,3 +87,18 @@ def assert_close(backend, array, wanted, *, dtype, units=100, scale=0.0):
     assert out.dtype == np.dtype(dtype)
     largest = max(float(np.max(np.abs(wanted), initial=0.0)), scale)
     np.testing.assert_allclose(out, wanted, rtol=0, atol=units * np.finfo(dtype).eps * largest)
+
+
+def leaves(nest):
+    """The arrays and numbers of a nest of dicts and tuples, in order: whatever a state is made of."""
+    if isinstance(nest, dict):
+        return [leaf for value in nest.values() for leaf in leaves(value)]
+    if isinstance(nest, tuple | list):
+        return [leaf for value in nest for leaf in leaves(value)]
+    return [nest]
+
+
+def snapshot(backend, network, *nests):
+    """Every number of a network and of states and arrays, to be compared with a later snapshot."""
+    found = [backend.numpy(v).tolist() if hasattr(v, "dtype") else v for v in leaves(nests)]
+    return found, naive_layers(backend, network)

@@ -1,0 +1,147 @@
+"""Which cases of a test run on which array library, and what that leaves untested."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import backends
+import numpy as np
+import pytest
+from backends import IN_FULL, NAMES, OPEN, cases_to_run
+from numpy.testing import assert_array_equal
+
+TESTS = Path(__file__).resolve().parent
+# What runs on NumPy alone: checks of values, which would wait for a device, and threads.
+ON_THE_HOST = {
+    "checks.py": {"finite"},
+    "parallel.py": {
+        "side_by_side.<locals>.<dictcomp>",
+        "side_by_side.<locals>.<listcomp>",
+        "_cores",
+        "_one_blas_thread",
+    },
+}
+ONCE = {"_thread_pools"}  # its result is kept: the library that comes first calls it
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_numbers_go_into_every_array_library_and_out(backend, dtype):
+    values = np.arange(6).reshape(2, 3)
+    array = backend.asarray(values, dtype=dtype)
+    assert backend.xp.isdtype(array.dtype, getattr(backend.xp, dtype))
+    back = backend.numpy(array + array)  # exact: small integers in every dtype
+    assert back.dtype == np.dtype(dtype)
+    assert_array_equal(back, 2 * values)
+
+
+def test_unwriteable_arrays_refuse_to_be_written_into(readonly):
+    for array in (readonly([1.0, 2.0]), OPEN["numpy"]().asarray([1.0, 2.0])):
+        with pytest.raises(ValueError, match="read-only"):
+            array += 1
+    array = OPEN["numpy-writeable"]().asarray([1.0, 2.0])
+    array += 1
+    assert array.tolist() == [2.0, 3.0]
+
+
+def product(libraries, dtypes, names):
+    return [
+        {"backend": library, "dtype": dtype, "name": name}
+        for library, dtype, name in itertools.product(libraries, dtypes, names)
+    ]
+
+
+def chosen(cases, each, function="test_something"):
+    kept = cases_to_run([{k: case[k] for k in ("backend", *each)} for case in cases], function)
+    return [cases[i] for i in kept]
+
+
+@pytest.mark.parametrize("library", sorted(IN_FULL))
+def test_numpy_and_a_gpu_run_every_case(library):
+    cases = product([library], range(2), range(7))
+    assert chosen(cases, ()) == chosen(cases, ("name",)) == cases
+
+
+def test_another_library_runs_one_case():
+    found = chosen(product(["numpy", "torch", "jax"], range(2), range(7)), ())
+    assert [case["backend"] for case in found] == ["numpy"] * 14 + ["torch", "jax"]
+
+
+def test_another_library_runs_one_case_for_each_value_that_the_test_names():
+    found = chosen(product(["torch", "jax"], range(2), range(7)), ("name",))
+    assert sorted((case["backend"], case["name"]) for case in found) == [
+        (library, name) for library in ("jax", "torch") for name in range(7)
+    ]
+
+
+def test_the_choice_stays_and_differs_from_test_to_test():
+    cases = product(["torch"], range(2), range(7))
+    some = [chosen(cases, (), f"test_{i}") for i in range(40)]
+    assert some == [chosen(cases, (), f"test_{i}") for i in range(40)]
+    for key, count in (("dtype", 2), ("name", 7)):
+        assert len({case[key] for (case,) in some}) == count
+
+
+def cupy_with(count):
+    class CUDARuntimeError(RuntimeError):
+        pass
+
+    def get():
+        if count is None:
+            raise CUDARuntimeError("no driver")
+        return count
+
+    return SimpleNamespace(
+        cuda=SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=get, CUDARuntimeError=CUDARuntimeError))
+    )
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(None, False), (0, False), (1, True), (4, True)])
+def test_a_gpu_is_one_that_cupy_finds(monkeypatch, count, wanted):
+    monkeypatch.setattr(backends, "find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, "cupy", cupy_with(count))
+    assert backends.has_gpu() is wanted
+
+
+def test_without_cupy_there_is_no_gpu(monkeypatch):
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
+    assert backends.has_gpu() is False
+
+
+def test_no_item_of_cupy_is_collected_without_a_gpu(request):
+    assert [name for name in OPEN if name not in NAMES] == ([] if backends.has_gpu() else ["cupy"])
+    on = {item.callspec.params.get("backend") for item in request.session.items if hasattr(item, "callspec")}
+    assert backends.has_gpu() or "cupy" not in on
+
+
+@pytest.mark.full
+def test_every_function_is_called_on_every_library(tmp_path):
+    """What the tests call on NumPy they call on every other installed library, except host-only code."""
+    out = tmp_path / "called.json"
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    path = os.pathsep.join([str(TESTS / "helpers"), str(TESTS.parent), inherited.get("PYTHONPATH", "")])
+    files = [*TESTS.glob("test_*.py"), *(TESTS / "methods").glob("test_*.py")]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "called", "-p", "no:cacheprovider", "-p", "no:xdist",
+         *map(str, sorted(files))],
+        cwd=TESTS.parent, env=inherited | {"PYTHONPATH": path, "LOCOPROP_REF_CALLED": str(out), "CI": ""},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout
+    called = json.loads(out.read_text(encoding="utf-8"))
+    everything = set(called.pop("numpy"))
+    assert len(everything) > 200
+    assert {"numpy-writeable", "array-api-strict"} <= set(called)
+    for library, names in called.items():
+        lost = [name for name in everything - set(names) if not expected(library, name)]
+        assert not lost, f"{library}: {sorted(lost)}"
+
+
+def expected(library, name):
+    """Whether a function ("module.py:line name") need not be called on a library."""
+    module, _, function = name.partition(" ")
+    module = module.partition(":")[0]
+    return function in ONCE or (library != "numpy-writeable" and function in ON_THE_HOST.get(module, ()))
