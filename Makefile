@@ -6,6 +6,8 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --disable-pip-version-check --no-input --quiet
 PYTEST := MPLBACKEND=Agg $(PY) -m pytest
+# make test WORKERS=0 runs everything in one process; each file runs as a whole, so that its fixtures are made once
+WORKERS ?= 2
 UPGRADE ?=
 
 .DEFAULT_GOAL := help
@@ -19,7 +21,7 @@ demo: $(VENV)/core.stamp  ## install the package and run its demonstration
 	$(VENV)/bin/locoprop-ref demo
 
 test: lint     ## check format, lint and types, and run the quick tests
-	$(PYTEST) -m "not full"
+	$(PYTEST) -m "not full" --numprocesses $(WORKERS) --dist loadfile
 
 test-all: lint ## check format, lint and types, and run all tests, also those with other array libraries
 	$(PYTEST)

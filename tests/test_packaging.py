@@ -234,54 +234,59 @@ import pytest
 def test_that_passes():
     pass
 
-def test_that_skips():
-    pytest.skip({reason!r})
+@pytest.mark.parametrize("reason", {reasons!r}, ids=str)
+def test_that_skips(reason):
+    pytest.skip(reason)
 """
+TORCH, JAX = "torch is not installed", "could not import 'jax.numpy': No module named 'jax'"
+GPU, MNIST = "no GPU (cupy is not installed)", "no MNIST files (set LOCOPROP_REF_DATA)"
 
 
-def run_with_skip(folder: Path, reason: str, **environment: str) -> subprocess.CompletedProcess:
-    """Run a test that skips for this reason, under this project's conftest.py, in a folder of its own."""
+def run_with_skips(
+    folder: Path, *reasons: str, workers: int = 0, **environment: str
+) -> subprocess.CompletedProcess:
+    """Run tests that skip for these reasons, under this project's conftest.py, in a folder of their own."""
     for name in ("conftest.py", "helpers/backends.py"):
         shutil.copy(Path(__file__).parent / name, folder)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = full\n", encoding="utf-8")
-    (folder / "test_skip.py").write_text(SKIPS.format(reason=reason), encoding="utf-8")
+    (folder / "test_skip.py").write_text(SKIPS.format(reasons=reasons), encoding="utf-8")
     inherited = {k: v for k, v in os.environ.items() if k not in {"CI", "LOCOPROP_REF_NOT_INSTALLED"}}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_skip.py"],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", str(workers), "test_skip.py"],
         cwd=folder, env=inherited | environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("reason", "environment"),
+    ("reasons", "environment"),
     [
-        ("torch is not installed", {}),
-        ("anything", {"CI": "false"}),
-        ("no GPU (cupy is not installed)", {"CI": "true"}),
-        ("torch is not installed", {"CI": "true", "LOCOPROP_REF_NOT_INSTALLED": "jax torch"}),
-        (
-            "could not import 'jax.numpy': No module named 'jax'",
-            {"CI": "true", "LOCOPROP_REF_NOT_INSTALLED": "jax"},
-        ),
-        ("no MNIST files (set LOCOPROP_REF_DATA)", {"CI": "true", "LOCOPROP_REF_NOT_INSTALLED": "mnist"}),
+        ([TORCH, "anything"], {}),
+        ([TORCH, "anything"], {"CI": "false"}),
+        ([GPU], {"CI": "true"}),
+        ([GPU, TORCH, JAX, MNIST], {"CI": "true", "LOCOPROP_REF_NOT_INSTALLED": "jax torch mnist"}),
     ],
 )
-def test_a_skip_is_accepted(tmp_path, reason, environment):
-    run = run_with_skip(tmp_path, reason, **environment)
+def test_skips_are_accepted(tmp_path, reasons, environment):
+    run = run_with_skips(tmp_path, *reasons, **environment)
     assert run.returncode == 0, run.stdout
-    assert "1 passed, 1 skipped" in run.stdout
+    assert f"1 passed, {len(reasons)} skipped" in run.stdout
 
 
 @pytest.mark.parametrize(
-    ("reason", "not_installed"),
+    ("refused", "accepted", "not_installed", "workers"),
     [
-        ("torch is not installed", ""),
-        ("torch is not installed", "jax"),
-        ("no MNIST files (set LOCOPROP_REF_DATA)", "torch"),
-        ("too slow today", "torch"),
+        ([TORCH], [], "", 0),
+        ([TORCH], [JAX], "jax", 0),
+        ([JAX, MNIST, "too slow today"], [GPU, TORCH], "torch", 2),
     ],
 )
-def test_a_skip_in_ci_is_a_failure(tmp_path, reason, not_installed):
-    run = run_with_skip(tmp_path, reason, CI="true", LOCOPROP_REF_NOT_INSTALLED=not_installed)
+def test_a_skip_in_ci_is_a_failure(tmp_path, refused, accepted, not_installed, workers):
+    """With the tests in one process and in several."""
+    environment = {"CI": "true", "LOCOPROP_REF_NOT_INSTALLED": not_installed}
+    run = run_with_skips(tmp_path, *refused, *accepted, workers=workers, **environment)
     assert run.returncode == 1, run.stdout
-    assert f"test_skip.py::test_that_skips: {reason}" in run.stdout
+    listed = run.stdout.partition("skipped, which is a failure with CI=true")[2]
+    for reason in refused:
+        assert f"test_skip.py::test_that_skips[{reason}]: {reason}\n" in listed
+    for reason in accepted:
+        assert reason not in listed

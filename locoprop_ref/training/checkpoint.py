@@ -108,7 +108,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
     meta = {
         "schema": SCHEMA,
         "network": {"layers": layers, "loss": checkpoint.network.loss.name},
-        "state": _store(to_stored(checkpoint.state), "state", arrays),
+        "state": _store(to_stored(checkpoint.state, checkpoint.run), "state", arrays),
         "generator": checkpoint.generator,
         "run": checkpoint.run,
     }

@@ -9,34 +9,39 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def to_stored(state: Any) -> Any:
-    """Return a method's state as a checkpoint holds it.
+def to_stored(state: Any, run: Mapping[str, Any]) -> Any:
+    """Return a method's state as the checkpoint of a run holds it.
 
-    >>> to_stored({"targets": {}, "layers": ({"solver": {"count": 1}, "regularizer": {}},)})
+    Args:
+        state: as in memory.
+        run: the content of the run file in the same checkpoint, which names the method; without it the state
+            is stored as it is.
+
+    >>> state = {"targets": {}, "layers": ({"solver": {"count": 1}, "regularizer": {}},)}
+    >>> to_stored(state, {"config": {"method": "locoprop-m"}})
     {'layers': ({'count': 1},)}
     """
-    if not (isinstance(state, dict) and state.keys() == {"targets", "layers"} and not state["targets"]):
+    if not _is_of_locoprop(run) or state["targets"]:
         return state
-    if any(entry.keys() != {"solver", "regularizer"} or entry["regularizer"] for entry in state["layers"]):
+    if any(entry["regularizer"] for entry in state["layers"]):
         return state
     return {"layers": tuple(entry["solver"] for entry in state["layers"])}
 
 
 def from_stored(state: Any, run: Mapping[str, Any]) -> Any:
-    """Return a state in memory, `to_stored` undone.
-
-    Args:
-        state: as the checkpoint holds it.
-        run: the content of the run file in the same checkpoint, which names the method.
+    """Return a state in memory: `to_stored` undone.
 
     >>> from_stored({"layers": ({"count": 1},)}, {"config": {"method": "locoprop-m"}})
     {'targets': {}, 'layers': ({'solver': {'count': 1}, 'regularizer': {}},)}
     """
-    config = run.get("config")
-    method = config.get("method") if isinstance(config, Mapping) else None
-    is_locoprop = isinstance(method, str) and method.startswith("locoprop-")
-    if not (is_locoprop and isinstance(state, dict) and state.keys() == {"layers"}):
+    if not (_is_of_locoprop(run) and isinstance(state, dict) and state.keys() == {"layers"}):
         return state
     if not isinstance(state["layers"], tuple):
         return state
     return {"targets": {}, "layers": tuple({"solver": kept, "regularizer": {}} for kept in state["layers"])}
+
+
+def _is_of_locoprop(run: Mapping[str, Any]) -> bool:
+    config = run.get("config")
+    method = config.get("method") if isinstance(config, Mapping) else None
+    return isinstance(method, str) and method.startswith("locoprop-")

@@ -1,6 +1,6 @@
 """Figures: the numbers on their axes, words, errors, and the same bytes on every run.
 
-Losses on the axes are compared with an integral of a transfer function written here, D_F = ∫ f(z) − f(a*) dz.
+Losses on the axes are compared with an integral of the transfer function in `naive`, D_F = ∫ f(z) − f(a*) dz.
 """
 
 import subprocess
@@ -11,8 +11,10 @@ from math import inf, nan
 from pathlib import Path
 
 import matplotlib
+import naive
 import numpy as np
 import pytest
+from bridge import ELEMENTWISE
 from mpl_toolkits.mplot3d import Axes3D
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from scipy.integrate import quad
@@ -20,21 +22,16 @@ from scipy.integrate import quad
 from locoprop_ref import plot
 from locoprop_ref.plot.training import band, grouped, series
 
-F_BY_HAND = {
-    "identity": lambda z: z,
-    "relu": lambda z: max(z, 0.0),
-    "leaky_relu": lambda z: z if z > 0 else 0.01 * z,
-    "tanh": lambda z: 1 - 2 / (np.exp(2 * z) + 1),
-    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
-    "softplus": lambda z: np.log(1 + np.exp(z)),
-    "elu": lambda z: z if z > 0 else np.exp(z) - 1,
-    "arctan": lambda z: np.arctan(z),
-}
-ELEMENTWISE = list(F_BY_HAND)
+PARAMETERS = {"leaky_relu": 0.01, "elu": 1.0}  # the defaults
+
+
+def f_of(name: str):
+    """The transfer function of one number, from the loops' second source."""
+    return lambda z: naive.f((name, PARAMETERS.get(name)), z)
 
 
 def integral(name: str, a_hat: float, a: float) -> float:
-    f = F_BY_HAND[name]
+    f = f_of(name)
     # the kinks are at 0
     ends = [a, *([0.0] if min(a, a_hat) < 0 < max(a, a_hat) else []), a_hat]
     return sum(quad(lambda z: f(z) - f(a), *piece, epsabs=1e-12)[0] for piece in pairwise(ends))
@@ -81,7 +78,7 @@ def test_curves_are_the_integral_of_the_transfer_function(name):
         for i in range(0, len(z), 80):
             # both sides carry a few roundings of numbers below 10
             assert_allclose(matching.get_ydata()[i], integral(name, z[i], a), rtol=0, atol=1e-11)
-            f = F_BY_HAND[name]
+            f = f_of(name)
             assert_allclose(after.get_ydata()[i], (f(z[i]) - f(a)) ** 2 / 2, rtol=0, atol=1e-13)
         assert_allclose(squared.get_ydata(), 0.5 * (z - a) * (z - a), rtol=1e-14)
 
@@ -91,7 +88,7 @@ def test_curves_are_the_integral_of_the_transfer_function(name):
 def test_one_loss_is_an_area_with_a_slope(name, a, a_hat):
     figure = plot.matching_loss_at(name, a, a_hat)
     area, curve = figure.axes
-    D, f = integral(name, a_hat, a), F_BY_HAND[name]
+    D, f = integral(name, a_hat, a), f_of(name)
     # the shaded polygon, by the shoelace formula: a second way to its area
     x, y = area.collections[0].get_paths()[0].vertices.T if a != a_hat else (np.zeros(2), np.zeros(2))
     shoelace = abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))) / 2
@@ -118,7 +115,7 @@ def test_objective_has_a_floor_unless_the_target_is_out_of_range(name, y):
     z, values = objective.get_data()
     # slope f(z) − y, by differences over 0.04: off by 0.04 · sup f′ at the most
     middle = (z[1:] + z[:-1]) / 2
-    expected = np.array([F_BY_HAND[name](one) - y for one in middle])
+    expected = np.array([f_of(name)(one) - y for one in middle])
     assert_allclose(np.diff(values) / np.diff(z), expected, rtol=0, atol=0.01)
     bounded = lowest <= y <= highest
     assert_equal("is unbounded below" in figure.get_suptitle(), not bounded)

@@ -41,8 +41,9 @@ def test_locoprop_is_stored_under_the_names_it_always_had(tmp_path):
 
 
 def test_a_part_with_a_state_of_its_own_is_stored_with_it():
-    state = {"targets": {"inverse": 1}, "layers": ({"solver": {}, "regularizer": {}},)}
-    assert to_stored(state) is state
+    run = {"config": {"method": "locoprop-s-closed"}}
+    learning = {"targets": {"inverse": 1}, "layers": ({"solver": {}, "regularizer": {}},)}
     remembering = {"targets": {}, "layers": ({"solver": {}, "regularizer": {"P": 1}},)}
-    assert to_stored(remembering) is remembering
-    assert from_stored(remembering, {"config": {"method": "locoprop-s-closed"}}) is remembering
+    for state in (learning, remembering):
+        assert to_stored(state, run) is state
+        assert from_stored(state, run) is state
