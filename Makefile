@@ -1,5 +1,5 @@
-# Everything runs in .venv, made once from the pinned requirements and again when they change.
-# Wants Python 3.11 or newer, make, and the package registry that pip is set up for; nothing else.
+# Everything runs in .venv, which is created from the pinned requirements, and updated when they change.
+# It needs Python 3.11 or newer, make, and the package registry that pip is configured for, and nothing else.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -20,61 +20,61 @@ help:          ## show this list
 demo: $(VENV)/core.stamp  ## install the package and run its demonstration
 	$(VENV)/bin/locoprop-ref demo
 
-test: lint     ## check format, lint, types, and run the quick tests
+test: lint     ## check format, lint and types, and run the quick tests
 	$(PYTEST) -m "not full" --numprocesses $(WORKERS) --dist loadfile
 
-test-all: lint ## check format, lint, types, and run every test, with the other array libraries installed
+test-all: lint ## check format, lint and types, and run all tests, also those with other array libraries
 	$(PYTEST)
 
-lint: $(VENV)/test.stamp  ## check format, lint and types, changing nothing
+lint: $(VENV)/test.stamp  ## check format, lint and types, without changing any file
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
-format: $(VENV)/test.stamp  ## format the code, and mend the lint that mends itself
+format: $(VENV)/test.stamp  ## format the code, and fix the lint errors that can be fixed automatically
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 	$(PY) notebooks/execute.py --text
 
-figures: $(VENV)/core.stamp  ## draw the figures of the README again
+figures: $(VENV)/core.stamp  ## draw the figures in figures/ again
 	$(VENV)/bin/locoprop-ref figures --out figures
 
-notebooks: $(VENV)/test.stamp  ## execute notebooks/*.md into notebooks/*.ipynb, outputs stored
+notebooks: $(VENV)/test.stamp  ## execute notebooks/*.md, and store them with their outputs as notebooks/*.ipynb
 	MPLBACKEND=Agg $(PY) notebooks/execute.py
 
-lab: $(VENV)/test.stamp  ## open the notebooks in JupyterLab, everything installed
+lab: $(VENV)/test.stamp  ## open the notebooks in JupyterLab, with everything installed
 	$(VENV)/bin/jupyter lab notebooks
 
-bench: $(VENV)/bench.stamp  ## time a step beside other libraries, over its products; save benchmarks/results/table.*
+bench: $(VENV)/bench.stamp  ## time a step in this and in other libraries, and save benchmarks/results/table.*
 	$(PY) -m benchmarks table --tests
 
-bench-scaling: $(VENV)/bench.stamp  ## width, depth, batch, K; the Gram form of LocoProp-S; where the time of a step goes
+bench-scaling: $(VENV)/bench.stamp  ## time a step for other sizes, in Gram form, and by its parts
 	$(PY) -m benchmarks scaling --rounds 6
 	$(PY) -m benchmarks gram
 	$(PY) -m benchmarks profile --rounds 10
 
-bench-compare: $(VENV)/bench.stamp  ## compare with benchmarks/results/baseline.json, a saved table
+bench-compare: $(VENV)/bench.stamp  ## compare the present speed with benchmarks/results/baseline.json, a saved table
 	$(PY) -m benchmarks compare
 
 COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
           --no-annotate --custom-compile-command "make requirements" --group build $(UPGRADE)
 
-requirements: $(VENV)/test.stamp  ## pin what pyproject.toml asks for (make requirements UPGRADE=--upgrade: the newest)
+requirements: $(VENV)/test.stamp  ## pin the requirements of pyproject.toml (with UPGRADE=--upgrade: the newest versions)
 	$(COMPILE) --extra test --extra dev --output-file requirements/test.txt
 	$(COMPILE) --constraints requirements/test.txt --output-file requirements/core.txt
 
-setup: $(VENV)/test.stamp  ## make .venv with the package and every tool that the tests use
+setup: $(VENV)/test.stamp  ## create .venv with the package and all tools that the tests use
 
-clean:         ## remove .venv and everything that is made again
+clean:         ## remove .venv and all files that can be created again
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The package itself is built by the pinned build backend and installed in place: an edit needs no new set-up.
+# The package itself is built by the pinned build backend and installed in place, so edits take effect at once.
 INSTALL = $(PIP) install --no-deps --no-build-isolation --editable .
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	    echo "locoprop-ref needs Python 3.11 or newer, and '$(PYTHON)' is not: name one, as in make PYTHON=python3.12" >&2; \
+	    echo "locoprop-ref needs Python 3.11 or newer, and '$(PYTHON)' is not: choose another one, as in make PYTHON=python3.12" >&2; \
 	    exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
@@ -83,13 +83,13 @@ $(VENV)/core.stamp: requirements/core.txt pyproject.toml | $(PY)
 	$(INSTALL)
 	@touch $@
 
-# The tests' pins hold those of the core: one installation serves both.
+# The pins of the tests include those of the core, so one installation serves both.
 $(VENV)/test.stamp: requirements/test.txt requirements/core.txt pyproject.toml | $(PY)
 	$(PIP) install --require-hashes --requirement requirements/test.txt
 	$(INSTALL)
 	@touch $(VENV)/core.stamp $@
 
-# PyTorch first and by itself, so that pip takes the CPU build where it is set up to find one.
+# PyTorch is installed first and alone, so that pip takes the CPU build if it is configured to find one.
 $(VENV)/bench.stamp: requirements/other-libraries.txt $(VENV)/test.stamp
 	$(PIP) install --constraint requirements/other-libraries.txt torch
 	$(PIP) install --constraint requirements/other-libraries.txt jax jaxlib locoprop

@@ -1,16 +1,16 @@
-"""How fast: this package beside the same algorithm in other libraries, over the products that it needs.
+"""Benchmarks: the time of this package and of other libraries, compared with the time of the products alone.
 
-    problem     the step that everybody takes: the standard deep autoencoder, its settings, the five methods
-    peers/      who takes it: this package, jax.jit, eager PyTorch, the PyPI package `locoprop`
-    floor       the matrix products and factorisations of a step, and nothing else
-    worker      one peer in a process of its own, without BLAS environment variables
+    problem     the step that all libraries take: the standard autoencoder, its settings, five methods
+    peers/      the libraries: this package, jax.jit, eager PyTorch, the PyPI package `locoprop`
+    floor       the matrix products and factorizations of a step, and nothing else
+    worker      one library in a separate process, without BLAS environment variables
     measure     interleaved rounds, medians and their intervals
-    memory      peak memory of a step, beside the count by formula
-    table       `make bench`: everybody, every method, start-up times
-    scaling     width, depth, batch, K: time, share of the floor, memory, exponents
-    gram        LocoProp-S through the Gram matrix: what the count of products says, what the clock says
-    profile     where the time of a step goes, part by part, in processor time
-    compare     `make bench-compare`: a saved baseline against now, by shares of the floor
+    memory      peak memory of a step, and its count by a formula
+    table       `make bench`: all libraries and methods, and start-up times
+    scaling     dependence on width, depth, batch and K: time, share of the floor, memory, exponents
+    gram        LocoProp-S with the Gram matrix: counted products and measured time
+    profile     processor time of each part of a step
+    compare     `make bench-compare`: comparison with a saved baseline, by shares of the floor
 
 Run `python -m benchmarks --help` from the repository's root.
 """

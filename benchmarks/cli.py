@@ -10,9 +10,13 @@ from benchmarks import compare, gram, profile, scaling, table
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("what", choices=("table", "scaling", "gram", "profile", "compare"))
-    parser.add_argument("--rounds", type=int, default=20, help="turns of each peer (default 20)")
-    parser.add_argument("--tests", action="store_true", help="table: time `make test` too")
-    parser.add_argument("--baseline", type=Path, default=compare.BASELINE, help="compare: a saved table")
+    parser.add_argument(
+        "--rounds", type=int, default=20, help="number of measurements of each library (default 20)"
+    )
+    parser.add_argument("--tests", action="store_true", help="table: also measure the time of `make test`")
+    parser.add_argument(
+        "--baseline", type=Path, default=compare.BASELINE, help="compare: the saved table to compare with"
+    )
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {arguments.rounds}")
@@ -20,7 +24,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run one of the benchmarks; return 0, 1 where a comparison shows a loss, or 2 for a bad baseline."""
+    """Run a benchmark; return 0, or 1 if a comparison finds a loss of speed, or 2 for a bad baseline."""
     arguments = _arguments()
     if arguments.what == "compare":
         try:

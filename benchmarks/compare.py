@@ -1,4 +1,4 @@
-"""A saved baseline against now, by shares of the floor, so that two machines can be compared."""
+"""Comparison with a saved baseline, by shares of the floor, so that different machines can be compared."""
 
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,16 @@ from benchmarks.table import measure_method, summary
 
 BASELINE = FOLDER / "baseline.json"
 PEERS = ["ours", "ours-in-order", *FLOORS]
-SLOWER = 0.9  # a share below 0.9 of the baseline's is a loss, if the intervals do not meet either
+SLOWER = 0.9  # a share below 0.9 of the baseline's is a loss, if the intervals do not overlap
 
 
 def slower(before: Median, now: Median) -> bool:
-    """Tell whether a share of the floor has fallen by more than a tenth and by more than the noise."""
+    """Return whether a share of the floor has decreased by more than a tenth and by more than the noise."""
     return now.median < SLOWER * before.median and now.high < before.low
 
 
 def rows(baseline: dict[str, Any], *, rounds: int, seconds: float) -> list[tuple[str, str, Median, Median]]:
-    """Return (method, peer, share of the floor in the baseline, share now)."""
+    """Return rows of method, peer, its share of the floor in the baseline, and its present share."""
     found, problem = [], from_dict(baseline["problem"])
     for method in METHODS:
         times, _ = measure_method(method, problem, PEERS, rounds=rounds, seconds=seconds)
@@ -32,7 +32,7 @@ def rows(baseline: dict[str, Any], *, rounds: int, seconds: float) -> list[tuple
 
 
 def run(baseline: Path = BASELINE, *, rounds: int = 20, seconds: float = 0.25) -> int:
-    """Measure this package and the floor; print the comparison; return 1 where something is slower."""
+    """Measure this package and the floor, print the comparison, and return 1 if something is slower."""
     measured = rows(read(baseline), rounds=rounds, seconds=seconds)
     print(f"% of the floor{'':22}{'baseline':>18}{'now':>18}")
     for method, peer, before, now in measured:

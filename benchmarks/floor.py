@@ -1,8 +1,8 @@
-"""The floor: the matrix products and factorisations of a step, at the rate of this run's BLAS.
+"""The floor: the time of the matrix products and factorizations of a step alone, with the BLAS of this run.
 
-Forward and backward included, each product written into a buffer made beforehand; no transfer function, no
-optimizer, no sum. Two ways to use the cores, of which the faster is the floor: threads inside BLAS, and
-layers side by side with one BLAS thread each.
+It includes the forward and the backward pass. Each product is written into an existing buffer; there are no
+transfer functions, optimizers or sums. There are two ways to use the cores, threads inside BLAS, or parallel
+layers with one BLAS thread each; the faster of them is the floor.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class _Run:
             x, r = rng.random((B, d_in + 1), dtype=dtype), rng.random((B, d_out), dtype=dtype)
             below = np.ascontiguousarray(x[:, :-1])
             self.passes.append(partial(np.matmul, below, W, out=np.empty_like(r)))
-            if m > 0:  # the chain rule needs no gradient with respect to the images
+            if m > 0:  # the gradient with respect to the images is not needed
                 self.passes.append(partial(np.matmul, r, W.T, out=np.empty_like(below)))
             self.layers.append(local_products(problem, method, m, x, r))
             self.costs.append(d_in * d_out)
@@ -45,17 +45,17 @@ class _Run:
 
 
 def run_all(products: list[Product]) -> None:
-    """Make the products, one after the other."""
+    """Compute the products, one after the other."""
     for product in products:
         product()
 
 
 def local_products(problem: Problem, method: str, m: int, x: np.ndarray, r: np.ndarray) -> list[Product]:
-    """Return the products of the own part of layer m in the step, x being X̃ (B, d̃) and r (B, d_out)."""
+    """Return the products of the local problem of layer m, where x is X̃ (B, d̃) and r has shape (B, d_out)."""
     (B, d), d_out = x.shape, r.shape[1]
     W, G = np.zeros((d, d_out), x.dtype), np.empty((d, d_out), x.dtype)
     gradient = partial(np.matmul, x.T, r, out=G)
-    again = problem.num_local_steps - 1  # the forward pass has the first pre-activation
+    again = problem.num_local_steps - 1  # the forward pass has computed the first pre-activation
     if method.startswith("backprop"):
         return [gradient]
     if method == "locoprop-s-closed":
@@ -67,7 +67,7 @@ def local_products(problem: Problem, method: str, m: int, x: np.ndarray, r: np.n
 
 
 def _solve(X: np.ndarray, b: np.ndarray) -> None:
-    """Solve (I + XXᵀ) z = b by Cholesky, without a copy that LAPACK would need for its order of the axes."""
+    """Solve (I + XXᵀ) z = b by Cholesky, without the copy that LAPACK would make to reorder the axes."""
     gram = np.matmul(X, X.T)
     np.einsum("ii->i", gram)[...] += 1
     factor = cho_factor(gram.T, lower=True, overwrite_a=True, check_finite=False)
@@ -75,5 +75,5 @@ def _solve(X: np.ndarray, b: np.ndarray) -> None:
 
 
 def prepare(problem: Problem, method: str, *, parallel_layers: bool = False) -> _Run:
-    """Return a run of products alone."""
+    """Return a run that computes only the products."""
     return _Run(problem, method, parallel_layers)

@@ -1,7 +1,7 @@
-"""LocoProp-S through the Gram matrix: what the count of products promises, and what the clock says.
+"""LocoProp-S with the Gram matrix: the ratio of the counted products, and the ratio of the measured times.
 
-One layer by itself, K inner steps of the local RMSProp, on the shapes of the standard autoencoder's layers
-and on some around them.
+One layer alone takes K inner steps of the local RMSProp, for the shapes of the standard autoencoder's layers
+and some similar ones.
 """
 
 import time
@@ -25,13 +25,13 @@ SHAPES = [  # (B, d_in, d_out)
 
 
 def counted_ratio(B: int, d: int, d_out: int, K: int) -> float:
-    """Return the products of the Gram form over those of the plain form, the first pre-activation given."""
+    """Return the ratio of the products of the Gram and the plain form, given the first pre-activation."""
     gram = B * d / 2 + B * d_out + (K - 1) * d * d_out  # BLAS computes half of a Gram matrix
     return gram / ((2 * K - 1) * B * d_out)
 
 
 def measured_ratio(B: int, d: int, d_out: int, problem: Problem, rounds: int) -> Median:
-    """Return the time of the Gram form over that of the plain form, round by round."""
+    """Return the ratio of the times of the Gram form and the plain form, from ratios within rounds."""
     rng, rule = np.random.default_rng(3), RMSProp("tf1", problem.decay, problem.momentum, problem.epsilon)
     x, W, y = (rng.random(s, dtype=problem.dtype) for s in ((B, d), (d, d_out), (B, d_out)))
     local = LocalProblem(x, y, transfer("identity"), W, a_hat0=x @ W)
@@ -46,7 +46,7 @@ def measured_ratio(B: int, d: int, d_out: int, problem: Problem, rounds: int) ->
 
 
 def run(*, rounds: int = 20) -> None:
-    """Measure every shape; save and print."""
+    """Measure every shape, and save and print the results."""
     problem, rows = Problem(), []
     for B, d_in, d_out in tqdm(SHAPES, unit="shape", disable=None, leave=False):
         d, K = d_in + 1, problem.num_local_steps

@@ -1,7 +1,7 @@
-"""Interleaved rounds, medians, and intervals that say what they are worth.
+"""Interleaved rounds, medians, and their confidence intervals.
 
-Machines are shared, and noisy in bursts. Every round gives each peer its turn, in an order drawn anew, so
-that a burst falls on all alike; ratios are taken within a round.
+Machines are shared, and their noise comes in bursts. In every round each peer is measured once, in a new
+random order, so that a burst affects all of them. Ratios are computed within a round.
 """
 
 import random
@@ -20,12 +20,12 @@ from benchmarks.problem import Problem
 from benchmarks.worker import Worker
 
 LEAST_ROUNDS = 3
-PAUSE = 0.03  # seconds in which one peer's spinning threads go to sleep before the next one's turn
+PAUSE = 0.03  # seconds, so that the busy-waiting threads of one peer sleep before the next one starts
 
 
 @dataclass(frozen=True)
 class Median:
-    """A median and its 95 % interval, by order statistics: no assumption about the noise."""
+    """A median and its 95 % interval from order statistics, which need no assumption about the noise."""
 
     median: float
     low: float
@@ -38,7 +38,7 @@ class Median:
 
 
 def median(values: Sequence[float]) -> Median:
-    """Return the median with the interval between the order statistics that hold it with probability 0.95.
+    """Return the median, and an interval that contains the true median with a probability of at least 0.95.
 
     The number of values below the true median is binomial(n, ½), whatever their distribution.
 
@@ -51,7 +51,7 @@ def median(values: Sequence[float]) -> Median:
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> Median:
-    """Return the median of the ratios, round by round."""
+    """Return the median of the ratios within rounds."""
     return median([a / b for a, b in zip(over, under, strict=True)])
 
 
@@ -63,17 +63,17 @@ def interleave(
     budget: float = inf,
     title: str = "",
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """Measure runs in turn, each in a process of its own.
+    """Measure runs in turn, each in a separate process.
 
     Args:
-        runs: label: (peer, problem, method).
-        rounds: turns of each.
-        seconds: how long a turn takes at least, but for one unmeasured step before it.
-        budget: seconds after which no round begins, three at least having been made.
-        title: of the progress bar.
+        runs: peer, problem and method, by label.
+        rounds: number of measurements of each run.
+        seconds: minimum duration of a measurement, after one step that is not measured.
+        budget: seconds after which no new round begins, provided that there have been three.
+        title: title of the progress bar.
 
     Returns:
-        (label: seconds a step in every round, label: environment of the process).
+        the seconds per step in every round, and the environment of the process, both by label.
     """
     order = random.Random(0)  # noqa: S311 - an order of turns, no secret
     times: dict[str, list[float]] = {label: [] for label in runs}

@@ -1,4 +1,4 @@
-"""Peak memory of a step, traced by Python, beside the count of the numbers that the method needs."""
+"""Peak memory of a step, as traced by Python, and the count of the numbers that the method needs."""
 
 import tracemalloc
 from itertools import pairwise
@@ -10,9 +10,9 @@ STATE = {"locoprop-m": 2, "locoprop-s": 2, "locoprop-s-closed": 0, "backprop-rms
 
 
 def counted_bytes(problem: Problem, method: str) -> int:
-    """Return the bytes of old and new parameters and state, and x, â, ŷ, g and y* of every layer.
+    """Return the bytes of old and new parameters and states, and of x, â, ŷ, g and y* of every layer.
 
-    ŷ and the x of the layer above are one array, which counts for both.
+    ŷ and the x of the layer above are the same array, which is counted twice.
     """
     pairs = list(pairwise(problem.layer_sizes))
     parameters = sum((d_in + 1) * d_out for d_in, d_out in pairs)
@@ -23,7 +23,7 @@ def counted_bytes(problem: Problem, method: str) -> int:
 
 
 def peak_bytes(problem: Problem, method: str, peer: str = "ours") -> int:
-    """Return the peak of what this package's arrays hold in the second step, network and batch included."""
+    """Return the peak memory of this package in the second step, including the network and the batch."""
     tracemalloc.start()
     try:
         run = PEERS[peer].prepare(problem, method)

@@ -1,4 +1,4 @@
-"""The step that everybody takes: one batch of the standard deep autoencoder.
+"""The step that all libraries take: one batch of the standard deep autoencoder.
 
 The settings are those of the authors' experiment (Amid, Anil, Warmuth, AISTATS 2022); `scale` changes them.
 """
@@ -17,18 +17,18 @@ RATES = {"backprop-rmsprop": 3e-4, "backprop-sgd": 1e-2}  # learning rates
 
 @dataclass(frozen=True)
 class Problem:
-    """A step's sizes and settings; the defaults are the standard autoencoder's, 784-1000-...-30-...-784.
+    """The sizes and settings of a step; the defaults are the standard autoencoder, 784-1000-...-30-...-784.
 
     Args:
-        hidden: widths of the hidden layers; tanh, but for the code layer in the middle, which is linear.
-        pixels: inputs and, through a sigmoid with cross-entropy, outputs.
+        hidden: widths of the hidden layers; they use tanh, except for the linear code layer in the middle.
+        pixels: number of inputs and of outputs; the outputs use a sigmoid and the cross-entropy.
         batch: B.
         num_local_steps: K.
-        local_lr: s, decayed as s·max(1 − k/K, ¼).
-        target_step: γ of the K steps (the closed form has its own).
+        local_lr: s, which decays as s·max(1 − k/K, ¼).
+        target_step: γ for K steps (the closed form has its own γ).
         closed_target_step, closed_weight_step: γ and η of the closed form.
-        decay, momentum, epsilon: the local RMSProp, TensorFlow 1's. BackProp's has momentum 0.
-        dtype: "float32"; the agreement test takes "float64".
+        decay, momentum, epsilon: settings of the local RMSProp, TensorFlow 1's; BackProp's has momentum 0.
+        dtype: "float32"; the test of agreement uses "float64".
     """
 
     hidden: tuple[int, ...] = (1000, 500, 250, 30, 250, 500, 1000)
@@ -51,7 +51,7 @@ class Problem:
 
     @property
     def transfers(self) -> tuple[str, ...]:
-        """Return the transfer function of every layer, by name."""
+        """Return the name of every layer's transfer function."""
         code = len(self.hidden) // 2
         return (*("identity" if m == code else "tanh" for m in range(len(self.hidden))), "sigmoid")
 
@@ -62,7 +62,7 @@ class Problem:
 
 
 def scale(problem: Problem, *, width: int = 1, depth: int = 1, **settings: Any) -> Problem:
-    """Return the problem with wider hidden layers, with the 500-unit layers repeated, or with other settings.
+    """Return the problem with wider hidden layers, repeated 500-unit layers, or other settings.
 
     >>> scale(Problem(), depth=2).hidden
     (1000, 500, 500, 250, 30, 250, 500, 500, 1000)
@@ -74,25 +74,25 @@ def scale(problem: Problem, *, width: int = 1, depth: int = 1, **settings: Any) 
 
 
 def through_gram(problem: Problem, method: str, m: int) -> bool:
-    """Tell whether layer m (from 0) takes its K steps through the Gram matrix: S, and M where f is linear."""
+    """Return whether layer m (from 0) uses the Gram matrix in its K steps: S does, and M if f is linear."""
     squared = method == "locoprop-s" or (method == "locoprop-m" and problem.transfers[m] == "identity")
     d_in, d_out = problem.layer_sizes[m : m + 2]
     return squared and prefers_gram(problem.batch, d_in + 1, d_out, problem.num_local_steps)
 
 
 def network(problem: Problem) -> Network:
-    """Return the network before the step, from seed 0."""
+    """Return the network before the step, drawn with seed 0."""
     sizes, loss = problem.layer_sizes, "sigmoid_cross_entropy"
     return initialize(sizes, transfers=problem.transfers, output_loss=loss, seed=0, dtype=problem.dtype)
 
 
 def images(problem: Problem) -> np.ndarray:
-    """Return the batch, (B, pixels) in [0, 1): random, since no time depends on what a picture shows."""
+    """Return a random batch, (B, pixels) in [0, 1); the times do not depend on the content of the images."""
     return np.random.default_rng(1).random((problem.batch, problem.pixels), dtype=problem.dtype)
 
 
 def to_dict(problem: Problem) -> dict[str, Any]:
-    """Return the problem for a JSON file or a pipe; `from_dict` reads it back."""
+    """Return the problem as a dict for a JSON file or a pipe; `from_dict` converts it back."""
     return asdict(problem)
 
 

@@ -1,8 +1,8 @@
-"""Where the time of a step goes: processor seconds of its parts on one core, and of their products.
+"""Profile of a step: processor seconds of its parts on one core, and of the products of each part.
 
-Processor time of one thread, the least of several rounds: it says nearly the same on a busy machine. The
-parts are measured with freed memory kept by the process; what the C library's usual habit costs, to give it
-back to the system and take it again page by page, is a line of its own.
+The processor time is that of one thread, the smallest of several rounds; it hardly changes on a busy machine.
+During the measurement of the parts, the process keeps freed memory. By default the C library returns such
+memory to the system and requests it again, page by page; the time that this costs is listed separately.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ METHODS = ("locoprop-m", "locoprop-s", "locoprop-s-closed", "backprop-rmsprop", 
 
 
 def step_parts(problem: Problem, method: str) -> dict[str, Callable[[], Any]]:
-    """Return the parts of a step, each a function without arguments, by name."""
+    """Return the parts of a step by name, each as a function without arguments."""
     net, x = network(problem), images(problem)
     how = ours.method_of(problem, method, parallel_layers=False)
     state, trace = how.init(net), forward(net, x)
@@ -34,13 +34,16 @@ def step_parts(problem: Problem, method: str) -> dict[str, Callable[[], Any]]:
     parts = {"forward": lambda: forward(net, x), "backward": lambda: backward(net, trace, x)}
     if method.startswith("backprop"):
         works = [
-            partial(how._update, layer, old, x_m, g_m, 1e-4)
+            partial(how.update_layer, layer, old, x_m, g_m, g_m, 0, problem.batch, rate=1e-4)
             for (layer, x_m, _, _, g_m), old in zip(layers, state["layers"], strict=True)
         ]
     else:
-        problems = [how.local_problem(*layer) for layer in layers]
+        problems, old = (
+            [how.local_problem(*layer) for layer in layers],
+            [e["solver"] for e in state["layers"]],
+        )
         parts["local problems"] = lambda: [how.local_problem(*layer) for layer in layers]
-        works = [partial(how.solver, *pair, 1.0) for pair in zip(problems, state["layers"], strict=True)]
+        works = [partial(how.solver, *pair, 1.0) for pair in zip(problems, old, strict=True)]
     for m, work in enumerate(works):
         parts[f"layer {m + 1}, {net.layers[m].W.shape[0]}-{net.layers[m].W.shape[1]}"] = work
     parts["whole step"] = lambda: how.step(net, state, x, x)
@@ -48,7 +51,7 @@ def step_parts(problem: Problem, method: str) -> dict[str, Callable[[], Any]]:
 
 
 def product_parts(problem: Problem, method: str) -> dict[str, Callable[[], Any]]:
-    """Return the products of the same parts, by the same names."""
+    """Return the products of the same parts, with the same names."""
     run, net = floor.prepare(problem, method), network(problem)
     M = len(net.layers)
     passes = dict(enumerate(run.passes))
@@ -63,7 +66,7 @@ def product_parts(problem: Problem, method: str) -> dict[str, Callable[[], Any]]
 
 
 def processor_seconds(parts: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Return the least processor time of every part."""
+    """Return the smallest processor time of every part."""
     least = dict.fromkeys(parts, float("inf"))
     for _ in trange(rounds, unit="round", disable=None, leave=False):
         for name, part in parts.items():
@@ -74,7 +77,7 @@ def processor_seconds(parts: dict[str, Callable[[], Any]], rounds: int) -> dict[
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to give no memory back to the system; other C libraries are left as they are."""
+    """Ask glibc to keep freed memory in the process; other C libraries are not changed."""
     trim_threshold, mmap_threshold = -1, -3  # numbers of the options in <malloc.h>
     with suppress(AttributeError, OSError):
         libc = ctypes.CDLL(None)
@@ -83,9 +86,9 @@ def keep_freed_memory() -> None:
 
 
 def run(*, rounds: int = 20) -> None:
-    """Profile every method; save and print."""
+    """Profile every method, and save and print the results."""
     problem, result = Problem(), {}
-    lines = ["processor milliseconds on one core: the part, its products alone, the rest"]
+    lines = ["processor milliseconds on one core: the part, its products alone, and the difference"]
     with threadpool_limits(1, user_api="blas"):
         usual = {
             method: processor_seconds({"step": PEERS["ours-in-order"].prepare(problem, method).step}, rounds)

@@ -1,4 +1,4 @@
-"""Results: one JSON file and one text file each, written whole."""
+"""Results of benchmarks, each in one JSON file and one text file."""
 
 import json
 from importlib.util import find_spec
@@ -26,7 +26,7 @@ def read(path: Path) -> dict[str, Any]:
     """Return a saved result.
 
     Raises:
-        ValueError: the file is missing, is no JSON, or has another schema.
+        ValueError: the file is missing, is not JSON, or has another schema.
     """
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
@@ -38,17 +38,17 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def installed(peer: str) -> bool:
-    """Tell whether the library of a peer can be imported."""
+    """Return whether the library of a peer can be imported."""
     return find_spec(PEERS[peer].library) is not None
 
 
 def faster_floor(times: dict[str, list[float]]) -> str:
-    """Return the label of the floor: of the two ways to use the cores, the faster."""
+    """Return the label of the floor, which is the faster of the two ways to use the cores."""
     return min(FLOORS, key=lambda label: median(times[label]).median)
 
 
 def shares(times: dict[str, list[float]]) -> dict[str, Median]:
-    """Return the share of the floor that every peer reaches, round by round: floor's time over its own."""
+    """Return every peer's share of the floor, which is the floor's time divided by its own, by rounds."""
     floor = times[faster_floor(times)]
     return {label: ratio(floor, own) for label, own in times.items()}
 

@@ -1,4 +1,4 @@
-"""How a step grows with width, depth, batch and K: time, share of the floor, peak memory, exponents."""
+"""Dependence of a step on width, depth, batch and K: time, share of the floor, peak memory, exponents."""
 
 from itertools import pairwise
 from typing import Any
@@ -25,14 +25,15 @@ METHODS = {
 
 
 def multiplications(problem: Problem, method: str) -> float:
-    """Return the multiplications of a step's products, forward and backward included.
+    """Return the number of multiplications in the products of a step, including both passes.
 
-    Cholesky of a d×d matrix counts d³/6, its two triangular solves d²d_out, a Gram matrix half a product.
+    A Cholesky factorization of a d×d matrix counts as d³/6, its two triangular solves as d²d_out, and a Gram
+    matrix as half a product.
     """
     B, K, total = problem.batch, problem.num_local_steps, 0.0
     for m, (d_in, d_out) in enumerate(pairwise(problem.layer_sizes)):
         d = d_in + 1
-        total += B * d_in * d_out * (2 if m else 1)  # forward; backward but to the images
+        total += B * d_in * d_out * (2 if m else 1)  # forward; backward, except to the images
         if method.startswith("backprop"):
             total += B * d * d_out
         elif method == "locoprop-s-closed":
@@ -46,7 +47,7 @@ def multiplications(problem: Problem, method: str) -> float:
 
 
 def exponent(sizes: list[float], values: list[float]) -> float:
-    """Return the slope of log value over log size, by least squares."""
+    """Return the slope of log(value) as a function of log(size), by least squares."""
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
@@ -87,7 +88,7 @@ def measure_axis(method: str, axis: str, *, rounds: int, seconds: float, budget:
 
 
 def text(result: dict[str, Any]) -> str:
-    """Return the tables as people read them."""
+    """Return the tables as text."""
     lines = ["the standard autoencoder with one size changed at a time; medians with 95 % intervals"]
     for method, axes in result["methods"].items():
         for axis, found in axes.items():
@@ -107,7 +108,7 @@ def text(result: dict[str, Any]) -> str:
 
 
 def run(*, rounds: int = 20, seconds: float = 0.1, budget: float = 20.0) -> None:
-    """Measure every axis, fewer rounds where a step takes long; save and print."""
+    """Measure along every axis, with fewer rounds if a step is slow, and save and print the results."""
     how = {"rounds": rounds, "seconds": seconds, "budget": budget}
     methods = {
         method: {axis: measure_axis(method, axis, **how) for axis in axes} for method, axes in METHODS.items()

@@ -1,4 +1,4 @@
-"""What a newcomer waits for: the import, the demonstration, the tests."""
+"""The time that a new user waits: for the import, the demonstration, and the tests."""
 
 import subprocess
 import sys
@@ -12,18 +12,18 @@ IMPORT = "import time; start = time.perf_counter(); import locoprop_ref; print(t
 
 
 def import_seconds(times: int) -> list[float]:
-    """Return the seconds of `import locoprop_ref`, NumPy's included, each in a fresh interpreter."""
+    """Return the seconds of `import locoprop_ref`, including NumPy's import, each in a new interpreter."""
     return [float(_run([sys.executable, "-c", IMPORT])) for _ in range(times)]
 
 
 def demo_seconds() -> float:
-    """Return the seconds of the demonstration, once."""
+    """Return the seconds of one run of the demonstration."""
     with tempfile.TemporaryDirectory() as folder:
         return _seconds([sys.executable, "-m", "locoprop_ref", "demo", "--out", str(Path(folder) / "demo")])
 
 
 def test_seconds() -> float:
-    """Return the seconds of `make test`, once, after its tools are installed."""
+    """Return the seconds of one run of `make test`, after its tools have been installed."""
     python = f"PYTHON={sys.executable}"
     _run(["make", "setup", python])
     return _seconds(["make", "test", python])

@@ -1,4 +1,4 @@
-"""One table: every method, every peer, the floor beneath them, memory and start-up times."""
+"""The table of all methods and peers, with the floor, memory and start-up times."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from benchmarks.start_up import demo_seconds, import_seconds, test_seconds
 
 @dataclass(frozen=True)
 class Bound:
-    """A number of the table, the bound that it must keep, and the goal."""
+    """A number of the table, with the bound that it must satisfy and its goal."""
 
     what: str
     measured: float
@@ -34,13 +34,13 @@ class Bound:
 def measure_method(
     method: str, problem: Problem, peers: list[str], *, rounds: int, seconds: float
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """Return (seconds a step in every round by peer, environment by peer)."""
+    """Return the seconds per step in every round, and the environment, both by peer."""
     runs = {peer: (peer, problem, method) for peer in peers if method in PEERS[peer].methods}
     return interleave(runs, rounds=rounds, seconds=seconds, title=method)
 
 
 def summary(times: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
-    """Return, by peer, the median time, the share of the floor and the ratio of this package's time to it."""
+    """Return for every peer its time, its share of the floor, and this package's time divided by its own."""
     share = shares(times)
     return {
         peer: {
@@ -54,7 +54,7 @@ def summary(times: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
 
 
 def bounds(methods: dict[str, Any], memory: dict[str, Any], start_up: dict[str, Any]) -> list[Bound]:
-    """Return what the table must show; a peer that is not installed has no line."""
+    """Return the bounds that the table must satisfy; a peer that is not installed has none."""
 
     def compared(method: str, peer: str, bound: float, goal: float | None = None) -> list[Bound]:
         rows = methods[method]["peers"]
@@ -83,7 +83,7 @@ def bounds(methods: dict[str, Any], memory: dict[str, Any], start_up: dict[str, 
 
 
 def memory_rows(problem: Problem) -> dict[str, dict[str, float]]:
-    """Return peak and counted bytes of a step of every method."""
+    """Return the peak and the counted bytes of a step of every method."""
     rows = {}
     for method in METHODS:
         peak, count = peak_bytes(problem, method), counted_bytes(problem, method)
@@ -92,7 +92,7 @@ def memory_rows(problem: Problem) -> dict[str, dict[str, float]]:
 
 
 def text(result: dict[str, Any], kept: list[Bound]) -> str:
-    """Return the table as people read it."""
+    """Return the table as text."""
     p = result["problem"]
     sizes = "-".join(str(d) for d in (p["pixels"], *p["hidden"], p["pixels"]))
     lines = [
@@ -124,15 +124,17 @@ def text(result: dict[str, Any], kept: list[Bound]) -> str:
 def run(
     *, rounds: int = 20, seconds: float = 0.25, tests: bool = False, problem: Problem | None = None
 ) -> None:
-    """Measure everything; save and print the table."""
+    """Measure everything, and save and print the table."""
     problem = problem or Problem()
     peers = [peer for peer in PEERS if installed(peer)]
     for peer in PEERS:
         if peer not in peers:
-            print(f"{PEERS[peer].title}: {PEERS[peer].library} is not installed, left out")
-    # first what can fail: the long measurement after it is not lost
+            print(f"{PEERS[peer].title}: skipped, because {PEERS[peer].library} is not installed")
+    # these can fail, so they come before the long measurement, which would be lost
     start_up = {
-        "import": median(import_seconds(max(rounds, 2))[1:]).to_dict(),  # the first reads files from the disk
+        "import": median(
+            import_seconds(max(rounds, 2))[1:]
+        ).to_dict(),  # the first import reads from the disk
         "demo": demo_seconds(),
         "test": test_seconds() if tests else None,
     }

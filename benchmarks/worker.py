@@ -1,9 +1,9 @@
-"""One peer in a process of its own, so that no library's idle threads or memory disturb another's.
+"""One peer in a separate process, so that the threads and the memory of one library do not disturb another.
 
-The process reads one JSON object a line and answers each with one: {"prepare": problem, "method": name}
-builds a run and warms it up; {"measure": seconds} takes one step unmeasured, then as many as fit, at least
-one, and gives the seconds of one. The BLAS variables of the caller's environment are left behind: every
-library picks its own kernels and threads.
+The process reads one JSON object per line and answers each of them with one object. {"prepare": problem,
+"method": name} builds a run and warms it up. {"measure": seconds} takes one step that is not measured, then
+as many steps as fit, but at least one, and returns the seconds per step. The environment variables that
+configure BLAS are removed, so that every library chooses its own kernels and threads.
 """
 
 import contextlib
@@ -23,12 +23,12 @@ BLAS_PREFIXES = ("OPENBLAS_", "GOTO_", "OMP_", "MKL_", "BLIS_", "VECLIB_", "KMP_
 
 
 def without_blas_variables() -> dict[str, str]:
-    """Return the environment without what would choose BLAS kernels or threads."""
+    """Return the environment without the variables that choose BLAS kernels or threads."""
     return {name: value for name, value in os.environ.items() if not name.startswith(BLAS_PREFIXES)}
 
 
 class Worker(contextlib.AbstractContextManager):
-    """A peer's process, seen from outside."""
+    """The process of a peer, as its parent uses it."""
 
     def __init__(self, peer: str) -> None:
         self._process = subprocess.Popen(
@@ -47,7 +47,7 @@ class Worker(contextlib.AbstractContextManager):
         return self._ask({"prepare": to_dict(problem), "method": method})
 
     def measure(self, seconds: float) -> float:
-        """Return the seconds of one step, the mean of as many as fit into `seconds`."""
+        """Return the seconds of one step, as the mean of the steps that fit into `seconds`."""
         return self._ask({"measure": seconds})["seconds"]
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""LocoProp in JAX, checked by the oracle: local gradients by jax.grad, optimizers from optax.
+"""LocoProp in JAX, checked by the oracle, with local gradients by jax.grad and optimizers from optax.
 
     locoprop-ref oracle check --target examples.jax_adapter:target
 
-A LocoProp of its own, sharing nothing with the package. optax's RMSProp speaks every dialect: with
-`initial_scale=1` TensorFlow 1's, with `eps_in_sqrt=False` and the rate after the buffer PyTorch's.
+This is an independent implementation, which shares no code with the package. optax's RMSProp supports every
+dialect: TensorFlow 1's with `initial_scale=1`, and PyTorch's with `eps_in_sqrt=False` and the rate after the
+buffer.
 """
 
 import math
@@ -16,7 +17,7 @@ jax.config.update("jax_enable_x64", True)
 
 
 def transfer(name, inputs):
-    """f by name; jax.nn.leaky_relu has derivative 1 at 0, so it is spelt out with the slope there."""
+    """Return f; leaky_relu is written out because jax.nn.leaky_relu has the derivative 1 at 0."""
     return {
         "identity": lambda a: a,
         "relu": jax.nn.relu,
@@ -31,7 +32,7 @@ def transfer(name, inputs):
 
 
 def integral(name, inputs):
-    """F with ∇F = f, which makes the matching loss F(â) − y*·â."""
+    """Return F with ∇F = f; the matching loss is F(â) − y*·â, up to a constant."""
     alpha, slope = inputs.get("alpha"), inputs.get("slope")
     return {
         "identity": lambda a: a**2 / 2,
@@ -46,7 +47,7 @@ def integral(name, inputs):
 
 
 def network_loss(a_hat, y_hat, t, name):
-    """Sum over outputs, mean over the batch."""
+    """Return the network loss, summed over the outputs and averaged over the batch."""
     if name == "squared_error":
         return jnp.sum((y_hat - t) ** 2) / 2 / len(t)
     entropy = {"sigmoid_cross_entropy": optax.sigmoid_binary_cross_entropy}.get(name)
@@ -54,12 +55,12 @@ def network_loss(a_hat, y_hat, t, name):
 
 
 def linear(x, weights):
-    """x W + b, for weights {"W", "b"} or {"W"}."""
+    """Return x W + b for weights {"W", "b"} or {"W"}."""
     return x @ weights["W"] + weights.get("b", 0)
 
 
 def forward_backward(network, inputs, x, t):
-    """Input, pre-activation and g of every layer: g is the gradient by a zero added to â."""
+    """Return input, pre-activation and g of every layer; g is the gradient for a zero that is added to â."""
     sizes = [(len(x), weights["W"].shape[1]) for weights in network]
 
     def loss(zeros):
@@ -75,7 +76,7 @@ def forward_backward(network, inputs, x, t):
 
 
 def local_problem(weights, x, a_hat, g, name, inputs, conventions):
-    """Return the local loss, a function of the weights."""
+    """Return the target, and the local loss as a function of the weights."""
     local = "identity" if inputs["method"].startswith("locoprop-s") else name
     y_target = transfer(local, inputs)(a_hat) - inputs["target_step"] * g
     scale = len(x) if conventions.get("local_reduction") == "mean" else 1
@@ -94,7 +95,7 @@ def local_problem(weights, x, a_hat, g, name, inputs, conventions):
 
 
 def make_optimizer(inputs, conventions):
-    """Return what scales gradients, the momentum, and whether the rate multiplies what enters the buffer."""
+    """Return the gradient scaling, the momentum, and whether the rate multiplies what enters the buffer."""
     if inputs["optimizer"] != "rmsprop":
         return optax.identity(), inputs.get("momentum", 0.0), False
     start = 1.0 if conventions["mean_square_start"] == "ones" else 0.0
@@ -104,7 +105,7 @@ def make_optimizer(inputs, conventions):
 
 
 def local_steps(weights, loss, state, inputs, conventions, rate=1.0):
-    """K steps; the state is that of the scaling and the momentum buffer."""
+    """Take K steps; the state consists of the states of the scaling and of the momentum buffer."""
     scaling, momentum, in_buffer = make_optimizer(inputs, conventions)
     buffer = optax.trace(momentum)
     scale, velocity = state or (scaling.init(weights), buffer.init(weights))
@@ -119,7 +120,7 @@ def local_steps(weights, loss, state, inputs, conventions, rate=1.0):
 
 
 def closed_form(weights, x, y_target, inputs, conventions):
-    """Solve the normal equations, or take the pseudo-inverse without a proximal term."""
+    """Solve the normal equations, or use the pseudo-inverse if there is no proximal term."""
     X = jnp.hstack([x, jnp.ones((len(x), 1), x.dtype)]) if "b" in weights else x
     residual = linear(x, weights) - y_target
     scale = len(x) if conventions["local_reduction"] == "mean" else 1
@@ -133,7 +134,7 @@ def closed_form(weights, x, y_target, inputs, conventions):
 
 
 def train(network, inputs, conventions):
-    """One step per batch."""
+    """Take one step per batch."""
     states = [None] * len(network)
     for x, t, rate in zip(inputs["x"], inputs["t"], inputs["rates"].tolist(), strict=True):
         xs, a_hats, g = forward_backward(network, inputs, x, t)
@@ -149,7 +150,7 @@ def train(network, inputs, conventions):
 
 
 def first_step(network, inputs, conventions):
-    """The first local gradient of every layer."""
+    """Return the first local gradient of every layer."""
     gradients = []
     for m, parts in enumerate(zip(*forward_backward(network, inputs, inputs["x"], inputs["t"]), strict=True)):
         _, loss = local_problem(network[m], *parts, inputs["transfers"][m], inputs, conventions)
@@ -158,19 +159,19 @@ def first_step(network, inputs, conventions):
 
 
 def covered(topic, conventions, inputs):
-    """What this implementation offers."""
+    """Return whether this implementation covers the case."""
     if topic not in ("target", "first_step", "closed_form", "local_steps", "training"):
         return False
     if conventions.get("project_targets") == "range" or conventions.get("target_order") == "gauss-seidel":
         return False
     if inputs["method"] in ("locoprop-m-exact", "backprop"):
         return False
-    # softplus needs a dilogarithm for its integral
+    # the integral of softplus would need a dilogarithm
     return "softplus" not in (inputs.get("transfer"), *inputs.get("transfers", ()))
 
 
 def target(topic, conventions, inputs):
-    """The entry point of the oracle: topic, conventions and inputs to a dict of arrays."""
+    """Return a dict of arrays for a topic, conventions and inputs; the oracle calls this function."""
     if not covered(topic, conventions, inputs):
         return NotImplemented
     inputs = {k: jnp.asarray(v) if hasattr(v, "dtype") else v for k, v in inputs.items()}

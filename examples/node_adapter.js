@@ -1,15 +1,15 @@
-// LocoProp in JavaScript, checked by the oracle through a results file; needs Node.js alone.
+// LocoProp in JavaScript, checked by the oracle by means of a results file. It needs only Node.js.
 //
 //     node examples/node_adapter.js locoprop_ref/oracle/vectors results.json
 //     locoprop-ref oracle check --results results.json
 //
-// Plain arrays of rows. Covers targets, first local gradients, S in closed form and K local steps by
-// gradient descent on layers whose transfer is tanh, relu, sigmoid, softmax or the identity.
+// Matrices are plain arrays of rows. This adapter covers targets, first local gradients, S in closed form, and K
+// local steps by gradient descent, for layers whose transfer is tanh, relu, sigmoid, softmax or the identity.
 "use strict";
 const fs = require("node:fs");
 const path = require("node:path");
 
-// numbers: JSON has no infinities, the vectors spell them "inf", "-inf", "nan"
+// JSON has no infinities and no NaN, so the vectors contain the words "inf", "-inf" and "nan"
 const words = { inf: Infinity, "-inf": -Infinity, nan: NaN };
 const read = (v) => (Array.isArray(v) ? v.map(read) : typeof v === "string" && v in words ? words[v] : v);
 const write = (v) =>
@@ -39,7 +39,7 @@ const vjp = (name, A, U) => {
   });
 };
 
-// a layer is { W: W̃ with the bias as last row, bias, transfer }; its input gets a column of ones
+// a layer is { W: W̃ with the bias as its last row, bias, transfer }; its input is extended by a column of ones
 const layerOf = (inputs, suffix, transfer) => {
   const b = inputs["b" + suffix];
   return { W: b ? [...inputs["W" + suffix], b] : inputs["W" + suffix], bias: Boolean(b), transfer };
@@ -61,7 +61,7 @@ function gradient(W, W0, x, yTarget, layer, inputs, conventions) {
   return map(G, (u, i, j) => u + (W[i][j] - W0[i][j]) / (inputs.weight_step ?? Infinity));
 }
 
-// Gaussian elimination with row exchanges: A Z = B
+// solves A Z = B by Gaussian elimination with row exchanges
 function solve(A, B) {
   const rows = A.map((row, i) => [...row, ...B[i]]);
   const n = A.length;

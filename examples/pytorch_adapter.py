@@ -1,9 +1,10 @@
-"""LocoProp in PyTorch, checked by the oracle: g by autograd, optimizers from torch.optim.
+"""LocoProp in PyTorch, checked by the oracle, with g by autograd and optimizers from torch.optim.
 
     locoprop-ref oracle check --target examples.pytorch_adapter:target
 
-A LocoProp of its own, sharing nothing with the package. W is (d_in, d_out) as in the vectors, not
-(d_out, d_in) as in torch.nn.Linear. Optimizers speak PyTorch's dialect; others are not covered.
+This is an independent implementation, which shares no code with the package. W has the shape (d_in, d_out) as
+in the vectors, not (d_out, d_in) as in torch.nn.Linear. The optimizers use PyTorch's dialect; other dialects
+are not covered.
 """
 
 import math
@@ -25,7 +26,7 @@ TRANSFERS = {
 
 
 def network_loss(a_hat, y_hat, t, name):
-    """Sum over outputs, mean over the batch."""
+    """Return the network loss, summed over the outputs and averaged over the batch."""
     if name == "squared_error":
         return 0.5 * ((y_hat - t) ** 2).sum(dim=1).mean()
     if name == "sigmoid_cross_entropy":
@@ -34,12 +35,12 @@ def network_loss(a_hat, y_hat, t, name):
 
 
 def linear(x, weights):
-    """x W + b, for weights [W, b] or [W]."""
+    """Return x W + b for weights [W, b] or [W]."""
     return x @ weights[0] + (weights[1] if len(weights) > 1 else 0)
 
 
 def forward_backward(network, inputs, x, t):
-    """Input, pre-activation and g of every layer."""
+    """Return input, pre-activation and g of every layer."""
     xs, a_hats = [], []
     for weights, transfer in zip(network, inputs["transfers"], strict=True):
         xs.append(x.detach())
@@ -54,13 +55,13 @@ def is_squared(inputs):
 
 
 def local_target(a_hat, g, transfer, inputs):
-    """y*: of the pre-activation for S, of the post-activation for M."""
+    """Return y*, a pre-activation for S and a post-activation for M."""
     base = a_hat if is_squared(inputs) else TRANSFERS[transfer](a_hat, inputs)
     return base - inputs["target_step"] * g
 
 
 def set_local_gradient(weights, anchors, x, y_target, transfer, inputs, conventions):
-    """Leave X̃ᵀ(f(â) − y*) + (W̃ − W̃₀)/η in `.grad`."""
+    """Store X̃ᵀ(f(â) − y*) + (W̃ − W̃₀)/η in `.grad`."""
     a_hat = linear(x, weights)
     y_hat = a_hat if is_squared(inputs) else TRANSFERS[transfer](a_hat, inputs)
     residual = y_hat.detach() - y_target
@@ -86,7 +87,7 @@ def local_rate(k, K, conventions):
 
 
 def local_steps(leaves, optimizer, x, y_target, transfer, inputs, conventions, rate=1.0):
-    """K steps on the local problem; the leaves move in place."""
+    """Take K steps on the local problem, which change the leaves in place."""
     K, anchors = inputs["num_local_steps"], [w.detach().clone() for w in leaves]
     for k in range(K):
         optimizer.param_groups[0]["lr"] = inputs["local_lr"] * rate * local_rate(k, K, conventions)
@@ -95,7 +96,7 @@ def local_steps(leaves, optimizer, x, y_target, transfer, inputs, conventions, r
 
 
 def closed_form(weights, x, y_target, inputs, conventions):
-    """Least squares on the rows [x̃ | y* − x̃W̃] and, below them, [I/√η | 0]; at η = ∞ of least norm."""
+    """Solve least squares with the rows [x̃ | y* − x̃W̃] above [I/√η | 0]; at η = ∞ with the smallest norm."""
     ones = [x.new_ones(x.shape[0], 1)] * (len(weights) - 1)
     A, r = torch.cat([x, *ones], dim=1), y_target - linear(x, weights)
     if conventions["local_reduction"] == "mean":
@@ -113,7 +114,7 @@ def leaves_of(weights):
 
 
 def train(network, inputs, conventions):
-    """One step per batch; the local optimizers keep their state unless told otherwise."""
+    """Take one step per batch; the local optimizers keep their state unless the conventions say otherwise."""
     network = [leaves_of(weights) for weights in network]
     optimizers = [None] * len(network)
     for x, t, rate in zip(inputs["x"], inputs["t"], inputs["rates"].tolist(), strict=True):
@@ -130,7 +131,7 @@ def train(network, inputs, conventions):
 
 
 def first_step(network, inputs, conventions):
-    """The first local gradient of every layer."""
+    """Return the first local gradient of every layer."""
     xs, a_hats, g = forward_backward(network, inputs, inputs["x"], inputs["t"])
     for m, transfer in enumerate(inputs["transfers"]):
         y_target = local_target(a_hats[m], g[m], transfer, inputs)
@@ -139,7 +140,7 @@ def first_step(network, inputs, conventions):
 
 
 def one_layer(topic, inputs, conventions):
-    """Topics about the local problem of one layer."""
+    """Return the results of the topics about the local problem of one layer."""
     weights, x, transfer = leaves_of(weights_of(inputs, "")), inputs["x"], inputs["transfer"]
     y_target = local_target(linear(x, weights).detach(), inputs["g"], transfer, inputs)
     if topic == "target":
@@ -155,13 +156,13 @@ def weights_of(inputs, suffix):
 
 
 def named(network, prefix, suffixes):
-    """[[W, b], ...] under the names of the vectors."""
+    """Return [[W, b], ...] as a dict with the names of the vectors."""
     pairs = [(weights, suffix) for weights, suffix in zip(network, suffixes, strict=True)]
     return {prefix + n + suffix: w for weights, suffix in pairs for n, w in zip("Wb", weights, strict=False)}
 
 
 def covered(topic, conventions, inputs):
-    """What this implementation offers."""
+    """Return whether this implementation covers the case."""
     if topic not in ("target", "first_step", "closed_form", "local_steps", "training"):
         return False
     if conventions.get("dialect", "torch") != "torch" or conventions.get("project_targets") == "range":
@@ -173,7 +174,7 @@ def covered(topic, conventions, inputs):
 
 
 def target(topic, conventions, inputs):
-    """The entry point of the oracle: topic, conventions and inputs to a dict of tensors."""
+    """Return a dict of tensors for a topic, conventions and inputs; the oracle calls this function."""
     if not covered(topic, conventions, inputs):
         return NotImplemented
     inputs = {k: torch.from_numpy(v) if hasattr(v, "dtype") else v for k, v in inputs.items()}

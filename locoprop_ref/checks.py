@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from types import UnionType
 from typing import Any
 
+import numpy as np
 from array_api_compat import is_array_api_obj
 
 FLOATS = ("float32", "float64")
@@ -95,13 +96,39 @@ def array(name: str, value: Any, *, ndim: int | None = None, shape: tuple | None
     """
     if not is_array_api_obj(value):
         raise TypeError(f"{name} must be an array of an array-API library, got {type(value).__name__}")
-    if str(value.dtype).rpartition(".")[2] not in FLOATS:
+    if not _is_float(value.dtype):
         raise TypeError(f"{name} must have dtype float32 or float64, got {value.dtype}")
     if ndim is not None and value.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimensions, got shape {tuple(value.shape)}")
-    if shape is not None and not _fits(tuple(value.shape), shape):
+    if shape is not None and value.shape != shape and not _fits(tuple(value.shape), shape):
         wanted = tuple("any" if size is None else size for size in shape)
         raise ValueError(f"{name} must have shape {_spell(wanted)}, got {tuple(value.shape)}")
+    return value
+
+
+def like(name: str, value: Any, reference: Any, *, of: str | None = None) -> Any:
+    """Check an array of the library, dtype and shape of another, which has been checked before.
+
+    The arrays of an inner loop pass here, so that the usual case is one comparison.
+
+    Args:
+        name: of the argument.
+        value: the argument.
+        reference: the array that it must be like.
+        of: name of the reference, for the sentence; default "the others".
+    """
+    if type(value) is type(reference) and value.shape == reference.shape and value.dtype == reference.dtype:
+        return value
+    array(name, value, shape=tuple(reference.shape))
+    same_dtype(**{of or "the others": reference, name: value})
+    return value
+
+
+def conforms(name: str, value: Any, protocol: type, wanted: str) -> Any:
+    """Check that an object has the methods of a protocol, so that anybody's class may serve."""
+    if isinstance(value, type) or not isinstance(value, protocol):
+        got = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        raise TypeError(f"{name} must be {wanted}, got {got}")
     return value
 
 
@@ -110,7 +137,7 @@ def batch(name: str, value: Any, *, width: int | None = None) -> Any:
     array(name, value, ndim=2)
     if value.shape[0] == 0:
         raise ValueError(f"{name} must hold at least one example, got shape {tuple(value.shape)}")
-    return array(name, value, shape=(None, width))
+    return value if width is None or value.shape[1] == width else array(name, value, shape=(None, width))
 
 
 def instance(name: str, value: Any, kind: type | UnionType, wanted: str) -> Any:
@@ -122,9 +149,11 @@ def instance(name: str, value: Any, kind: type | UnionType, wanted: str) -> Any:
 
 def same_dtype(**arrays: Any) -> None:
     """Check that arrays share one library and one dtype: nothing is converted or promoted silently."""
-    named = {name: value for name, value in arrays.items() if value is not None}
-    (first, reference), *others = named.items()
-    for name, value in others:
+    first, reference = next(iter(arrays.items()))
+    kind, dtype = type(reference), reference.dtype
+    for name, value in arrays.items():
+        if value is None or (type(value) is kind and value.dtype == dtype):
+            continue
         if _library(value) != _library(reference):
             raise TypeError(
                 f"{name} must be of the library of {first}, {_library(reference)}, got {_library(value)}"
@@ -140,12 +169,23 @@ def finite(name: str, value: Any, *, xp: Any) -> Any:
     return value
 
 
+def _is_float(dtype: Any) -> bool:
+    if isinstance(dtype, np.dtype):  # the quick way, for NumPy, CuPy and JAX
+        return dtype.char in "fd"
+    return str(dtype).rpartition(".")[2] in FLOATS
+
+
 def _library(value: Any) -> str:
     return type(value).__module__.partition(".")[0]
 
 
 def _fits(shape: tuple, wanted: tuple) -> bool:
-    return len(shape) == len(wanted) and all(w is None or s == w for s, w in zip(shape, wanted, strict=True))
+    if len(shape) != len(wanted):
+        return False
+    for size, want in zip(shape, wanted, strict=True):  # a loop is quicker than all(...)
+        if want is not None and size != want:
+            return False
+    return True
 
 
 def _spell(shape: tuple) -> str:

@@ -1,47 +1,64 @@
-r"""The local problem of a layer: matching loss, target, regularizer.
+r"""The local problem of a layer: local loss, target, regularizer.
 
 Every layer gets its own convex problem, anchored at its present weights W̃₀:
 
     min_W̃  Σ_rows D_F(x̃W̃, a*)  +  (1/2η)‖W̃ − W̃₀‖²,        y* = f(a*) = f(â₀) − γg
 
-with the Bregman divergence D_F(â, a*) = F(â) − F(a*) − f(a*)·(â − a*) of F, the **matching loss** of f.
-LocoProp-M takes the layer's own f and F; LocoProp-S takes the identity and a²/2, so that D_F is the squared
-loss on pre-activations, and is otherwise the same problem. Local losses **sum** over the batch: g carries
-the 1/B of the network loss already.
+with the Bregman divergence D_F(â, a*) = F(â) − F(a*) − f(a*)·(â − a*) of F, the **matching loss** of f. The
+local loss says which f: LocoProp-M takes the layer's own f and F; LocoProp-S takes the identity and a²/2, so
+that D_F is the squared loss on pre-activations, and is otherwise the same problem. Local losses **sum** over
+the batch: g carries the 1/B of the network loss already.
 
 Source: Amid, Anil, Warmuth, "LocoProp: Enhancing BackProp via Local Loss Optimization", AISTATS 2022.
 """
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
+from typing import Any, Literal, get_args
 
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace
-from locoprop_ref.transfers import Transfer
+from locoprop_ref.layers import Layer
+from locoprop_ref.regularizers import Proximal, Regularizer, State
+from locoprop_ref.transfers import Transfer, transfer
 
-REDUCTIONS = ("sum", "mean")
+Reduction = Literal["sum", "mean"]
+REDUCTIONS: tuple[str, ...] = get_args(Reduction)
+
+_IDENTITY = transfer("identity")
+
+# name of the local loss → the local transfer function of a layer
+LOCAL_LOSSES: dict[str, Callable[[Layer], Transfer]] = {
+    "squared": lambda layer: _IDENTITY,  # LocoProp-S
+    "matching": lambda layer: layer.transfer,  # LocoProp-M
+}
 
 
 @dataclass(frozen=True)
 class LocalProblem:
-    r"""One layer's problem, min over W̃ of c·Σ_rows [F(x̃W̃) − y*·x̃W̃] + (1/2η)‖W̃ − W̃₀‖².
+    r"""One layer's problem, min over W̃ of c·Σ_rows [F(x̃W̃) − y*·x̃W̃] + R(W̃, W̃₀).
 
-    c = 1 for the reduction "sum"; for "mean" the sum over the rows is divided by B, c = 1/B. With c = 1 this
-    is the objective of the module's first lines less the constant Σ F*(y*), so that it needs only y*, never
-    a*, and stays defined where F*(y*) is infinite.
+    c = 1 for the reduction "sum"; for "mean" the sum over the rows is divided by the number of examples, c =
+    1/B. With c = 1 and the proximal term for R this is the objective of the module's first lines less the
+    constant Σ F*(y*), so that it needs only y*, never a*, and stays defined where F*(y*) is infinite.
 
     Args:
-        x: X̃, (B, d̃) input of the layer, the bias' column of ones included.
-        y_target: y*, (B, d_out); a target of â for S, of ŷ for M.
+        x: X̃, (R, d̃) rows of the layer's input, the bias' column of ones included.
+        y_target: y*, (R, d_out); a target of â for S, of ŷ for M.
         transfer: the local transfer function: the layer's own for M, the identity for S.
         W0: W̃₀, (d̃, d_out) the weights where the problem is anchored, the bias as last row.
-        weight_step: η > 0 of the proximal term, or inf (default, the authors' code) for none.
+        weight_step: η > 0, short for `regularizer=Proximal(η)`; default inf (the authors' code): none.
         reduction: "sum" over the batch (default, the authors' code) or "mean".
         a_hat0: X̃W̃₀, where the forward pass has computed it already; saves the solvers one product.
+        regularizer: R; default the proximal term with the step `weight_step`.
+        regularizer_state: what the regularizer remembers; default what its `init` returns.
+        num_examples: B, where the rows are more than the examples; default the number of rows.
 
     Raises:
-        ValueError, TypeError: shapes that do not fit, mixed dtypes, η ≤ 0, unknown reduction.
+        ValueError, TypeError: shapes that do not fit, mixed dtypes, η ≤ 0, unknown reduction, or both
+            `weight_step` and `regularizer`.
 
     >>> import numpy as np
     >>> from locoprop_ref.transfers import transfer
@@ -57,8 +74,16 @@ class LocalProblem:
     weight_step: float = inf
     reduction: str = "sum"
     a_hat0: Any = None
+    regularizer: Regularizer | None = None
+    regularizer_state: State | None = None
+    num_examples: int | None = None
 
     def __post_init__(self) -> None:
+        if self.regularizer is not None and self.weight_step != inf:
+            raise ValueError(f"weight_step is short for a regularizer, got both, {self.weight_step}")
+        self._check()
+
+    def _check(self) -> None:
         checks.instance("transfer", self.transfer, Transfer, "a Transfer, as transfer('tanh') makes")
         checks.batch("x", self.x)
         checks.array("y_target", self.y_target, shape=(self.x.shape[0], None))
@@ -66,40 +91,71 @@ class LocalProblem:
         if self.a_hat0 is not None:
             checks.array("a_hat0", self.a_hat0, shape=tuple(self.y_target.shape))
         checks.same_dtype(x=self.x, y_target=self.y_target, W0=self.W0, a_hat0=self.a_hat0)
-        checks.positive("weight_step", self.weight_step, infinite=True)
         checks.one_of("reduction", self.reduction, REDUCTIONS)
+        if self.regularizer is not None:
+            wanted = "a Regularizer, as Proximal(0.1) is"
+            checks.conforms("regularizer", self.regularizer, Regularizer, wanted)
+        _ = self.regularization  # which checks η
 
     @property
     def scale(self) -> float:
-        """Factor of the data term: 1 for the sum over the batch, 1/B for the mean."""
-        return 1.0 if self.reduction == "sum" else 1.0 / self.x.shape[0]
+        """Factor c of the data term: 1 for the sum over the batch, 1/B for the mean."""
+        return 1.0 if self.reduction == "sum" else 1.0 / (self.num_examples or self.x.shape[0])
+
+    @functools.cached_property
+    def regularization(self) -> Regularizer:
+        """The regularizer R: the one that was given, or the proximal term of `weight_step`."""
+        return Proximal(self.weight_step) if self.regularizer is None else self.regularizer
+
+    @functools.cached_property
+    def memory(self) -> State:
+        """What the regularizer remembers."""
+        state = self.regularizer_state
+        return self.regularization.init(self.W0) if state is None else state
+
+    @property
+    def metric(self) -> Any:
+        """Second derivative P of the regularizer at W̃₀: a number for a multiple of I, or a matrix."""
+        return self.regularization.metric(self.W0, self.W0, self.memory)
+
+    @property
+    def slope(self) -> Any:
+        """Gradient of the regularizer at W̃₀, (d̃, d_out), or None where it is least there."""
+        return self.regularization.gradient(self.W0, self.W0, self.memory)
+
+    def scaled(self, rate: float) -> "LocalProblem":
+        """Return the problem with the regularizer of a schedule's rate r, such as the proximal step r·η."""
+        if rate == 1:
+            return self
+        return replace(self, weight_step=inf, regularizer=self.regularization.scaled(rate))
 
     def pre_activation(self, W: Any) -> Any:
-        """Return X̃W̃, (B, d_out), taken from `a_hat0` at W̃₀ itself."""
+        """Return X̃W̃, (R, d_out), taken from `a_hat0` at W̃₀ itself."""
         return self.a_hat0 if W is self.W0 and self.a_hat0 is not None else self.x @ W
 
     def residual(self, W: Any) -> Any:
-        """Return f(X̃W̃) − y*, (B, d_out); at W̃₀ it is γg (unless the target was projected)."""
+        """Return f(X̃W̃) − y*, (R, d_out); at W̃₀ it is γg (unless the target was projected)."""
         return self.transfer.f(self.pre_activation(W)) - self.y_target
-
-    def _check(self, W: Any) -> None:
-        checks.array("W", W, shape=tuple(self.W0.shape))
-        checks.same_dtype(W0=self.W0, W=W)
 
     def value(self, W: Any) -> Any:
         """Return the objective at W̃, (d̃, d_out), as a 0-d array."""
-        self._check(W)
+        checks.like("W", W, self.W0, of="W0")
         xp = array_namespace(self.x)
         a_hat = self.pre_activation(W)
         data = xp.sum(self.transfer.F(a_hat)) - xp.sum(self.y_target * a_hat)
-        return self.scale * data + xp.sum((W - self.W0) ** 2) / (2 * self.weight_step)
+        return self.scale * data + self.regularization.value(W, self.W0, self.memory)
 
     def gradient(self, W: Any) -> Any:
-        """Return c·X̃ᵀ(f(X̃W̃) − y*) + (W̃ − W̃₀)/η, (d̃, d_out), with c = 1 ("sum") or 1/B ("mean")."""
-        self._check(W)
-        gradient = self.x.T @ self.residual(W)
-        if self.scale != 1:
+        """Return c·X̃ᵀ(f(X̃W̃) − y*) + ∂R/∂W̃, (d̃, d_out), with c = 1 ("sum") or 1/B ("mean")."""
+        checks.like("W", W, self.W0, of="W0")
+        return self.unchecked_gradient(W)
+
+    def unchecked_gradient(self, W: Any) -> Any:
+        """Return `gradient` for the W̃ of a solver's inner loop, which came from this problem: not checked."""
+        gradient = self.x.T @ (self.transfer.f(self.pre_activation(W)) - self.y_target)
+        if self.reduction == "mean":
             gradient *= self.scale
-        if self.weight_step != inf and W is not self.W0:
-            gradient += (W - self.W0) / self.weight_step
+        from_regularizer = self.regularization.gradient(W, self.W0, self.memory)
+        if from_regularizer is not None:
+            gradient += from_regularizer
         return gradient

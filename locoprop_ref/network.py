@@ -17,7 +17,7 @@ import numpy as np
 
 from locoprop_ref import checks
 from locoprop_ref.backend import namespace, to_backend
-from locoprop_ref.layers import Layer, layer_input, pre_activation
+from locoprop_ref.layers import Layer
 from locoprop_ref.losses import OutputLoss
 from locoprop_ref.losses import output_loss as _output_loss
 from locoprop_ref.transfers import Transfer
@@ -137,14 +137,12 @@ def forward(network: Network, x: Any) -> Trace:
     W = network.layers[0].W
     checks.batch("x", x, width=W.shape[0])
     checks.same_dtype(network=W, x=x)
-    xs, a_hats, y_hats = [], [], []
+    y, xs, a_hats, y_hats = x, [], [], []
     for layer in network.layers:
-        a_hat = pre_activation(layer, x)
-        y_hat = layer.transfer.f(a_hat)
-        xs.append(x)
-        a_hats.append(a_hat)
-        y_hats.append(y_hat)
-        x = y_hat
+        xs.append(layer.rows(y))
+        a_hats.append(layer.pre_activation(xs[-1]))
+        y_hats.append(layer.transfer.f(a_hats[-1]))
+        y = y_hats[-1]
     return Trace(tuple(xs), tuple(a_hats), tuple(y_hats))
 
 
@@ -164,8 +162,8 @@ def backward(network: Network, trace: Trace, t: Any) -> tuple[Any, ...]:
     last = network.layers[-1]
     g = [network.loss.g(trace.a_hat[-1], t, last.transfer)]
     for m in range(len(network.layers) - 1, 0, -1):
-        below, W = network.layers[m - 1], network.layers[m].W
-        g.append(below.transfer.vjp(trace.a_hat[m - 1], g[-1] @ W.T))
+        below = network.layers[m - 1]
+        g.append(below.transfer.vjp(trace.a_hat[m - 1], network.layers[m].pull_back(g[-1])))
     return tuple(reversed(g))
 
 
@@ -216,6 +214,4 @@ def gradients(network: Network, x: Any, t: Any) -> tuple[Any, ...]:
     """
     trace = forward(network, x)
     g = backward(network, trace, t)
-    return tuple(
-        layer_input(layer, x).T @ g_m for layer, x, g_m in zip(network.layers, trace.x, g, strict=True)
-    )
+    return tuple(layer.augment(x).T @ g_m for layer, x, g_m in zip(network.layers, trace.x, g, strict=True))

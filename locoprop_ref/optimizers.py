@@ -1,17 +1,19 @@
 r"""First-order optimizers as pairs of pure functions, `init` and `update`.
 
-`init(W) -> state`, `update(gradient, state, rate) -> (change, state)`; the new weights are W − change. One
-code serves the inner steps of LocoProp and the network's own BackProp. `rate` is the product of the learning
-rate and of any schedule. State is a dict of arrays and numbers.
+`init(W) -> state`, `update(gradient, state, rate) -> (change, state)`; the new weights are W − change. The
+same code serves the inner steps of LocoProp and BackProp's steps of the whole network. `rate` is the product
+of the learning rate and of any schedule. The state is a dict of arrays and numbers.
 
-Libraries disagree on the same names. `dialect` says whose formula it is:
+Libraries use the same name for different formulas. `dialect` chooses the library:
 
     tf1     TensorFlow 1 (`tf.train`), the authors' library. RMSProp's mean square starts at 1, ε is inside
-            the root, the rate multiplied into the momentum buffer. AdaGrad has no ε. Adam's ε is beside √v.
-    torch   PyTorch (`torch.optim`). RMSProp's mean square starts at 0, ε is outside the root, the rate
-            outside the buffer. AdaGrad adds ε outside. Adam's ε is beside √v̂, the corrected one.
+            the root, and the rate multiplies what enters the momentum buffer. AdaGrad has no ε. Adam adds ε
+            to √v.
+    torch   PyTorch (`torch.optim`). RMSProp's mean square starts at 0, ε is outside the root, and the rate
+            multiplies the momentum buffer. AdaGrad adds ε to the root. Adam adds ε to √v̂, where v̂ is the
+            corrected v.
 
-Momentum and Nesterov agree between the two.
+Momentum and Nesterov are the same in both.
 
 >>> import numpy as np
 >>> rule = optimizer("momentum", momentum=0.5)
@@ -24,18 +26,19 @@ array([-0.25, -0.5 ])
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace
 
-DIALECTS = ("tf1", "torch")
+Dialect = Literal["tf1", "torch"]
+DIALECTS: tuple[str, ...] = get_args(Dialect)
 State = dict[str, Any]
 
 
 @runtime_checkable
 class Optimizer(Protocol):
-    """The contract of a first-order rule."""
+    """The interface of a first-order optimizer."""
 
     def init(self, W: Any) -> State:
         """Return the state before the first step, for parameters of the shape and dtype of `W`."""
@@ -59,12 +62,12 @@ class SGD:
 
 @dataclass(frozen=True)
 class Momentum:
-    r"""Heavy ball (Polyak 1964), or Nesterov's variant as both libraries write it (Sutskever et al. 2013).
+    r"""Heavy ball (Polyak 1964), or Nesterov's variant in the form of both libraries (Sutskever et al. 2013).
 
-    v ← μv + g;  change = s·v, with `nesterov` s·(g + μv).
+    v ← μv + g;  change = s·v, or with `nesterov` s·(g + μv).
 
     Args:
-        momentum: μ, 0 ≤ μ < 1; default 0.9, the usual one.
+        momentum: μ, 0 ≤ μ < 1; default 0.9, the usual value.
         nesterov: whether the change looks one step ahead.
     """
 
@@ -95,7 +98,7 @@ class AdaGrad:
         epsilon: ε of the torch dialect, default 1e-10 as there.
     """
 
-    dialect: str = "tf1"
+    dialect: Dialect = "tf1"
     initial_accumulator: float | None = None
     epsilon: float = 1e-10
 
@@ -125,20 +128,20 @@ class AdaGrad:
 
 @dataclass(frozen=True)
 class RMSProp:
-    r"""RMSProp (Hinton's lecture 6e, Tieleman and Hinton 2012) with momentum, in the libraries' two readings.
+    r"""RMSProp (Hinton's lecture 6e, Tieleman and Hinton 2012) with momentum, in the two libraries' versions.
 
         v ← ρv + (1 − ρ)g²
-        tf1:    m ← μm + s·g/√(v + ε);     change = m       (v from 1)
-        torch:  m ← μm + g/(√v + ε);       change = s·m     (v from 0)
+        tf1:    m ← μm + s·g/√(v + ε);     change = m       (v starts at 1)
+        torch:  m ← μm + g/(√v + ε);       change = s·m     (v starts at 0)
 
     Args:
         dialect: "tf1" (default, the authors' code) or "torch".
         decay: ρ, default 0.9.
-        momentum: μ, default 0; the authors' local optimizer has 0.999.
+        momentum: μ, default 0; the authors' local optimizer uses 0.999.
         epsilon: ε > 0, default 1e-5 (the authors).
     """
 
-    dialect: str = "tf1"
+    dialect: Dialect = "tf1"
     decay: float = 0.9
     momentum: float = 0.0
     epsilon: float = 1e-5
@@ -182,20 +185,20 @@ AUTHORS_RMSPROP = RMSProp(dialect="tf1", decay=0.9, momentum=0.999, epsilon=1e-5
 
 @dataclass(frozen=True)
 class Adam:
-    r"""Adam (Kingma and Ba 2015), bias-corrected.
+    r"""Adam (Kingma and Ba 2015), with bias correction.
 
         m ← β₁m + (1 − β₁)g;   v ← β₂v + (1 − β₂)g²;   t ← t + 1
         tf1:    change = s·√(1 − β₂ᵗ)/(1 − β₁ᵗ) · m/(√v + ε)       (the paper's section 2, before 2.1)
         torch:  change = s/(1 − β₁ᵗ) · m/(√(v/(1 − β₂ᵗ)) + ε)      (the paper's Algorithm 1)
 
     Args:
-        dialect: "tf1" (default) or "torch"; they differ in what ε is added to.
+        dialect: "tf1" (default) or "torch"; they differ in the term that ε is added to.
         beta1: β₁, default 0.9.
         beta2: β₂, default 0.999.
-        epsilon: ε > 0, default 1e-8; all three defaults from the paper.
+        epsilon: ε > 0, default 1e-8; all three defaults are those of the paper.
     """
 
-    dialect: str = "tf1"
+    dialect: Dialect = "tf1"
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -237,7 +240,7 @@ _RULES: dict[str, type[Any]] = {
 
 
 def optimizer(name: str, **hyper: Any) -> Optimizer:
-    """Return the optimizer of that name with its hyper-parameters.
+    """Return the optimizer with this name and these hyper-parameters.
 
     Args:
         name: one of `OPTIMIZERS`.

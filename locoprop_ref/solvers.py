@@ -1,44 +1,144 @@
 r"""Solvers of a local problem: in closed form (S), by K steps (S or M), by damped Newton (M, exact).
 
-    closed_form   W̃ = W̃₀ − η(I + ηX̃ᵀX̃)⁻¹X̃ᵀr,  r = X̃W̃₀ − y* = γg         squared local loss
-    descend       W̃ ← W̃ − step of a first-order rule, K times              any local loss
-    newton        W̃_j ← W̃_j − t (X̃ᵀdiag(f′)X̃ + I/η)⁻¹ ∇_j, unit by unit     elementwise local loss, η finite
+    ClosedForm   W̃ = W̃₀ − η(I + ηX̃ᵀX̃)⁻¹X̃ᵀr,  r = X̃W̃₀ − y* = γg         squared local loss
+    Descend      W̃ ← W̃ − step of a first-order rule, K times              any local loss
+    Newton       w̃_j ← w̃_j − t (X̃ᵀdiag(f′)X̃ + I/η)⁻¹ ∇_j, unit by unit     elementwise local loss, η finite
 
-Each comes as a function of a `LocalProblem`, and as a small solver object for `method.py` whose call
-`solver(problem, state, rate)` returns (W̃, state). The rate r of a schedule multiplies the step size:
-s of `descend`, η of the exact solvers; never γ.
+A solver is a frozen dataclass of settings that is called with a problem, its state and the schedule's rate r,
+and returns (W̃, state, info). The rate multiplies the step size, s of `Descend` and η of the exact solvers,
+never γ. `closed_form`, `descend` and `newton` are the same as plain functions.
+
+A class of your own with the two methods of `Solver` is a solver, and inherits from nothing:
+
+>>> from locoprop_ref.methods.locoprop import LocoProp
+>>> class OneGradientStep:
+...     "W̃ ← W̃₀ − s∇, which is BackProp with the learning rate s·γ."
+...     def init(self, W0):
+...         return {}
+...     def __call__(self, problem, state, rate):
+...         return problem.W0 - rate * 0.01 * problem.gradient(problem.W0), state, {}
+>>> LocoProp("matching", solver=OneGradientStep()).targets.step
+10.0
 """
 
-from collections import deque
+import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from math import inf
-from typing import Any
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace, device, solve_positive_definite
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.optimizers import AUTHORS_RMSPROP, Optimizer, State
+from locoprop_ref.regularizers import Proximal
 
-FORMS = ("auto", "primal", "dual", "inverse")
-LOCAL_DECAYS = ("authors", "constant")
-GRADIENT_FORMS = ("auto", "plain", "gram")
+Form = Literal["auto", "primal", "dual", "inverse"]
+LocalDecay = Literal["authors", "constant"]
+LocalState = Literal["keep", "reset"]
+GradientForm = Literal["auto", "plain", "gram"]
+FORMS: tuple[str, ...] = get_args(Form)
+LOCAL_DECAYS: tuple[str, ...] = get_args(LocalDecay)
+LOCAL_STATES: tuple[str, ...] = get_args(LocalState)
+GRADIENT_FORMS: tuple[str, ...] = get_args(GradientForm)
+
+Info = dict[str, Any]
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """The contract of a solver of local problems."""
+
+    def init(self, W0: Any) -> State:
+        """Return the state of one layer before the first batch; {} for a solver without memory."""
+
+    def __call__(self, problem: LocalProblem, state: State, rate: float) -> tuple[Any, State, Info]:
+        """Return (W̃, state, info).
+
+        Args:
+            problem: the local problem; the search starts at its W̃₀.
+            state: what `init` or the step before returned.
+            rate: r ≥ 0, the schedule's factor of the step size; 0 moves nothing.
+        """
 
 
 # LocoProp-S in closed form ------------------------------------------------------------------------
 
 
-def closed_form(problem: LocalProblem, *, form: str = "auto") -> Any:
-    r"""Solve the squared local problem exactly.
+@dataclass(frozen=True)
+class ClosedForm:
+    r"""The exact solution of the squared local problem.
 
     With r = X̃W̃₀ − y*, which is γg,
 
-        primal:   W̃₀ − η (I + ηX̃ᵀX̃)⁻¹ X̃ᵀ r        a d̃×d̃ system, cheaper for B ≥ d̃
-        dual:     W̃₀ − η X̃ᵀ (I + ηX̃X̃ᵀ)⁻¹ r        a B×B system, cheaper for B < d̃ (push-through identity)
+        primal:   W̃₀ − η (I + ηX̃ᵀX̃)⁻¹ X̃ᵀ r        a d̃×d̃ system, cheaper for R ≥ d̃
+        dual:     W̃₀ − η X̃ᵀ (I + ηX̃X̃ᵀ)⁻¹ r        an R×R system, cheaper for R < d̃ (push-through identity)
         inverse:  primal with the matrix inverse written out, as it is derived; slower and less accurate
 
     For η = inf the limit: W̃₀ − X̃⁺r, the change of minimum norm. With the mean over the batch η becomes η/B.
+    A schedule's rate r multiplies η; for η = inf, where no multiple of η is another one, it multiplies the
+    change of minimum norm. A quadratic regularizer of your own is solved with its metric P and its gradient ∇
+    at W̃₀, always in the primal: W̃₀ − (X̃ᵀX̃ + P)⁻¹ (X̃ᵀr + ∇).
+
+    Args:
+        form: "auto" (default: primal or dual by shape), "primal", "dual" or "inverse".
+
+    Raises:
+        ValueError: an unknown form.
+    """
+
+    form: Form = "auto"
+
+    def __post_init__(self) -> None:
+        checks.one_of("form", self.form, FORMS)
+
+    def init(self, W0: Any) -> State:
+        """Return the empty state."""
+        return {}
+
+    def __call__(self, problem: LocalProblem, state: State, rate: float) -> tuple[Any, State, Info]:
+        """Return (W̃, {}, {}) for the regularizer of the rate; rate 0 moves nothing.
+
+        Raises:
+            ValueError: the local transfer is not the identity, the inverse with η = inf, or a form that the
+                regularizer does not allow.
+        """
+        checks.instance("problem", problem, LocalProblem, "a LocalProblem")
+        if problem.transfer.name != "identity":
+            raise ValueError(f"transfer must be 'identity' for a closed form, got {problem.transfer.name!r}")
+        if rate == 0:
+            return problem.W0, state, {}
+        problem = problem.scaled(rate)
+        x, xp = problem.x, array_namespace(problem.x)
+        r = problem.residual(problem.W0)
+        P, slope = problem.metric, problem.slope
+        if slope is not None or not isinstance(P, int | float):
+            return self._in_metric(problem, P, r, slope, xp), state, {}
+        if P == 0:
+            if self.form == "inverse":
+                raise ValueError("weight_step must be finite for form 'inverse', got inf")
+            return problem.W0 - rate * (xp.linalg.pinv(x) @ r), state, {}
+        eta = problem.scale / P
+        form = self.form
+        if form == "auto":
+            form = "primal" if x.shape[0] >= x.shape[1] else "dual"
+        return problem.W0 - eta * _CLOSED_FORMS[form](x, r, eta, xp), state, {}
+
+    def _in_metric(self, problem: LocalProblem, P: Any, r: Any, slope: Any, xp: Any) -> Any:
+        # W̃₀ − (c X̃ᵀX̃ + P)⁻¹ (c X̃ᵀr + ∇R)
+        if self.form not in ("auto", "primal"):
+            raise ValueError(f"form must be auto or primal for this regularizer, got {self.form!r}")
+        x, c = problem.x, problem.scale
+        gram = c * (x.T @ x)
+        gram += P * xp.eye(x.shape[1], dtype=x.dtype, device=device(x)) if isinstance(P, int | float) else P
+        right = c * (x.T @ r)
+        if slope is not None:
+            right += slope
+        return problem.W0 - solve_positive_definite(gram, right, xp=xp)
+
+
+def closed_form(problem: LocalProblem, *, form: Form = "auto") -> Any:
+    r"""Solve the squared local problem exactly, see `ClosedForm`.
 
     Args:
         problem: a local problem whose transfer is the identity.
@@ -57,20 +157,7 @@ def closed_form(problem: LocalProblem, *, form: str = "auto") -> Any:
     array([[0.5],
            [0.5]])
     """
-    checks.one_of("form", form, FORMS)
-    checks.instance("problem", problem, LocalProblem, "a LocalProblem")
-    if problem.transfer.name != "identity":
-        raise ValueError(f"transfer must be 'identity' for a closed form, got {problem.transfer.name!r}")
-    x, xp = problem.x, array_namespace(problem.x)
-    r = problem.residual(problem.W0)
-    if problem.weight_step == inf:
-        if form == "inverse":
-            raise ValueError("weight_step must be finite for form 'inverse', got inf")
-        return problem.W0 - xp.linalg.pinv(x) @ r
-    eta = problem.weight_step * problem.scale
-    if form == "auto":
-        form = "primal" if x.shape[0] >= x.shape[1] else "dual"
-    return problem.W0 - eta * _CLOSED_FORMS[form](x, r, eta, xp)
+    return ClosedForm(form)(problem, {}, 1.0)[0]
 
 
 def _primal(x: Any, r: Any, eta: float, xp: Any) -> Any:
@@ -96,77 +183,80 @@ def _identity_plus(eta: float, gram: Any, xp: Any) -> Any:
 _CLOSED_FORMS = {"primal": _primal, "dual": _dual, "inverse": _inverse}
 
 
-def gram_gradient(problem: LocalProblem) -> Callable[[Any], Any]:
-    r"""Return the gradient of the squared local problem as a function of W̃, through the Gram matrix.
-
-    In ΔW = W̃ − W̃₀ it is linear: X̃ᵀX̃ ΔW + X̃ᵀ(X̃W̃₀ − y*) + ΔW/η. X̃ᵀX̃ and the first inner gradient, which
-    is γ ∂L/∂W̃, are computed once; a step then costs d̃²d_out products instead of 2Bd̃d_out.
-    """
-    x, W0 = problem.x, problem.W0
-    first, gram = problem.gradient(W0), x.T @ x
-    if problem.scale != 1:
-        gram *= problem.scale
-
-    def gradient(W: Any) -> Any:
-        if W is W0:
-            return first
-        change = W - W0
-        result = gram @ change
-        result += first
-        if problem.weight_step != inf:
-            result += change / problem.weight_step
-        return result
-
-    return gradient
+# K local steps ------------------------------------------------------------------------------------
 
 
-def gradient_in_form(problem: LocalProblem, steps: int, form: str) -> Callable[[Any], Any]:
-    """Return a local problem's gradient as a function of W̃, for K = `steps` of them.
+@dataclass(frozen=True)
+class Descend:
+    """K local steps W̃ ← W̃ − change(∇), with any first-order rule.
 
     Args:
-        problem: the local problem.
-        steps: K.
-        form: "plain", as `LocalProblem.gradient` has it; "gram" (S only); "auto": for S the cheaper by count.
+        optimizer: local first-order rule, default the authors' RMSProp.
+        local_lr: s > 0, default 1e-5 (the authors).
+        num_local_steps: K ≥ 1, default 10 (the authors).
+        local_decay: see `local_rates`; default "authors".
+        local_state: "keep" the rule's state from batch to batch (default, the authors) or "reset" it.
+        gradient_form: "plain", as `LocalProblem.gradient` has it; "gram" (S only), see `gram_gradient`;
+            "auto" (default): for S the cheaper by count. They agree to rounding.
 
     Raises:
-        ValueError: an unknown form, or "gram" where the local transfer is not the identity.
+        ValueError, TypeError: a setting out of its range.
     """
-    checks.one_of("gradient_form", form, GRADIENT_FORMS)
-    squared = problem.transfer.name == "identity"
-    if form == "gram" and not squared:
-        raise ValueError(f"gradient_form must be plain for transfer {problem.transfer.name!r}, got 'gram'")
-    (batch, d), d_out = problem.x.shape, problem.W0.shape[1]
-    if form == "gram" or (form == "auto" and squared and prefers_gram(batch, d, d_out, steps)):
-        return gram_gradient(problem)
-    return problem.gradient
+
+    optimizer: Optimizer = AUTHORS_RMSPROP
+    local_lr: float = 1e-5
+    num_local_steps: int = 10
+    local_decay: LocalDecay = "authors"
+    local_state: LocalState = "keep"
+    gradient_form: GradientForm = "auto"
+
+    def __post_init__(self) -> None:
+        checks.conforms("optimizer", self.optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
+        _ = self.rates  # checked on the way
+        checks.one_of("local_state", self.local_state, LOCAL_STATES)
+        checks.one_of("gradient_form", self.gradient_form, GRADIENT_FORMS)
+
+    @functools.cached_property
+    def rates(self) -> tuple[float, ...]:
+        """The K step sizes s_k, see `local_rates`."""
+        return local_rates(self.local_lr, self.num_local_steps, self.local_decay)
+
+    def init(self, W0: Any) -> State:
+        """Return the local optimizer's state before the first batch."""
+        return self.optimizer.init(W0)
+
+    def __call__(self, problem: LocalProblem, state: State, rate: float) -> tuple[Any, State, Info]:
+        """Return (W̃, state, {}) after K steps of sizes r·s_k; rate 0 moves nothing but updates the state."""
+        if self.local_state == "reset":
+            state = self.optimizer.init(problem.W0)
+        W, gradient = problem.W0, gradient_in_form(problem, self.num_local_steps, self.gradient_form)
+        for s in self.rates:
+            change, state = self.optimizer.update(gradient(W), state, rate * s)
+            W = W - change
+        return W, state, {}
 
 
-def prefers_gram(batch: int, d: int, d_out: int, steps: int) -> bool:
-    """Tell whether K inner steps of S multiply less through the Gram matrix, by count of operations.
+def descend(
+    problem: LocalProblem, optimizer: Optimizer, state: State | None = None, **settings: Any
+) -> tuple[Any, State]:
+    """Take K steps on a local problem with any first-order rule, see `Descend`.
 
-    Bd̃² + Bd̃d_out + (K − 1)d̃²d_out against (2K − 1)Bd̃d_out, the first pre-activation being given in both.
+    Args:
+        problem: the local problem, of S or M.
+        optimizer: local first-order rule.
+        state: its state, kept from the batch before; default a fresh one.
+        **settings: `local_lr`, `num_local_steps`, `local_decay`, `gradient_form`, see `Descend`.
 
-    >>> prefers_gram(1000, 785, 1000, 10), prefers_gram(1000, 785, 1000, 1)
-    (True, False)
+    Returns:
+        (W̃, state of the optimizer).
+
+    Raises:
+        ValueError, TypeError: s ≤ 0, K < 1, unknown names.
     """
-    return batch * d + batch * d_out + (steps - 1) * d * d_out < (2 * steps - 1) * batch * d_out
-
-
-def newton_cost(layer_sizes: tuple[int, ...], batch_size: int, *, bias: bool = True) -> float:
-    """Return the floating-point operations of one Newton step on every layer of a network.
-
-    Each unit forms a Hessian, 2Bm², and solves with it, ⅔m³, where m = min(B, d̃); in the dual the Hessian
-    is a scaled copy of one Gram matrix, so that only the solve remains.
-    """
-    total = 0.0
-    for d_in, d_out in pairwise(layer_sizes):
-        d = d_in + bias
-        primal = 2 * batch_size * d**2 + 2 / 3 * d**3
-        total += d_out * (primal if batch_size >= d else 2 / 3 * batch_size**3)
-    return total
-
-
-# K local steps ------------------------------------------------------------------------------------
+    checks.instance("problem", problem, LocalProblem, "a LocalProblem")
+    return Descend(optimizer, **settings)(
+        problem, optimizer.init(problem.W0) if state is None else state, 1.0
+    )[:2]
 
 
 def local_rates(local_lr: float, num_local_steps: int, local_decay: str = "authors") -> tuple[float, ...]:
@@ -186,7 +276,9 @@ def local_rates(local_lr: float, num_local_steps: int, local_decay: str = "autho
     s = checks.positive("local_lr", local_lr)
     K = checks.integer("num_local_steps", num_local_steps)
     checks.one_of("local_decay", local_decay, LOCAL_DECAYS)
-    return tuple(s * (max(1 - k / K, 0.25) if local_decay == "authors" else 1.0) for k in range(K))
+    if local_decay == "constant":
+        return (s,) * K
+    return tuple([s * max(1 - k / K, 0.25) for k in range(K)])
 
 
 def local_steps(
@@ -211,42 +303,143 @@ def local_steps(
         yield W, state
 
 
-def descend(
-    problem: LocalProblem, optimizer: Optimizer, state: State | None = None, **settings: Any
-) -> tuple[Any, State]:
-    """Take K steps on a local problem with any first-order rule.
+def gram_gradient(problem: LocalProblem) -> Callable[[Any], Any]:
+    r"""Return the gradient of the squared local problem as a function of W̃, through the Gram matrix.
+
+    In ΔW = W̃ − W̃₀ it is X̃ᵀX̃ ΔW + X̃ᵀ(X̃W̃₀ − y*) + ∂R/∂W̃, for the proximal term linear in ΔW. X̃ᵀX̃ and the
+    first inner gradient, which is γ ∂L/∂W̃, are computed once; a step then costs d̃²d_out multiplications
+    instead of 2Rd̃d_out.
+    """
+    x, W0, regularizer, state = problem.x, problem.W0, problem.regularization, problem.memory
+    first, gram, slope = problem.gradient(W0), x.T @ x, problem.slope
+    if problem.scale != 1:
+        gram *= problem.scale
+    data = first if slope is None else first - slope
+
+    def gradient(W: Any) -> Any:
+        if W is W0:
+            return first
+        result = gram @ (W - W0)
+        result += data
+        from_regularizer = regularizer.gradient(W, W0, state)
+        if from_regularizer is not None:
+            result += from_regularizer
+        return result
+
+    return gradient
+
+
+def gradient_in_form(problem: LocalProblem, steps: int, form: str) -> Callable[[Any], Any]:
+    """Return a local problem's gradient as a function of W̃, for K = `steps` of them.
 
     Args:
-        problem: the local problem, of S or M.
-        optimizer: local first-order rule.
-        state: its state, kept from the batch before; default a fresh one.
-        **settings: `local_lr`, `num_local_steps`, `local_decay`, `gradient_form`, see `Descend`.
-
-    Returns:
-        (W̃, state of the optimizer).
+        problem: the local problem.
+        steps: K.
+        form: "plain", as `LocalProblem.gradient` has it; "gram" (S only); "auto": for S the cheaper by count.
 
     Raises:
-        ValueError, TypeError: s ≤ 0, K < 1, unknown names.
+        ValueError: an unknown form, or "gram" where the local transfer is not the identity.
     """
-    checks.instance("problem", problem, LocalProblem, "a LocalProblem")
-    solver = Descend(optimizer, **settings)
-    return solver(problem, solver.init(problem.W0) if state is None else state, 1.0)
+    checks.one_of("gradient_form", form, GRADIENT_FORMS)
+    squared = problem.transfer.name == "identity"
+    if form == "gram" and not squared:
+        raise ValueError(f"gradient_form must be plain for transfer {problem.transfer.name!r}, got 'gram'")
+    (batch, d), d_out = problem.x.shape, problem.W0.shape[1]
+    if form == "gram" or (form == "auto" and squared and prefers_gram(batch, d, d_out, steps)):
+        return gram_gradient(problem)
+    return problem.unchecked_gradient
+
+
+def prefers_gram(batch: int, d: int, d_out: int, steps: int) -> bool:
+    """Tell whether K inner steps of S multiply less through the Gram matrix, by count of operations.
+
+    Bd̃² + Bd̃d_out + (K − 1)d̃²d_out against (2K − 1)Bd̃d_out, the first pre-activation being given in both.
+
+    >>> prefers_gram(1000, 785, 1000, 10), prefers_gram(1000, 785, 1000, 1)
+    (True, False)
+    """
+    return batch * d + batch * d_out + (steps - 1) * d * d_out < (2 * steps - 1) * batch * d_out
 
 
 # LocoProp-M solved exactly ------------------------------------------------------------------------
 
 
-def newton(problem: LocalProblem, **settings: Any) -> tuple[Any, dict[str, Any]]:
-    r"""Solve a local problem with elementwise transfer exactly, by damped Newton.
+@dataclass(frozen=True)
+class Newton:
+    r"""The exact solution of a local problem with elementwise transfer, by damped Newton.
 
-    The problem falls apart into one convex regression per output unit j, with gradient and Hessian
+    The problem separates into one convex regression per output unit j, with gradient and Hessian
 
         ∇_j = X̃ᵀ(f(â_j) − y*_j) + (w̃_j − w̃₀_j)/η,        H_j = X̃ᵀdiag(f′(â_j))X̃ + I/η.
 
     Undamped steps may cycle (seen for tanh and ReLU), so each unit has its own backtracking line search
-    (Armijo); at kinks f′ is a generalized derivative and the method is semismooth Newton. For B < d̃ the
-    step is computed in the span of the inputs: w̃ = w̃₀ + X̃ᵀc leaves a B×B system per unit,
+    (Armijo); at kinks f′ is a generalized derivative and the method is semismooth Newton. For R < d̃ the
+    step is computed in the span of the inputs: w̃ = w̃₀ + X̃ᵀc leaves an R×R system per unit,
     (I/η + diag(f′)X̃X̃ᵀ) Δc = −(f(â) − y* + c/η).
+
+    Args:
+        tolerance: a unit is solved when ‖∇_j‖ is at most this share of the size of its terms before they
+            cancel; default 100 eps of the dtype.
+        max_newton_steps: the largest number of Newton steps, default 50 (a handful is usual).
+        memory_limit: bytes for the Hessians of one block of units, default 256 MiB.
+
+    Raises:
+        ValueError, TypeError: a setting out of its range.
+    """
+
+    tolerance: float | None = None
+    max_newton_steps: int = 50
+    memory_limit: int = 2**28
+
+    def __post_init__(self) -> None:
+        if self.tolerance is not None:
+            checks.positive("tolerance", self.tolerance)
+        checks.integer("max_newton_steps", self.max_newton_steps)
+        checks.integer("memory_limit", self.memory_limit)
+
+    def init(self, W0: Any) -> State:
+        """Return the empty state."""
+        return {}
+
+    def __call__(self, problem: LocalProblem, state: State, rate: float) -> tuple[Any, State, Info]:
+        """Return (W̃, {}, info) for the proximal step r·η; rate 0 moves nothing, and has nothing to report.
+
+        Returns:
+            info["converged"], info["newton_steps"] and info["relative_gradient"], the largest of all units.
+
+        Raises:
+            ValueError: softmax (its Hessian couples the units), or η = inf.
+            TypeError: another regularizer than the proximal term.
+        """
+        checks.instance("problem", problem, LocalProblem, "a LocalProblem")
+        if not problem.transfer.elementwise:
+            raise ValueError(f"transfer must be elementwise for newton, got {problem.transfer.name!r}")
+        checks.instance("regularizer", problem.regularization, Proximal, "the proximal term for newton")
+        if problem.metric == 0:
+            raise ValueError("weight_step must be finite for newton, got inf")
+        if rate == 0:
+            return problem.W0, state, {}
+        problem = problem.scaled(rate)
+        xp, tolerance = array_namespace(problem.x), self.tolerance or 100 * float(_number(problem).eps)
+        solved = [
+            _newton_block(problem, part, tolerance, self.max_newton_steps, xp)
+            for part in self._blocks(problem)
+        ]
+        parts, residuals, steps = zip(*solved, strict=True)
+        relative = max(residuals)
+        info = {"converged": relative <= tolerance, "newton_steps": max(steps), "relative_gradient": relative}
+        return xp.concat(parts, axis=1), state, info
+
+    def _blocks(self, problem: LocalProblem) -> list[slice]:
+        """Return blocks of units whose Hessians, m×m for m = min(R, d̃), fit into the memory limit."""
+        (R, d), units = problem.x.shape, problem.W0.shape[1]
+        m = min(R, d)
+        block = max(1, self.memory_limit // (_number(problem).bits // 8 * (m * m + R * m)))
+        return [slice(first, min(first + block, units)) for first in range(0, units, block)]
+
+
+def newton(problem: LocalProblem, **settings: Any) -> tuple[Any, Info]:
+    r"""Solve a local problem with elementwise transfer exactly, by damped Newton, see `Newton`.
 
     Args:
         problem: a local problem with an elementwise transfer and finite η.
@@ -258,26 +451,16 @@ def newton(problem: LocalProblem, **settings: Any) -> tuple[Any, dict[str, Any]]
     Raises:
         ValueError: softmax (its Hessian couples the units), η = inf, or an option out of range.
     """
-    checks.instance("problem", problem, LocalProblem, "a LocalProblem")
-    if not problem.transfer.elementwise:
-        raise ValueError(f"transfer must be elementwise for newton, got {problem.transfer.name!r}")
-    if problem.weight_step == inf:
-        raise ValueError("weight_step must be finite for newton, got inf")
-    solver, xp, (B, d) = Newton(**settings), array_namespace(problem.x), problem.x.shape
-    number, m, units = xp.finfo(problem.x.dtype), min(B, d), problem.W0.shape[1]
-    tolerance = solver.tolerance or 100 * float(number.eps)
-    block = max(1, solver.memory_limit // (number.bits // 8 * (m * m + B * m)))
-    blocks = [slice(first, min(first + block, units)) for first in range(0, units, block)]
-    solved = [_newton_block(problem, part, tolerance, solver.max_newton_steps, xp) for part in blocks]
-    parts, residuals, steps = zip(*solved, strict=True)
-    relative = max(residuals)
-    info = {"converged": relative <= tolerance, "newton_steps": max(steps), "relative_gradient": relative}
-    return xp.concat(parts, axis=1), info
+    return Newton(**settings)(problem, {}, 1.0)[::2]
+
+
+def _number(problem: LocalProblem) -> Any:
+    return array_namespace(problem.x).finfo(problem.x.dtype)
 
 
 def _newton_block(problem: LocalProblem, units: slice, tolerance: float, max_steps: int, xp: Any) -> Any:
     x, y, W0 = problem.x, problem.y_target[:, units], problem.W0[:, units]
-    f, eta = problem.transfer, problem.weight_step * problem.scale
+    f, eta = problem.transfer, problem.scale / problem.metric
     dual = x.shape[0] < x.shape[1]
     gram = x @ x.T if dual else None
     W, c = W0, xp.zeros_like(y)
@@ -327,97 +510,15 @@ def _line_search(
     return t
 
 
-# The solvers as objects, for method.py ------------------------------------------------------------
+def newton_cost(layer_sizes: tuple[int, ...], batch_size: int, *, bias: bool = True) -> float:
+    """Return the floating-point operations of one Newton step on every layer of a network.
 
-
-@dataclass(frozen=True)
-class Descend:
-    """K local steps W̃ ← W̃ − change(∇), with any first-order rule.
-
-    Args:
-        optimizer: local first-order rule, default the authors' RMSProp.
-        local_lr: s > 0, default 1e-5 (the authors).
-        num_local_steps: K ≥ 1, default 10 (the authors).
-        local_decay: see `local_rates`; default "authors".
-        local_state: "keep" the rule's state from batch to batch (default, the authors) or "reset" it.
-        gradient_form: "plain", as `LocalProblem.gradient` has it; "gram" (S only), see `gram.py`; "auto"
-            (default): for S the cheaper by count. They agree to rounding.
+    Each unit forms a Hessian, 2Bm², and solves with it, ⅔m³, where m = min(B, d̃); in the dual the Hessian
+    is a scaled copy of one Gram matrix, so that only the solve remains.
     """
-
-    optimizer: Optimizer = AUTHORS_RMSPROP
-    local_lr: float = 1e-5
-    num_local_steps: int = 10
-    local_decay: str = "authors"
-    local_state: str = "keep"
-    gradient_form: str = "auto"
-
-    def __post_init__(self) -> None:
-        checks.instance("optimizer", self.optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
-        local_rates(self.local_lr, self.num_local_steps, self.local_decay)
-        checks.one_of("local_state", self.local_state, ("keep", "reset"))
-        checks.one_of("gradient_form", self.gradient_form, GRADIENT_FORMS)
-
-    def init(self, W0: Any) -> State:
-        """Return the local optimizer's state before the first batch."""
-        return self.optimizer.init(W0)
-
-    def __call__(self, problem: LocalProblem, state: State, rate: float) -> tuple[Any, State]:
-        """Return (W̃, state) after K steps of sizes r·s_k; rate 0 moves nothing but updates the state."""
-        start = self.optimizer.init(problem.W0) if self.local_state == "reset" else state
-        rates = tuple(rate * s for s in local_rates(self.local_lr, self.num_local_steps, self.local_decay))
-        steps = local_steps(problem, self.optimizer, start, rates, self.gradient_form)
-        return deque(steps, maxlen=1).pop()  # the last of them
-
-
-@dataclass(frozen=True)
-class ClosedForm:
-    """The exact solution of S, see `closed_form`."""
-
-    form: str = "auto"
-
-    def __post_init__(self) -> None:
-        checks.one_of("form", self.form, FORMS)
-
-    def init(self, W0: Any) -> State:
-        """Return the empty state."""
-        return {}
-
-    def __call__(self, problem: LocalProblem, state: State, rate: float) -> tuple[Any, State]:
-        """Return (W̃, {}) with proximal step r·η; rate 0 moves nothing."""
-        return (problem.W0 if rate == 0 else closed_form(_scaled(problem, rate), form=self.form)), state
-
-
-@dataclass(frozen=True)
-class Newton:
-    """The exact solution of M, see `newton`.
-
-    Args:
-        tolerance: a unit is solved when ‖∇_j‖ is at most this share of the size of its terms before they
-            cancel; default 100 eps of the dtype.
-        max_newton_steps: at most so many Newton steps, default 50 (a handful is usual).
-        memory_limit: bytes for the Hessians of one block of units, default 256 MiB.
-    """
-
-    tolerance: float | None = None
-    max_newton_steps: int = 50
-    memory_limit: int = 2**28
-
-    def __post_init__(self) -> None:
-        if self.tolerance is not None:
-            checks.positive("tolerance", self.tolerance)
-        checks.integer("max_newton_steps", self.max_newton_steps)
-        checks.integer("memory_limit", self.memory_limit)
-
-    def init(self, W0: Any) -> State:
-        """Return the empty state."""
-        return {}
-
-    def __call__(self, problem: LocalProblem, state: State, rate: float) -> tuple[Any, State]:
-        """Return (W̃, {}) with proximal step r·η; rate 0 moves nothing."""
-        if rate == 0:
-            return problem.W0, state
-        return newton(_scaled(problem, rate), **vars(self))[0], state
-
-
-def _scaled(problem: LocalProblem, rate: float) -> LocalProblem:
-    return problem if rate == 1 else replace(problem, weight_step=problem.weight_step * rate)
+    total = 0.0
+    for d_in, d_out in pairwise(layer_sizes):
+        d = d_in + bias
+        primal = 2 * batch_size * d**2 + 2 / 3 * d**3
+        total += d_out * (primal if batch_size >= d else 2 / 3 * batch_size**3)
+    return total

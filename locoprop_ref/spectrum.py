@@ -1,10 +1,10 @@
-r"""What the solvers of LocoProp-S do to the gradient, seen on the eigenvectors of X̃ᵀX̃.
+r"""The effect of LocoProp-S's solvers on the gradient, along the eigenvectors of X̃ᵀX̃.
 
 Every solver multiplies the gradient along an eigenvector with eigenvalue λ by a filter:
 
     K steps, no regularizer     (1 − Π(1 − s_kλ))/λ     a polynomial preconditioner
     closed form                 1/(λ + 1/η)             a damped inverse
-    K steps along the gradient  Σ s_k                   what BackProp would do, no preconditioner
+    K steps along the gradient  Σ s_k                   BackProp's steps, without a preconditioner
 """
 
 from typing import Any
@@ -16,9 +16,10 @@ from locoprop_ref.backend import array_namespace
 def descent_filter(eigenvalues: Any, rates: tuple[float, ...]) -> Any:
     r"""Return the filter of K gradient steps on S along an eigenvector of X̃ᵀX̃: (1 − Π(1 − s_kλ))/λ.
 
-    Without regularizer, W̃_K − W̃₀ = −γ Σ_i filter(λ_i) q_i q_iᵀ ∂L/∂W̃: inner steps are a polynomial
-    preconditioner. At λ = 0 the filter is Σ s_k; elsewhere it is taken through log1p and expm1, so that small
-    s_kλ lose nothing. Compare `exact_filter`, and the constant Σ s_k of K steps along a frozen gradient.
+    Without the regularizer, W̃_K − W̃₀ = −γ Σ_i filter(λ_i) q_i q_iᵀ ∂L/∂W̃: the inner steps are a polynomial
+    preconditioner. At λ = 0 the filter is Σ s_k; elsewhere it is computed with log1p and expm1, which keep
+    full accuracy for small s_kλ. Compare `exact_filter`, and the constant Σ s_k of K steps along a frozen
+    gradient.
 
     Args:
         eigenvalues: λ ≥ 0 of X̃ᵀX̃.
@@ -32,7 +33,7 @@ def descent_filter(eigenvalues: Any, rates: tuple[float, ...]) -> Any:
     log_size, sign = xp.zeros_like(eigenvalues), xp.ones_like(eigenvalues)
     for s in rates:
         step = s * eigenvalues
-        # log|1 − sλ|, from the nearer side of sλ = 1; a factor of 0 counts as the smallest number
+        # log|1 − sλ|, computed from 1 − sλ or sλ − 1; a factor of 0 is replaced by the smallest number
         beyond = xp.where(step < 1, -step, step - 2)
         log_size += xp.log1p(xp.maximum(beyond, -1 + float(xp.finfo(eigenvalues.dtype).eps)))
         sign = xp.where(step > 1, -sign, sign)
@@ -51,7 +52,7 @@ def exact_filter(eigenvalues: Any, weight_step: float) -> Any:
         weight_step: η > 0, finite.
 
     Raises:
-        ValueError, TypeError: η is no positive finite number.
+        ValueError, TypeError: η is not a positive finite number.
 
     >>> import numpy as np
     >>> exact_filter(np.array([0.0, 1.0]), 1.0)

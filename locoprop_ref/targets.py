@@ -1,10 +1,141 @@
-r"""Where the local target y* comes from."""
+r"""Targets: where the y* of every layer's local problem comes from.
 
-from typing import Any
+    gradient    y* = f(â) − γg, a step along −g from what the layer says now     (LocoProp)
+    codes       y* = the code of alternating minimization after its step
+
+A target rule sees the network, its forward pass and the batch, and returns for every layer what its problem
+is made of: the rows of its input, y* and the local transfer function. A class of your own with the two
+methods of `Targets` is a target rule, and inherits from nothing:
+
+>>> from locoprop_ref.network import forward, initialize
+>>> import numpy as np
+>>> class Shrinking:
+...     "Every layer shall say a little less than it does."
+...     def init(self, network, seed=0):
+...         return {}
+...     def __call__(self, network, trace, t, local, state):
+...         parts = zip(network.layers, trace.x, trace.a_hat, strict=True)
+...         return [LayerTarget(x, 0.9 * local(m).f(a), local(m), a) for m, x, a in parts], state
+>>> isinstance(Shrinking(), Targets)
+True
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace, on_host
-from locoprop_ref.network import Network, Trace
+from locoprop_ref.layers import Layer
+from locoprop_ref.network import Network, Trace, backward
+from locoprop_ref.transfers import Transfer
+
+State = dict[str, Any]
+LocalLoss = Callable[[Layer], Transfer]  # the local transfer function of a layer
+
+
+@dataclass(frozen=True)
+class LayerTarget:
+    """What a target rule says of one layer.
+
+    Args:
+        x: (R, d_in) rows of the layer's input, without the column of ones.
+        y_target: y*, (R, d_out), a target of f(â) for the local transfer function f.
+        transfer: the local transfer function f.
+        a_hat: (R, d_out), the pre-activation for these rows where it is known already, else None (default).
+    """
+
+    x: Any
+    y_target: Any
+    transfer: Transfer
+    a_hat: Any = None
+
+
+@runtime_checkable
+class Targets(Protocol):
+    """The contract of a target rule."""
+
+    def init(self, network: Network, seed: int = 0) -> State:
+        """Return the state before the first step, arrays and numbers; {} for a rule without memory."""
+
+    def __call__(
+        self, network: Network, trace: Trace, t: Any, local: LocalLoss, state: State
+    ) -> tuple[Sequence[LayerTarget], State]:
+        """Return the targets of all layers, from the bottom up, and the state.
+
+        Args:
+            network: the network; none of its weights has moved yet.
+            trace: of its forward pass.
+            t: (B, d_M), what the network should say.
+            local: gives the local transfer function of a layer.
+            state: what `init` or the step before returned.
+        """
+
+
+@dataclass(frozen=True)
+class GradientTargets:
+    r"""LocoProp's targets, y* = f(â) − γg with g = ∂L/∂â: one step of steepest descent from what stands.
+
+    Args:
+        step: γ > 0, default 10 (the authors' code calls it the activation learning rate); or one number for
+            each layer, from the bottom up.
+
+    Raises:
+        ValueError, TypeError: a γ that is not a positive number.
+
+    >>> GradientTargets(step=4).steps(2)
+    (4, 4)
+    """
+
+    step: float | tuple[float, ...] = 10.0
+
+    def __post_init__(self) -> None:
+        for gamma in self.step if isinstance(self.step, tuple) else (self.step,):
+            checks.positive("target_step", gamma)
+
+    def init(self, network: Network, seed: int = 0) -> State:
+        """Return {}: the targets of a batch depend on nothing before it."""
+        self.steps(len(network.layers))
+        return {}
+
+    def steps(self, count: int) -> tuple[float, ...]:
+        """Return γ of every layer.
+
+        Raises:
+            ValueError: there are as many numbers as there are neither one nor layers.
+        """
+        if not isinstance(self.step, tuple):
+            return (self.step,) * count
+        if len(self.step) != count:
+            raise ValueError(
+                f"target_step must be one number, or one for each of {count} layers, got {self.step}"
+            )
+        return self.step
+
+    def __call__(
+        self, network: Network, trace: Trace, t: Any, local: LocalLoss, state: State
+    ) -> tuple[Sequence[LayerTarget], State]:
+        """Return (x, f(â) − γg, f) of every layer, from one backward pass."""
+        g, gammas = backward(network, trace, t), self.steps(len(network.layers))
+        parts = zip(network.layers, trace.x, trace.a_hat, trace.y_hat, g, gammas, strict=True)
+        return [self.of_layer(layer, local(layer), *rest) for layer, *rest in parts], state
+
+    def of_layer(
+        self, layer: Layer, f: Transfer, x: Any, a_hat: Any, y_hat: Any, g: Any, gamma: float
+    ) -> LayerTarget:
+        """Return the target of one layer, y* = f(â) − γg.
+
+        Args:
+            layer: the layer.
+            f: its local transfer function.
+            x: (R, d_in) rows of its input.
+            a_hat: (R, d_out) pre-activation.
+            y_hat: (R, d_out) post-activation, which is f(â) where f is the layer's own.
+            g: (R, d_out), ∂L/∂â, the 1/B of the mean over the batch included.
+            gamma: γ of this layer.
+        """
+        y = y_hat if f is layer.transfer else f.f(a_hat)
+        return LayerTarget(x, y - gamma * g, f, a_hat)
 
 
 def target(y_hat: Any, g: Any, target_step: float) -> Any:
@@ -20,13 +151,21 @@ def target(y_hat: Any, g: Any, target_step: float) -> Any:
     """
     checks.positive("target_step", target_step)
     checks.array("y_hat", y_hat)
-    checks.array("g", g, shape=tuple(y_hat.shape))
-    checks.same_dtype(y_hat=y_hat, g=g)
+    checks.like("g", g, y_hat, of="y_hat")
     return y_hat - target_step * g
 
 
 def code_update(network: Network, trace: Trace, t: Any, step: float) -> tuple[Any, ...]:
-    r"""Return the codes c_1..c_{M−1} after one gradient step on each, from the top down.
+    r"""Return the codes c_1..c_{M−1} of alternating minimization after one step on each, from the top down.
+
+    Methods of auxiliary coordinates give every hidden layer a variable of its own, its code c_m, here of the
+    pre-activation, and minimize in turn over the codes and over the weights. The loss between two layers is
+
+        E_{m+1}(c_m) = ½‖ĉ_{m+1}(c_m) − c_{m+1}‖²,        ĉ_{m+1}(c) = f_m(c) W_{m+1} + b_{m+1},
+
+    summed over the batch; the topmost code sees the network loss L(c_{M−1}) itself, the mean over the batch.
+    One gradient step on each code, from the top down, makes the codes the targets of LocoProp-S with γ_m =
+    s^{M−m}.
 
     Every code starts at the forward pass, c_m = â_m, and moves along the gradient of the loss above it, in
     which the code c_{m+1} has moved already:
@@ -69,6 +208,6 @@ def code_update(network: Network, trace: Trace, t: Any, step: float) -> tuple[An
     codes: list[Any] = []
     for m in reversed(range(len(layers) - 1)):
         a_hat = trace.a_hat[m]
-        codes.append(a_hat - step * layers[m].transfer.vjp(a_hat, above @ layers[m + 1].W.T))
+        codes.append(a_hat - step * layers[m].transfer.vjp(a_hat, layers[m + 1].pull_back(above)))
         above = a_hat - codes[-1]  # ∂E_m/∂ĉ_m for the code below, ĉ_m being â_m still
     return tuple(reversed(codes))

@@ -234,14 +234,29 @@ def test_readme_example_holds():
     assert failures == 0
 
 
-def test_readme_links_lead_somewhere():
-    root = PACKAGE.parent
-    text = (root / "README.md").read_text(encoding="utf-8")
-    targets = re.findall(r"\]\(([^)#]+)\)", text)
-    assert targets
+PAGES = [PACKAGE.parent / "README.md", *sorted((PACKAGE.parent / "docs").glob("**/*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(PACKAGE.parent)))
+def test_readme_links_lead_somewhere(page):
+    """Links of the README and of the pages in docs/ are relative to their page and lead to existing files."""
+    targets = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    # every page but the table of symbols points onwards
+    assert targets or page.name == "notation.md"
     for target in targets:
         assert "://" not in target
-        assert (root / target).exists(), target
+        assert (page.parent / target).exists(), target
+
+
+def test_readme_leads_to_every_page():
+    readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    assert len(PAGES) > 5
+    for page in PAGES[1:]:
+        assert f"](docs/{page.relative_to(PACKAGE.parent / 'docs').as_posix()})" in readme, page
+
+
+def test_readme_fits_on_three_screens():
+    assert len((PACKAGE.parent / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
 def test_same_seed_same_network_on_every_backend(backend):

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from locoprop_ref.layers import layer_input, stacked
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.losses import matching_loss
 from locoprop_ref.network import backward, forward
@@ -121,7 +120,7 @@ def test_first_gradient_is_target_step_times_that_of_the_network(backend, case, 
         network.layers, trace.x, trace.a_hat, trace.y_hat, backward(network, trace, t), wanted, strict=True
     )
     for layer, x_m, a_hat, y_hat, g, dW in everything:
-        wide, W0 = layer_input(layer, x_m), stacked(layer)
+        wide, W0 = layer.augment(x_m), layer.stacked
         y, f = (a_hat, transfer("identity")) if squared else (y_hat, layer.transfer)
         problem = LocalProblem(wide, target(y, g, gamma), f, W0, a_hat0=a_hat)
         terms = np.abs(backend.numpy(wide)).T @ (np.abs(backend.numpy(y)) + gamma * np.abs(backend.numpy(g)))

@@ -5,7 +5,6 @@ import high_precision_losses
 import hypothesis
 import naive
 import numpy as np
-import paper_by_hand
 import pytest
 from bridge import (
     CASES,
@@ -17,10 +16,11 @@ from bridge import (
     naive_layers,
     with_and_without_bias,
 )
+from hundred_lines import page
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from locoprop_ref.layers import Layer, layer_input, pre_activation, stacked, unstacked
+from locoprop_ref.layers import Layer
 from locoprop_ref.losses import output_loss
 from locoprop_ref.network import Network, backward, forward, gradients, initialize, network_loss, predict
 from locoprop_ref.transfers import transfer
@@ -72,7 +72,7 @@ def test_gradients_are_derivatives_of_the_loss_in_50_digits(numpy_backend, case,
         network.layers, trace.x, backward(network, trace, t), gradients(network, x, t), wanted, strict=True
     )
     for layer, x_m, g, got, exact in everything:
-        terms = np.abs(layer_input(layer, x_m)).T @ np.abs(g)
+        terms = np.abs(layer.augment(x_m)).T @ np.abs(g)
         assert (np.abs(got - exact) <= 1e-12 * terms).all()
 
 
@@ -113,11 +113,11 @@ def test_nothing_is_written_into(backend, dtype):
 def test_the_bias_is_an_input_that_is_always_one(backend, bias):
     network, x, _ = draw(backend, CASES[3], bias=bias)
     layer = network.layers[0]
-    wide, deep = backend.numpy(layer_input(layer, x)), backend.numpy(stacked(layer))
+    wide, deep = backend.numpy(layer.augment(x)), backend.numpy(layer.stacked)
     assert_array_equal(wide, naive.with_ones(lists(backend, x), bias))
     assert_array_equal(deep, bridge.stacked_lists(naive_layers(backend, network))[0])
-    assert_allclose(wide @ deep, backend.numpy(pre_activation(layer, x)), rtol=1e-14, atol=1e-14)
-    back = unstacked(layer, stacked(layer))
+    assert_allclose(wide @ deep, backend.numpy(layer.pre_activation(x)), rtol=1e-14, atol=1e-14)
+    back = layer.with_stacked(layer.stacked)
     assert_array_equal(backend.numpy(back.W), backend.numpy(layer.W))
     if bias:
         assert_array_equal(backend.numpy(back.b), backend.numpy(layer.b))
@@ -128,11 +128,12 @@ def test_the_bias_is_an_input_that_is_always_one(backend, bias):
 
 def test_initialization_follows_the_written_rule(backend):
     """Against another program of the rule: default_rng(seed); per layer W, then b. One rounding apart."""
-    sizes, dtype = paper_by_hand.SIZES, "float64"
-    wanted = paper_by_hand.initial_weights(np.random.default_rng(3), np.float64)
+    sizes, dtype = page.SIZES, "float64"
+    wanted = page.initialize(sizes, np.random.default_rng(3), np.float64)
     network = initialize(sizes, transfers="tanh", seed=3, dtype=dtype, xp=backend.xp, device=backend.device)
-    for layer, (W, b) in zip(network.layers, wanted, strict=True):
-        # −l + 2l·u against l·(−1 + 2u): each rounds numbers of size l once or twice
+    for layer, stacked_weights in zip(network.layers, wanted, strict=True):
+        W, b = stacked_weights[:-1], stacked_weights[-1]
+        # numbers of size l, rounded once or twice: √ and the power 1/2 may part in the last digit of l
         assert_allclose(backend.numpy(layer.W), W, rtol=0, atol=2 * np.finfo(float).eps * np.abs(W).max())
         assert_allclose(backend.numpy(layer.b), b, rtol=0, atol=2 * np.finfo(float).eps * np.abs(b).max())
 

@@ -203,7 +203,8 @@ def test_every_form_of_the_squared_gradient_agrees_with_loops(backend, form, red
     solver = Descend(optimizer("rmsprop", **h), local_lr=0.01, num_local_steps=3, gradient_form=form)
     state, states = solver.init(problem.W0), None
     for _ in range(2):
-        W, state = solver(problem, state, 1.0)
+        W, state, info = solver(problem, state, 1.0)
+        assert info == {}
         wanted, states = naive.descend(
             lists(backend, problem.x), lists(backend, problem.y_target), naive.LINEAR,
             lists(backend, problem.W0), ("rmsprop", "tf1", h), local_lr=0.01, K=3, states=states,
@@ -451,11 +452,11 @@ def test_newton_cost_by_hand():
 
 def test_the_rate_multiplies_the_step_size(backend):
     linear, curved = draw_problem(backend, "identity", eta=2.0), draw_problem(backend, "tanh", eta=2.0)
-    W, _ = ClosedForm()(linear, {}, 0.25)
+    W, _, _ = ClosedForm()(linear, {}, 0.25)
     assert_array_equal(backend.numpy(W), backend.numpy(closed_form(replace(linear, weight_step=0.5))))
-    W, _ = Newton()(curved, {}, 0.25)
+    W, _, _ = Newton()(curved, {}, 0.25)
     assert_array_equal(backend.numpy(W), backend.numpy(newton(replace(curved, weight_step=0.5))[0]))
-    W, _ = Descend(SGD(), local_lr=0.4, num_local_steps=3)(curved, {}, 0.25)
+    W, _, _ = Descend(SGD(), local_lr=0.4, num_local_steps=3)(curved, {}, 0.25)
     wanted, _ = descend(curved, SGD(), local_lr=0.1, num_local_steps=3)
     assert_allclose(backend.numpy(W), backend.numpy(wanted), rtol=1e-14)
 
@@ -463,12 +464,13 @@ def test_the_rate_multiplies_the_step_size(backend):
 def test_rate_zero_moves_nothing_but_warms_the_state(backend):
     linear, curved = draw_problem(backend, "identity"), draw_problem(backend, "tanh")
     for solver, problem in ((ClosedForm(), linear), (Newton(), curved)):
-        W, state = solver(problem, solver.init(problem.W0), 0.0)
+        W, state, info = solver(problem, solver.init(problem.W0), 0.0)
+        assert info == {}
         assert_array_equal(backend.numpy(W), backend.numpy(problem.W0))
         assert state == {}
     solver = Descend(optimizer("rmsprop"), local_lr=0.1, num_local_steps=2)
     start = solver.init(curved.W0)
-    W, state = solver(curved, start, 0.0)
+    W, state, _ = solver(curved, start, 0.0)
     assert_array_equal(backend.numpy(W), backend.numpy(curved.W0))
     assert np.abs(backend.numpy(state["mean_square"]) - backend.numpy(start["mean_square"])).max() > 0
 
@@ -477,7 +479,7 @@ def test_state_is_kept_or_reset(backend):
     problem = draw_problem(backend, "tanh")
     keep = Descend(optimizer("rmsprop", momentum=0.9), local_lr=0.1, num_local_steps=2)
     reset = replace(keep, local_state="reset")
-    fresh, state = keep(problem, keep.init(problem.W0), 1.0)
+    fresh, state, _ = keep(problem, keep.init(problem.W0), 1.0)
     kept, again = keep(problem, state, 1.0)[0], reset(problem, state, 1.0)[0]
     assert_array_equal(backend.numpy(again), backend.numpy(fresh))
     assert np.abs(backend.numpy(kept) - backend.numpy(fresh)).max() > 1e-3

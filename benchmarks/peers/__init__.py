@@ -1,4 +1,4 @@
-"""Who takes the step. Every module has `prepare(problem, method, **options)`, which returns a `Run`."""
+"""The libraries that take the step; `prepare(problem, method, **options)` of each module returns a `Run`."""
 
 import importlib
 from dataclasses import dataclass, field
@@ -12,18 +12,18 @@ K_STEPS = ("locoprop-m", "locoprop-s")
 
 
 class Run(Protocol):
-    """A network in training, in whatever library."""
+    """A network in training, in any library."""
 
     def step(self) -> None:
         """Take one step on the batch, and return when it is finished."""
 
     def weights(self) -> list[np.ndarray]:
-        """Return W_1, b_1, W_2, b_2, ... as they are now, W as (d_in, d_out)."""
+        """Return the present W_1, b_1, W_2, b_2, ..., where W has the shape (d_in, d_out)."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A way to take the step: the module that knows it, the library it needs, the methods it offers."""
+    """A way to take the step: title, module, the library that it needs, and the methods that it offers."""
 
     title: str
     module: str
@@ -32,7 +32,7 @@ class Peer:
     options: dict[str, Any] = field(default_factory=dict)
 
     def prepare(self, problem: Problem, method: str) -> Run:
-        """Return a run at its first step."""
+        """Return a run before its first step."""
         return importlib.import_module(self.module).prepare(problem, method, **self.options)
 
 

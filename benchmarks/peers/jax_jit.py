@@ -1,7 +1,7 @@
-"""The same algorithm in JAX: one compiled function a step, its buffers donated, gradients by hand.
+"""The same algorithm in JAX: one compiled function per step, with donated buffers and hand-written gradients.
 
-By hand because that is what compiles to least: X̃ᵀ(f(â) − y*) needs no graph. The K inner steps are unrolled,
-so that XLA sees each of them whole.
+Hand-written gradients compile to the fewest operations, because X̃ᵀ(f(â) − y*) needs no graph. The K inner
+steps are unrolled, so that XLA can optimize each of them completely.
 """
 
 import jax
@@ -108,5 +108,5 @@ class _Run:
 
 
 def prepare(problem: Problem, method: str) -> _Run:
-    """Return a run; float64 wants `jax.enable_x64`."""
+    """Return a run; float64 needs `jax.enable_x64`."""
     return _Run(problem, method)

@@ -16,7 +16,7 @@ def method_of(
     dialect: str = "tf1",
     local_reduction: str = "sum",
 ) -> Method:
-    """Return this package's method with the settings of the problem; None is its own default."""
+    """Return this package's method with the settings of the problem; None means the method's default."""
     parallel = {} if parallel_layers is None else {"parallel_layers": parallel_layers}
     if method in RATES:
         name = method.removeprefix("backprop-")

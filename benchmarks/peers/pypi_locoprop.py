@@ -1,8 +1,8 @@
 """The PyPI package `locoprop` 0.1.0 (eager PyTorch, LocoProp-M only), called with the problem's sizes.
 
-Its `correction`, which moves the next layer's input after each layer, is off: it is no part of the method,
-and costs one more product a layer. What remains differs by two settings that cost nothing: the local gradient
-is the mean over the batch, and RMSProp is PyTorch's.
+Its `correction`, which moves the next layer's input after each layer, is switched off, because it is not part
+of the method and costs one more product per layer. Two differences remain, which cost no time: the local
+gradient is the mean over the batch, and RMSProp is PyTorch's.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ class _Run:
             for linear, layer in zip(self.linear, ours, strict=True):
                 linear.weight.copy_(torch.tensor(layer.W.T))
                 linear.bias.copy_(torch.tensor(layer.b))
-        # `implicit`: the network's loss takes the last layer's pre-activation
+        # `implicit` means that the network's loss takes the last layer's pre-activation
         parts = zip(self.linear, problem.transfers, strict=True)
         model = nn.Sequential(*(LocoLayer(W, _F[f](), implicit=f == "sigmoid") for W, f in parts))
         self.trainer = LocopropTrainer(

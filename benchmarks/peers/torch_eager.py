@@ -1,7 +1,7 @@
 """The same algorithm in eager PyTorch: autograd for the network's gradients, tensors changed in place.
 
-RMSProp is written out because `torch.optim.RMSprop` is another one (epsilon outside the root, rate outside
-the momentum buffer); the passes over memory are as many.
+RMSProp is written out because `torch.optim.RMSprop` uses another formula (epsilon outside the root, rate
+outside the momentum buffer); the number of passes over memory is the same.
 """
 
 from itertools import chain

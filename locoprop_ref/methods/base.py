@@ -8,11 +8,13 @@ in place. The state is a nest of dicts and tuples of arrays and numbers. `rate` 
 the step size, never of γ.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from locoprop_ref import checks
-from locoprop_ref.backend import array_namespace, dtype_name, on_host
+from locoprop_ref.backend import dtype_name, on_host
 from locoprop_ref.network import Network
 from locoprop_ref.parallel import side_by_side
 
@@ -49,70 +51,82 @@ class Method(Protocol):
 
 
 def check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> None:
-    """Check the arguments of a method's `step`; on a device, the values of x and t are not looked at.
+    """Check of a method's `step` what the forward and the backward pass do not: state, rate, finite values.
+
+    On a device the values of x and t are not looked at.
 
     Raises:
-        ValueError, TypeError: r < 0, a state of another network, x or t of another shape or dtype than the
-            network, or (on the host) with nan or infinity in it.
+        ValueError, TypeError: r < 0, a state of another network, or (on the host) nan or infinity in x or t.
     """
     entries = state.get("layers") if isinstance(state, dict) else None
     if not isinstance(entries, tuple) or len(entries) != len(network.layers):
         count = len(network.layers)
         raise ValueError(f"state must be what init made of this network of {count} layers, got another nest")
     checks.not_negative("rate", rate)
-    checks.batch("x", x, width=network.layers[0].W.shape[0])
-    checks.batch("t", t, width=network.layers[-1].W.shape[1])
-    checks.array("t", t, shape=(x.shape[0], None))
-    if on_host(x):  # on a GPU a look at the values would wait for the device
-        xp = array_namespace(x, t)
-        checks.finite("x", x, xp=xp)
-        checks.finite("t", t, xp=xp)
+    for name, values in (("x", x), ("t", t)):
+        if (
+            on_host(values) and values.dtype.kind == "f"
+        ):  # on a GPU a look at the values would wait for the device
+            checks.finite(name, values, xp=np)
 
 
-def check_entries(network: Network, state: State, names: Iterable[str]) -> None:
-    """Check what the state holds for every layer: the method's names, arrays that the layer's sizes make.
+def check_entries(network: Network, state: State, example: Any) -> None:
+    """Check what the state holds for every layer: names and arrays like those of an example.
 
     Args:
         network: the network.
         state: with as many layers, see `check_step`.
-        names: what the method keeps for a layer. With d = d_in + 1 (d_in without bias), its arrays are
-            (d, d_out), (d, d) or (d_out, d_out), of the dtype of the network.
+        example: what the method keeps of a layer with a single weight. A 1×1 array in it is (d, d_out), (d,
+            d) or (d_out, d_out) for a layer with the weights W̃, (d, d_out).
 
     Raises:
         ValueError: a layer's entry is another nest.
     """
-    names = set(names)
     for number, (layer, entry) in enumerate(zip(network.layers, state["layers"], strict=True)):
         d_in, d_out = layer.W.shape
-        d, dtype = d_in + (layer.b is not None), dtype_name(layer.W)
-        whole = isinstance(entry, dict) and set(entry) == names
-        if not whole or any(
-            tuple(array.shape) not in ((d, d_out), (d, d), (d_out, d_out)) or dtype_name(array) != dtype
-            for array in _arrays(entry)
-        ):
+        d = d_in + (layer.b is not None)
+        if not _alike(entry, example, ((d, d_out), (d, d), (d_out, d_out)), layer.W.dtype):
             raise ValueError(
                 f"state['layers'][{number}] must be what init made of a layer of {d_in} inputs and {d_out} "
-                f"outputs in {dtype}, got another nest"
+                f"outputs in {dtype_name(layer.W)}, got another nest"
             )
 
 
-def _arrays(nest: Any) -> Iterator[Any]:
-    if isinstance(nest, dict | tuple):
-        for item in nest.values() if isinstance(nest, dict) else nest:
-            yield from _arrays(item)
-    elif hasattr(nest, "shape"):
-        yield nest
+def _alike(entry: Any, example: Any, shapes: tuple[tuple[int, int], ...], dtype: Any) -> bool:
+    """Tell whether a nest has the names of the example, and arrays of those shapes and that dtype."""
+    pairs = [(entry, example)]
+    for got, wanted in pairs:
+        if isinstance(wanted, dict):
+            if not isinstance(got, dict) or got.keys() != wanted.keys():
+                return False
+            pairs += [(got[name], wanted[name]) for name in wanted]
+        elif isinstance(wanted, tuple):
+            if not isinstance(got, tuple) or len(got) != len(wanted):
+                return False
+            pairs += zip(got, wanted, strict=True)
+        elif hasattr(wanted, "shape"):
+            if not hasattr(got, "shape") or type(got.dtype) is not type(dtype) or got.dtype != dtype:
+                return False
+            if wanted.shape == (1, 1) and tuple(got.shape) not in shapes:
+                return False
+        elif hasattr(got, "shape"):
+            return False
+    return True
 
 
-def run_layers(tasks: Sequence[Callable[[], Any]], network: Network, parallel: bool) -> list[Any]:
+def run_layers(
+    tasks: Sequence[Callable[[], Any]], network: Network, rows: Sequence[int], parallel: bool
+) -> list[Any]:
     """Run one task a layer, side by side or in order; return their results in order.
 
     Args:
         tasks: functions without arguments, one for every layer, that share nothing they write to.
-        network: its layers' sizes say which task to begin with.
-        parallel: whether side by side.
+        network: the sizes of its layers and `rows` say how much each task has to do.
+        rows: R of every layer.
+        parallel: whether side by side, where the sizes say that it pays.
     """
     if not parallel:
         return [task() for task in tasks]
-    sizes = [layer.W.shape[0] * layer.W.shape[1] for layer in network.layers]
-    return side_by_side(tasks, sizes, like=network.layers[0].W)
+    weights = (layer.W.shape[0] * layer.W.shape[1] for layer in network.layers)
+    costs = [R * size for R, size in zip(rows, weights, strict=True)]
+    return side_by_side(tasks, costs, like=network.layers[0].W)

@@ -11,24 +11,20 @@ Source: Benzing, "Gradient Descent on Neurons and its Link to Approximate Second
 2022 (arXiv 2201.12250).
 """
 
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace, device
-from locoprop_ref.layers import Layer, layer_input, stacked, unstacked
-from locoprop_ref.methods.base import Info, State, check_entries, check_step, run_layers
+from locoprop_ref.methods.base import State
+from locoprop_ref.methods.gradient import GradientMethod
 from locoprop_ref.methods.kronecker import damped_inverse, input_factor, running_average
-from locoprop_ref.network import Network, backward, forward
-
-# what the state holds of a layer
-KEPT = ("A", "A_inverse", "velocity")
+from locoprop_ref.optimizers import Momentum
 
 
 @dataclass(frozen=True)
-class FOOF:
-    """FOOF with momentum, its inverse computed now and then.
+class FOOF(GradientMethod):
+    """FOOF with momentum; its inverse may be kept for some steps.
 
     Args:
         learning_rate: s > 0; default 0.1.
@@ -37,9 +33,9 @@ class FOOF:
         factor_decay: of the running average, 0 ≤ decay < 1; default 0.95 (that of K-FAC, Martens and Grosse
             2015). 0: this batch alone, which both tuned settings chose: at 0.95 and this learning rate a
             CURVES autoencoder diverged.
-        factor_interval: A sees every so many-th batch; default 1, all of them.
-        inverse_interval: the inverse is computed at every so many-th step and kept in between; default 1.
-            Kept for five steps it was no longer that of the inputs: a CURVES autoencoder's loss exploded.
+        factor_interval: update A every `factor_interval` batches; default 1.
+        inverse_interval: compute the inverse every `inverse_interval` steps and keep it in between; default
+            1. Kept for five steps it was no longer that of the inputs: a CURVES autoencoder's loss exploded.
         parallel_layers: the layers side by side (default True, for the reason given in `LocoProp`).
 
     Raises:
@@ -66,61 +62,42 @@ class FOOF:
         checks.integer("inverse_interval", self.inverse_interval)
         checks.boolean("parallel_layers", self.parallel_layers)
 
-    def init(self, network: Network, seed: int = 0) -> State:
-        """Return the state: step 0, and every layer's factor, inverse and velocity, all zeros.
+    @property
+    def preconditioner(self) -> "InputPreconditioner":
+        """(A + λI)⁻¹."""
+        return InputPreconditioner(
+            self.damping, self.factor_decay, self.factor_interval, self.inverse_interval
+        )
 
-        Args:
-            network: the network to train.
-            seed: for methods that draw random numbers; this one does not.
-        """
-        return {"layers": tuple(map(_fresh, network.layers)), "step": 0}
+    @property
+    def optimizer(self) -> Momentum:
+        """V ← μv + Δ, W̃ ← W̃ − r·s·v."""
+        return Momentum(self.momentum)
 
-    def step(
-        self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0
-    ) -> tuple[Network, State, Info]:
-        """Return (network, state, info) after one batch; at rate 0 no weight moves, the average and v do.
 
-        Args:
-            network: the network.
-            state: what `init` or the step before returned.
-            x: (B, d_0) batch, in the dtype of the network.
-            t: (B, d_M), what the network should say.
-            rate: r ≥ 0, the schedule's factor of the step size, default 1.
+@dataclass(frozen=True)
+class InputPreconditioner:
+    """Δ = (A + λI)⁻¹ ∇, A the running average of X̃ᵀX̃/B; the arguments are those of `FOOF`."""
 
-        Returns:
-            the network and the state after the step, and an empty dict.
+    damping: float
+    factor_decay: float
+    factor_interval: int
+    inverse_interval: int
 
-        Raises:
-            ValueError, TypeError: r < 0, a state of another network or method, x or t of another shape, dtype
-                or library than the network, or (on the host) with nan or infinity in it.
-        """
-        check_step(network, state, x, t, rate)
-        step = checks.integer("state['step']", state.get("step"), minimum=0)
-        check_entries(network, state, KEPT)
-        trace = forward(network, x)
-        g = backward(network, trace, t)
-        everything = zip(network.layers, state["layers"], trace.x, g, strict=True)
-        tasks = [partial(self._update, *parts, step, rate * self.learning_rate) for parts in everything]
-        layers, states = zip(*run_layers(tasks, network, self.parallel_layers), strict=True)
-        return replace(network, layers=layers), {"layers": states, "step": step + 1}, {}
+    def init(self, W: Any) -> State:
+        """Return A and its inverse, zeros."""
+        xp, d = array_namespace(W), W.shape[0]
+        zeros = xp.zeros((d, d), dtype=W.dtype, device=device(W))
+        return {"A": zeros, "A_inverse": zeros}
 
-    def _update(
-        self, layer: Layer, state: State, x: Any, g: Any, step: int, rate: float
-    ) -> tuple[Layer, State]:
-        x = layer_input(layer, x)
+    def update(
+        self, gradient: Any, x: Any, g: Any, state: State, step: int, num_examples: int
+    ) -> tuple[Any, State]:
+        """Return (Δ, state); A and its inverse are renewed in the steps in which they are due."""
         A, A_inverse = state["A"], state["A_inverse"]
         if step % self.factor_interval == 0:
-            A = running_average(A, input_factor(x), step // self.factor_interval + 1, self.factor_decay)
+            count = step // self.factor_interval + 1
+            A = running_average(A, input_factor(x, num_examples), count, self.factor_decay)
         if step % self.inverse_interval == 0:
             A_inverse = damped_inverse(A, self.damping)
-        velocity = self.momentum * state["velocity"]
-        velocity += A_inverse @ (x.T @ g)
-        moved = unstacked(layer, stacked(layer) - rate * velocity)
-        return moved, {"A": A, "A_inverse": A_inverse, "velocity": velocity}
-
-
-def _fresh(layer: Layer) -> State:
-    W = stacked(layer)
-    xp = array_namespace(W)
-    zeros = xp.zeros((W.shape[0], W.shape[0]), dtype=W.dtype, device=device(W))
-    return {"A": zeros, "A_inverse": zeros, "velocity": xp.zeros_like(W)}
+        return A_inverse @ gradient, {"A": A, "A_inverse": A_inverse}

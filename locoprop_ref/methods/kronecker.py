@@ -17,29 +17,31 @@ from typing import Any
 from locoprop_ref.backend import array_namespace, device, solve_positive_definite
 
 
-def input_factor(x: Any) -> Any:
-    """Return A = X̃ᵀX̃/B, (d̃, d̃), the mean over the batch.
+def input_factor(x: Any, num_examples: int) -> Any:
+    """Return A = X̃ᵀX̃/B, (d̃, d̃): the sum over the rows of an example, the mean over the examples.
 
     Args:
-        x: X̃, (B, d̃) input of the layer, the bias' column of ones included.
+        x: X̃, (R, d̃) rows of the layer's input, the bias' column of ones included.
+        num_examples: B.
     """
     A = x.T @ x
-    A /= x.shape[0]
+    A /= num_examples
     return A
 
 
-def output_factor(g: Any) -> Any:
-    """Return G = B gᵀg, (d_out, d_out): the mean over the batch of (∂ℓ/∂â)ᵀ(∂ℓ/∂â), as g = (∂ℓ/∂â)/B.
+def output_factor(g: Any, num_examples: int) -> Any:
+    """Return G = (B²/R) gᵀg, (d_out, d_out), the mean over the rows of (∂ℓ/∂â)ᵀ(∂ℓ/∂â), as g = (∂ℓ/∂â)/B.
 
     Args:
-        g: (B, d_out), ∂L/∂â, the 1/B of the mean over the batch included.
+        g: (R, d_out), ∂L/∂â, the 1/B of the mean over the batch included.
+        num_examples: B.
 
     >>> import numpy as np
-    >>> output_factor(np.array([[2.0], [2.0]]) / 2)  # two examples, ∂ℓ/∂â = 2 in both
+    >>> output_factor(np.array([[2.0], [2.0]]) / 2, 2)  # two examples, ∂ℓ/∂â = 2 in both
     array([[4.]])
     """
     G = g.T @ g
-    G *= g.shape[0]
+    G *= num_examples**2 / g.shape[0]
     return G
 
 

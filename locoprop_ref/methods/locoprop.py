@@ -1,98 +1,173 @@
-r"""Training methods: BackProp, and LocoProp by K steps, in closed form, exactly; see `contract`.
+r"""LocoProp: local loss × targets × regularizer × solver.
 
-One LocoProp step: forward, backward, then every layer's local problem, all built from the weights before
-the step, so that layers are independent of each other.
+One step: forward, the targets of all layers, then every layer's local problem, all of them built from the
+weights before the step, so that layers are independent of each other.
 
-    name                 local loss    solver
-    locoprop-s           squared       K local steps           (the authors')
-    locoprop-m           matching      K local steps           (the authors')
-    locoprop-s-closed    squared       closed form
-    locoprop-m-exact     matching      damped Newton
+    name                 local loss    targets     regularizer    solver
+    locoprop-s           squared       gradient    none           K local steps    (the authors')
+    locoprop-m           matching      gradient    none           K local steps    (the authors')
+    locoprop-s-closed    squared       gradient    proximal       closed form
+    locoprop-m-exact     matching      gradient    proximal       damped Newton
+
+Every position takes a part of your own: see `Targets`, `Regularizer` and `Solver`; a local loss is also a
+function from a layer to its local transfer function.
 """
 
+import functools
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 from locoprop_ref import checks
-from locoprop_ref.layers import Layer, layer_input, pre_activation, stacked, unstacked
-from locoprop_ref.local import REDUCTIONS, LocalProblem
+from locoprop_ref.layers import Layer
+from locoprop_ref.local import LOCAL_LOSSES, REDUCTIONS, LocalProblem, Reduction
 from locoprop_ref.methods.base import Info, State, check_entries, check_step, run_layers
-from locoprop_ref.methods.diagnostics import diagnosis
-from locoprop_ref.network import Network, backward, forward
-from locoprop_ref.solvers import ClosedForm, Descend, Newton
-from locoprop_ref.targets import target
-from locoprop_ref.transfers import transfer
+from locoprop_ref.methods.diagnostics import diagnostics
+from locoprop_ref.network import Network, Trace, backward, forward
+from locoprop_ref.regularizers import Proximal, Regularizer
+from locoprop_ref.solvers import ClosedForm, Descend, Form, Newton, Solver
+from locoprop_ref.targets import GradientTargets, LayerTarget, LocalLoss, Targets
+from locoprop_ref.transfers import Transfer
 
-TARGET_ORDERS = ("jacobi", "gauss-seidel")
-LOCAL_LOSSES = ("squared", "matching")
+TargetOrder = Literal["jacobi", "gauss-seidel"]
+TARGET_ORDERS: tuple[str, ...] = get_args(TargetOrder)
+
+Solved = tuple[Any, State, Info]  # W̃, state and info of a solver
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class LocoProp:
     r"""LocoProp: a local problem per layer, and a solver for it.
 
     Args:
-        local_loss: "squared" (S: identity and a²/2) or "matching" (M: the layer's own f and F).
-        solver: `Descend`, `ClosedForm` (S only) or `Newton` (M, elementwise, η finite).
-        target_step: γ > 0, default 10 (the authors' code).
-        weight_step: η > 0 of the proximal term, default inf (the authors' code has none).
+        local_loss: "squared" (S: identity and a²/2), "matching" (M: the layer's own f and F), or a function
+            that returns a layer's local transfer function.
+        targets: the target rule, default `GradientTargets()`, γ = 10 (the authors' code).
+        regularizer: default `Proximal()`, none (as in the authors' code).
+        solver: `Descend` (default), `ClosedForm` (S only), `Newton` (M, elementwise, η finite), or your own.
+        target_step: γ, short for `targets=GradientTargets(γ)`; default None.
+        weight_step: η, short for `regularizer=Proximal(η)`; default None.
         local_reduction: local gradient as "sum" over the batch (default, the authors) or "mean".
         target_order: "jacobi" (default, the method): every problem is built from the weights before the
             step; "gauss-seidel": from the bottom up, each layer sees the moved weights below it, with g
             from the old forward pass.
         project_targets: project targets onto the closed range of the local transfer (default False, the
             authors' code).
-        parallel_layers: solve the layers side by side, as the method allows (default True: on two cores it
-            saves a sixth of a step by K steps, half of a closed form); False solves them in order with all
-            BLAS threads. The two agree to rounding. "gauss-seidel" is always in order.
+        parallel_layers: solve the layers side by side, as the method allows, where their sizes say that it
+            pays (default True: on two cores it saves a sixth of a step by K steps, half of a closed form);
+            False solves them in order with all BLAS threads. The two agree to rounding. "gauss-seidel" is
+            always in order.
         diagnose: report in `info`, per layer, the share of targets out of range, the local loss before and
             after, and the cosine between the update and −∂L/∂W̃ (costs extra products; default False).
 
     Raises:
-        ValueError, TypeError: a setting out of its range, or a solver that does not go with the local loss.
+        ValueError, TypeError: a setting out of its range, parts that do not go together, or a number
+            for a part that is given as another class.
+
+    >>> LocoProp("squared", weight_step=0.1, solver=ClosedForm()).regularizer
+    Proximal(weight_step=0.1)
     """
 
-    local_loss: str
-    solver: Descend | ClosedForm | Newton
-    target_step: float = 10.0
-    weight_step: float = inf
-    local_reduction: str = "sum"
-    target_order: str = "jacobi"
-    project_targets: bool = False
-    parallel_layers: bool = True
-    diagnose: bool = False
+    local_loss: str | LocalLoss
+    targets: Targets
+    regularizer: Regularizer
+    solver: Solver
+    local_reduction: Reduction
+    target_order: TargetOrder
+    project_targets: bool
+    parallel_layers: bool
+    diagnose: bool
 
-    def __post_init__(self) -> None:
-        choices = {"local_loss": LOCAL_LOSSES, "local_reduction": REDUCTIONS, "target_order": TARGET_ORDERS}
-        for name, known in choices.items():
-            checks.one_of(name, getattr(self, name), known)
+    def __init__(
+        self,
+        local_loss: str | LocalLoss,
+        targets: Targets | None = None,
+        regularizer: Regularizer | None = None,
+        solver: Solver | None = None,
+        *,
+        target_step: float | tuple[float, ...] | None = None,
+        weight_step: float | None = None,
+        local_reduction: Reduction = "sum",
+        target_order: TargetOrder = "jacobi",
+        project_targets: bool = False,
+        parallel_layers: bool = True,
+        diagnose: bool = False,
+    ) -> None:
+        values = {
+            "local_loss": local_loss,
+            "targets": _part("targets", targets, GradientTargets, "target_step", target_step),
+            "regularizer": _part("regularizer", regularizer, Proximal, "weight_step", weight_step),
+            "solver": Descend() if solver is None else solver,
+            "local_reduction": local_reduction, "target_order": target_order,
+            "project_targets": project_targets, "parallel_layers": parallel_layers, "diagnose": diagnose,
+        }  # fmt: skip
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
+        if not callable(self.local_loss):
+            checks.one_of("local_loss", self.local_loss, LOCAL_LOSSES)
+        checks.one_of("local_reduction", self.local_reduction, REDUCTIONS)
+        checks.one_of("target_order", self.target_order, TARGET_ORDERS)
         for name in ("project_targets", "parallel_layers", "diagnose"):
             checks.boolean(name, getattr(self, name))
-        checks.positive("target_step", self.target_step)
-        checks.positive("weight_step", self.weight_step, infinite=True)
-        checks.instance(
-            "solver", self.solver, Descend | ClosedForm | Newton, "a Descend, ClosedForm or Newton"
+        rule = "a target rule, as GradientTargets(10) is; a solver is given as solver=..."
+        if isinstance(self.targets, Descend | ClosedForm | Newton):
+            raise TypeError(f"targets must be {rule}, got {type(self.targets).__name__}")
+        checks.conforms("targets", self.targets, Targets, rule)
+        checks.conforms("regularizer", self.regularizer, Regularizer, "a Regularizer, as Proximal(0.1) is")
+        checks.conforms(
+            "solver", self.solver, Solver, "a Solver: a Descend, ClosedForm or Newton, or your own"
         )
-        if isinstance(self.solver, ClosedForm) and self.local_loss != "squared":
+        if isinstance(self.solver, ClosedForm) and self.local_loss == "matching":
             raise ValueError("local_loss must be 'squared' for a closed form, got 'matching'")
         if isinstance(self.solver, Newton) and self.weight_step == inf:
             raise ValueError("weight_step must be finite for newton, got inf")
+        if self.target_order == "gauss-seidel" and not isinstance(self.targets, GradientTargets):
+            raise ValueError("target_order must be 'jacobi' for another target rule than GradientTargets")
+
+    @property
+    def target_step(self) -> Any:
+        """γ of `GradientTargets`; None for another target rule."""
+        return getattr(self.targets, "step", None)
+
+    @property
+    def weight_step(self) -> Any:
+        """η of `Proximal`; None for another regularizer."""
+        return getattr(self.regularizer, "weight_step", None)
+
+    def local_transfer(self, layer: Layer) -> Transfer:
+        """Return the local transfer function of a layer: its own for M, the identity for S."""
+        local_loss = self.local_loss
+        return LOCAL_LOSSES[local_loss](layer) if isinstance(local_loss, str) else local_loss(layer)
 
     def init(self, network: Network, seed: int = 0) -> State:
-        """Return {"layers": the solver's state of every layer}.
+        """Return the state of the targets, and of the solver and the regularizer of every layer.
 
         Args:
             network: the network to train.
-            seed: for methods that draw random numbers; this one does not.
+            seed: for target rules that draw random numbers.
         """
-        return {"layers": tuple(self.solver.init(stacked(layer)) for layer in network.layers)}
+        layers = tuple(self._init_layer(layer.stacked) for layer in network.layers)
+        return {"targets": self.targets.init(network, seed), "layers": layers}
+
+    def _init_layer(self, W: Any) -> State:
+        return {"solver": self.solver.init(W), "regularizer": self.regularizer.init(W)}
+
+    @functools.cached_property
+    def _example(self) -> State:
+        return self._init_layer(np.zeros((1, 1)))
 
     def step(
         self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0
     ) -> tuple[Network, State, Info]:
-        """Return (network, state, info): one pass forward and back, then every layer by itself.
+        """Return (network, state, info): one pass forward, the targets, then every layer by itself.
 
         Args:
             network: the network.
@@ -102,55 +177,122 @@ class LocoProp:
             rate: r ≥ 0, the schedule's factor of the step size, default 1.
 
         Returns:
-            the network and the state after the step, and info: {}, or with `diagnose` {"layers": [...]}, a
-            dict for each layer with "out_of_range", "local_loss_before", "local_loss_after" and
-            "cosine_to_gradient".
+            the network and the state after the step, and info: {}, or {"layers": [...]} with a dict for each
+            layer: what the solver reports (Newton: "converged", "newton_steps", "relative_gradient"), and
+            with `diagnose` "out_of_range", "local_loss_before", "local_loss_after" and "cosine_to_gradient".
 
         Raises:
             ValueError, TypeError: r < 0, a state of another network or method, x or t of another shape, dtype
                 or library than the network, or (on the host) with nan or infinity in it.
+
+        Warns:
+            RuntimeWarning: Newton did not converge in some layer.
         """
         check_step(network, state, x, t, rate)
-        check_entries(network, state, self.solver.init(network.layers[0].W[:1, :1]))
+        check_entries(network, state, self._example)
+        if "targets" not in state:
+            raise ValueError("state must be what init made of this network, got one without 'targets'")
         trace = forward(network, x)
-        g = backward(network, trace, t)
         solve = self._solve_jacobi if self.target_order == "jacobi" else self._solve_gauss_seidel
-        problems, solved = solve(network, state, trace, g, rate)
-        layers = tuple(unstacked(layer, W) for layer, (W, _) in zip(network.layers, solved, strict=True))
-        info = diagnosis(problems, solved) if self.diagnose else {}
-        return replace(network, layers=layers), {"layers": tuple(s for _, s in solved)}, info
+        problems, solved, after = solve(network, state, trace, t, rate)
+        parts = zip(network.layers, solved, strict=True)
+        layers = tuple([layer.with_stacked(W) for layer, (W, _, _) in parts])
+        entries = [
+            {"solver": kept, "regularizer": self.regularizer.update(p.x, p.memory)}
+            for p, (_, kept, _) in zip(problems, solved, strict=True)
+        ]
+        return (
+            replace(network, layers=layers),
+            {"targets": after, "layers": tuple(entries)},
+            self._report(problems, solved),
+        )
 
     def local_problem(self, layer: Layer, x: Any, a_hat: Any, y_hat: Any, g: Any) -> LocalProblem:
-        """Return a layer's problem: y* = ŷ − γg for M, â − γg with the identity as transfer for S.
+        """Return a layer's problem for `GradientTargets` of one γ: y* = ŷ − γg for M, â − γg for S.
 
         Args:
             layer: the layer, with its weights before the step.
-            x: (B, d_in) its input, without the column of ones.
-            a_hat: (B, d_out) pre-activation.
-            y_hat: (B, d_out) post-activation.
-            g: (B, d_out), ∂L/∂â, the 1/B of the mean over the batch included.
+            x: (R, d_in) rows of its input, without the column of ones.
+            a_hat: (R, d_out) pre-activation.
+            y_hat: (R, d_out) post-activation.
+            g: (R, d_out), ∂L/∂â, the 1/B of the mean over the batch included.
+
+        Raises:
+            TypeError: another target rule.
         """
-        local = layer.transfer if self.local_loss == "matching" else transfer("identity")
-        y_target = target(y_hat if self.local_loss == "matching" else a_hat, g, self.target_step)
-        if self.project_targets:
-            y_target = local.project(y_target)
-        W0, eta = stacked(layer), self.weight_step
-        return LocalProblem(layer_input(layer, x), y_target, local, W0, eta, self.local_reduction, a_hat)
+        wanted = "GradientTargets for the problem of a single layer"
+        rule: GradientTargets = checks.instance("targets", self.targets, GradientTargets, wanted)
+        f, state = self.local_transfer(layer), self.regularizer.init(layer.stacked)
+        target = rule.of_layer(layer, f, x, a_hat, y_hat, g, self.target_step)
+        return self._problem(layer, target, state, x.shape[0])
 
-    def _solve_jacobi(self, network: Network, state: State, trace: Any, g: Any, rate: float) -> Any:
-        everything = zip(network.layers, trace.x, trace.a_hat, trace.y_hat, g, strict=True)
-        problems = [self.local_problem(*parts) for parts in everything]
-        tasks = [partial(self.solver, p, s, rate) for p, s in zip(problems, state["layers"], strict=True)]
-        return problems, run_layers(tasks, network, self.parallel_layers)
+    def _problem(self, layer: Layer, target: LayerTarget, state: State, num_examples: int) -> LocalProblem:
+        f, y_target = target.transfer, target.y_target
+        proximal = isinstance(self.regularizer, Proximal)
+        return LocalProblem(
+            layer.augment(target.x),
+            f.project(y_target) if self.project_targets else y_target,
+            f,
+            layer.stacked,
+            reduction=self.local_reduction,
+            a_hat0=target.a_hat,
+            weight_step=self.weight_step if proximal else inf,
+            regularizer=None if proximal else self.regularizer,
+            regularizer_state=state,
+            num_examples=num_examples,
+        )
 
-    def _solve_gauss_seidel(self, network: Network, state: State, trace: Any, g: Any, rate: float) -> Any:
-        problems, solved, x = [], [], trace.x[0]
-        for layer, old, g_m in zip(network.layers, state["layers"], g, strict=True):
-            a_hat = pre_activation(layer, x)
-            problems.append(self.local_problem(layer, x, a_hat, layer.transfer.f(a_hat), g_m))
-            solved.append(self.solver(problems[-1], old, rate))
-            x = layer.transfer.f(problems[-1].x @ solved[-1][0])
-        return problems, solved
+    def _solve_jacobi(
+        self, network: Network, state: State, trace: Trace, t: Any, rate: float
+    ) -> tuple[list[LocalProblem], list[Solved], State]:
+        targets, after = self.targets(network, trace, t, self.local_transfer, state["targets"])
+        problems = [
+            self._problem(layer, target, entry["regularizer"], t.shape[0])
+            for layer, target, entry in zip(network.layers, targets, state["layers"], strict=True)
+        ]
+        pairs = zip(problems, state["layers"], strict=True)
+        tasks = [partial(self.solver, problem, entry["solver"], rate) for problem, entry in pairs]
+        rows = [problem.x.shape[0] for problem in problems]
+        return problems, run_layers(tasks, network, rows, self.parallel_layers), after
+
+    def _solve_gauss_seidel(
+        self, network: Network, state: State, trace: Trace, t: Any, rate: float
+    ) -> tuple[list[LocalProblem], list[Solved], State]:
+        rule, y = self.targets, trace.x[0]
+        problems: list[LocalProblem] = []
+        solved: list[Solved] = []
+        assert isinstance(rule, GradientTargets)  # noqa: S101  # checked when the method was made
+        parts = zip(network.layers, state["layers"], backward(network, trace, t), strict=True)
+        for (layer, entry, g), gamma in zip(parts, rule.steps(len(network.layers)), strict=True):
+            x = layer.rows(y) if problems else y
+            a_hat = layer.pre_activation(x)
+            f, y_hat = self.local_transfer(layer), layer.transfer.f(a_hat)
+            target = rule.of_layer(layer, f, x, a_hat, y_hat, g, gamma)
+            problems.append(self._problem(layer, target, entry["regularizer"], t.shape[0]))
+            solved.append(self.solver(problems[-1], entry["solver"], rate))
+            y = layer.transfer.f(problems[-1].x @ solved[-1][0])
+        return problems, solved, state["targets"]
+
+    def _report(self, problems: Sequence[LocalProblem], solved: Sequence[Solved]) -> Info:
+        """Return what the solvers report, with the diagnostics if they are asked for; warn of Newton's."""
+        rows = [dict(info) for _, _, info in solved]
+        if self.diagnose:
+            for row, problem, (W, _, _) in zip(rows, problems, solved, strict=True):
+                row.update(diagnostics(problem, W))
+        stuck = [str(m) for m, row in enumerate(rows, start=1) if not row.get("converged", True)]
+        if stuck:
+            message = f"the solver did not converge in layer {', '.join(stuck)}; info says how far it came"
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+        return {"layers": rows} if any(rows) else {}
+
+
+def _part(name: str, part: Any, kind: Any, short_name: str, short: Any) -> Any:
+    """Return a part that may be given by itself or by its one number."""
+    if short is None:
+        return kind() if part is None else part
+    if part is not None and not isinstance(part, kind):
+        raise ValueError(f"{short_name} is short for {name}={kind.__name__}({short}), got {name} as well")
+    return kind(short)
 
 
 def locoprop_s(local: Descend | None = None, **settings: Any) -> LocoProp:
@@ -167,7 +309,7 @@ def locoprop_s(local: Descend | None = None, **settings: Any) -> LocoProp:
     >>> locoprop_s(Descend(num_local_steps=5)).solver.num_local_steps
     5
     """
-    return LocoProp("squared", local or Descend(), **settings)
+    return LocoProp("squared", solver=local or Descend(), **settings)
 
 
 def locoprop_m(local: Descend | None = None, **settings: Any) -> LocoProp:
@@ -183,11 +325,11 @@ def locoprop_m(local: Descend | None = None, **settings: Any) -> LocoProp:
     >>> locoprop_m(Descend(num_local_steps=5)).solver.num_local_steps
     5
     """
-    return LocoProp("matching", local or Descend(), **settings)
+    return LocoProp("matching", solver=local or Descend(), **settings)
 
 
 def locoprop_s_closed(
-    form: str = "auto", target_step: float = 100.0, weight_step: float = 0.1, **settings: Any
+    form: Form = "auto", target_step: float = 100.0, weight_step: float = 0.1, **settings: Any
 ) -> LocoProp:
     """Return LocoProp-S in closed form.
 
@@ -203,7 +345,8 @@ def locoprop_s_closed(
     Raises:
         ValueError, TypeError: a setting out of its range, or one that `LocoProp` does not have.
     """
-    return LocoProp("squared", ClosedForm(form), target_step, weight_step, **settings)
+    parts: dict[str, Any] = {"target_step": target_step, "weight_step": weight_step}
+    return LocoProp("squared", solver=ClosedForm(form), **parts, **settings)
 
 
 def locoprop_m_exact(
@@ -220,4 +363,5 @@ def locoprop_m_exact(
     Raises:
         ValueError, TypeError: a setting out of its range, or one that `LocoProp` does not have.
     """
-    return LocoProp("matching", solver or Newton(), target_step, weight_step, **settings)
+    parts: dict[str, Any] = {"target_step": target_step, "weight_step": weight_step}
+    return LocoProp("matching", solver=solver or Newton(), **parts, **settings)

@@ -14,27 +14,24 @@ matrices. Grafting: Agarwal, Anil, Hazan, Koren, Zhang, "Disentangling Adaptive 
 Rates", 2020. Averages and other exponents are later variants, not the paper's.
 """
 
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace, device
-from locoprop_ref.layers import Layer, layer_input, stacked, unstacked
-from locoprop_ref.methods.base import Info, State, check_entries, check_step, run_layers
+from locoprop_ref.methods.base import State
+from locoprop_ref.methods.gradient import GradientMethod
 from locoprop_ref.methods.roots import inverse_root
-from locoprop_ref.network import Network, backward, forward
 from locoprop_ref.optimizers import SGD, Momentum, Optimizer, RMSProp
 
-STATISTICS = ("sum", "average")
-GRAFTINGS = ("none", "sgd", "rmsprop")
-
-# what the state holds of a layer
-KEPT = ("factors", "roots", "momentum", "grafting")
+Statistics = Literal["sum", "average"]
+Grafting = Literal["none", "sgd", "rmsprop"]
+STATISTICS: tuple[str, ...] = get_args(Statistics)
+GRAFTINGS: tuple[str, ...] = get_args(Grafting)
 
 
 @dataclass(frozen=True)
-class Shampoo:
+class Shampoo(GradientMethod):
     r"""Shampoo: W̃ ← W̃ − r·learning_rate·v,  v ← μv + L^{−1/p} ∇ R^{−1/p}.
 
     A sum of squares grows, and so the steps shrink like AdaGrad's; with an average they keep their length.
@@ -77,10 +74,10 @@ class Shampoo:
     learning_rate: float = 0.1
     epsilon: float = 1e-4
     momentum: float = 0.0
-    statistics: str = "sum"
+    statistics: Statistics = "sum"
     factor_decay: float = 0.99
     root: int = 4
-    grafting: str = "none"
+    grafting: Grafting = "none"
     grafting_decay: float = 0.9
     grafting_epsilon: float = 1e-5
     factor_interval: int = 1
@@ -98,67 +95,69 @@ class Shampoo:
         checks.one_of("grafting", self.grafting, GRAFTINGS)
         checks.boolean("parallel_layers", self.parallel_layers)
 
-    def init(self, network: Network, seed: int = 0) -> State:
-        """Return {"count": 0, "layers": factors (less εI), roots and the state of momentum and grafting}.
+    @property
+    def preconditioner(self) -> "RootPreconditioner":
+        """L^{−1/p} ∇ R^{−1/p}, with the length of the grafted rule."""
+        grafted: Optimizer | None = None
+        if self.grafting == "rmsprop":
+            grafted = RMSProp("tf1", self.grafting_decay, 0.0, self.grafting_epsilon)
+        elif self.grafting == "sgd":
+            grafted = SGD()
+        return RootPreconditioner(
+            self.epsilon, self.statistics, self.factor_decay, self.root, grafted,
+            self.factor_interval, self.inverse_interval,
+        )  # fmt: skip
 
-        Args:
-            network: the network to train.
-            seed: for methods that draw random numbers; this one does not.
-        """
-        return {"count": 0, "layers": tuple(self._init(stacked(layer)) for layer in network.layers)}
+    @property
+    def optimizer(self) -> Optimizer:
+        """V ← μv + Δ, W̃ ← W̃ − r·s·v."""
+        return Momentum(self.momentum) if self.momentum > 0 else SGD()
 
-    def _init(self, W: Any) -> State:
+    def counts(self, seed: int) -> dict[str, int]:
+        """Return {"count": 0}."""
+        return {"count": 0}
+
+    def joined(self, kept: State, of_optimizer: State) -> State:
+        """Return what the state holds of a layer; the optimizer's part has a name of its own."""
+        return {**kept, "momentum": of_optimizer}
+
+    def apart(self, entry: State) -> tuple[State, State]:
+        """Return the two parts: `joined` undone."""
+        return {name: entry[name] for name in entry if name != "momentum"}, entry["momentum"]
+
+
+@dataclass(frozen=True)
+class RootPreconditioner:
+    """Δ = L^{−1/p} ∇ R^{−1/p}; `grafted` is the rule that lends its length, the rest is as in `Shampoo`."""
+
+    epsilon: float
+    statistics: Statistics
+    factor_decay: float
+    root: int
+    grafted: Optimizer | None
+    factor_interval: int
+    inverse_interval: int
+
+    def init(self, W: Any) -> State:
+        """Return the factors (less εI), their roots, zeros, and the state of the grafted rule."""
         xp = array_namespace(W)
         zeros = tuple(xp.zeros((d, d), dtype=W.dtype, device=device(W)) for d in W.shape)
-        momentum, grafted = self._momentum.init(W), self._grafted.init(W)
-        return {"factors": zeros, "roots": zeros, "momentum": momentum, "grafting": grafted}
+        return {"factors": zeros, "roots": zeros, "grafting": self.grafted.init(W) if self.grafted else {}}
 
-    def step(
-        self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0
-    ) -> tuple[Network, State, Info]:
-        """Return (network, state, info) after one batch: statistics, then roots, then the weights.
-
-        Args:
-            network: the network.
-            state: what `init` or the step before returned.
-            x: (B, d_0) batch, in the dtype of the network.
-            t: (B, d_M), what the network should say.
-            rate: r ≥ 0, the schedule's factor of the learning rate, default 1; with 0 the statistics, the
-                roots and the momentum go on, and no weight moves.
-
-        Returns:
-            the network and the state after the step, and an empty dict.
-
-        Raises:
-            ValueError, TypeError: r < 0, a state of another network or method, x or t of another shape, dtype
-                or library than the network, or (on the host) with nan or infinity in it.
-        """
-        check_step(network, state, x, t, rate)
-        count = checks.integer("state['count']", state.get("count"), minimum=0)
-        check_entries(network, state, KEPT)
-        trace = forward(network, x)
-        g = backward(network, trace, t)
-        everything = zip(network.layers, state["layers"], trace.x, g, strict=True)
-        tasks = [partial(self._update, *parts, count, rate * self.learning_rate) for parts in everything]
-        layers, states = zip(*run_layers(tasks, network, self.parallel_layers), strict=True)
-        return replace(network, layers=layers), {"count": count + 1, "layers": states}, {}
-
-    def _update(
-        self, layer: Layer, state: State, x: Any, g: Any, count: int, rate: float
-    ) -> tuple[Layer, State]:
-        gradient = layer_input(layer, x).T @ g
-        factors, roots = state["factors"], state["roots"]
-        if count % self.factor_interval == 0:
-            factors = self._accumulate(factors, gradient, count // self.factor_interval)
-        if count % self.inverse_interval == 0:
+    def update(
+        self, gradient: Any, x: Any, g: Any, state: State, step: int, num_examples: int
+    ) -> tuple[Any, State]:
+        """Return (Δ, state); factors and roots are renewed in the steps in which they are due."""
+        factors, roots, grafting = state["factors"], state["roots"], state["grafting"]
+        if step % self.factor_interval == 0:
+            factors = self._accumulate(factors, gradient, step // self.factor_interval)
+        if step % self.inverse_interval == 0:
             roots = tuple(inverse_root(factor, self.root, ridge=self.epsilon) for factor in factors)
         direction = roots[0] @ gradient @ roots[1]
-        other, grafted = self._grafted.update(gradient, state["grafting"], 1.0)
-        if self.grafting != "none":
+        if self.grafted is not None:
+            other, grafting = self.grafted.update(gradient, grafting, 1.0)
             direction = _with_length_of(other, direction)
-        change, momentum = self._momentum.update(direction, state["momentum"], rate)
-        after = {"factors": factors, "roots": roots, "momentum": momentum, "grafting": grafted}
-        return unstacked(layer, stacked(layer) - change), after
+        return direction, {"factors": factors, "roots": roots, "grafting": grafting}
 
     def _accumulate(self, factors: tuple[Any, Any], gradient: Any, updates: int) -> tuple[Any, Any]:
         """Return L and R, without their εI, with one more gradient in them."""
@@ -168,17 +167,6 @@ class Shampoo:
         weight = (1 - self.factor_decay) / (1 - self.factor_decay ** (updates + 1))
         left, right = ((1 - weight) * F + weight * N for F, N in zip(factors, new, strict=True))
         return left, right
-
-    @property
-    def _momentum(self) -> Optimizer:
-        return Momentum(self.momentum) if self.momentum > 0 else SGD()
-
-    @property
-    def _grafted(self) -> Optimizer:
-        """The rule whose update lends its length."""
-        if self.grafting == "rmsprop":
-            return RMSProp("tf1", self.grafting_decay, 0.0, self.grafting_epsilon)
-        return SGD()
 
 
 def _with_length_of(other: Any, direction: Any) -> Any:

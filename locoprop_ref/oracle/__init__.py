@@ -1,9 +1,9 @@
-"""The oracle: certified numbers for every part of LocoProp, and a checker that says what is wrong.
+"""The oracle: certified numbers for every part of LocoProp, and a checker that finds what is wrong.
 
-    vectors     cases with inputs, expected values and tolerances, certified in 60 digits (FORMAT.md)
-    check       an implementation, as a Python callable, against the vectors
-    results     an implementation in another language, by the file that it writes
-    diagnosis   which convention, changed, reproduces what an implementation returned
+    vectors     cases with inputs, expected values and tolerances, certified to 60 digits (FORMAT.md)
+    check       compares an implementation, given as a Python callable, with the vectors
+    results     compares an implementation in another language, by means of the file that it writes
+    diagnose    finds the changed convention that reproduces what an implementation returned
 
 >>> from locoprop_ref.oracle import cases
 >>> len(cases("closed_form")) > 5

@@ -1,4 +1,4 @@
-"""The certificate: how far an implementation is off, case by case, in ulp and relatively."""
+"""The certificate: the errors of an implementation, case by case, in ulp and as relative errors."""
 
 from statistics import median
 
@@ -11,13 +11,13 @@ from locoprop_ref.oracle.report import Report
 def certificate(report: Report) -> str:
     """Return a table of the cases that were compared, with a summary at its end.
 
-    `ulp` counts units in the last place of the largest expected number of the array, `relative` is the worst
-    element's error over its own size (large where an element is small by cancellation), `share` is the part
-    of the tolerance used up.
+    `ulp` is the largest error in units in the last place of the array's largest expected number. `relative`
+    is the largest error of an element divided by the element's own size, which is large if an element is
+    small by cancellation. `share` is the error divided by the tolerance.
     """
     lines = [
         f"{report.implementation}, {report.dtype}",
-        "ulp: worst error in units of the last place of the array's largest number; relative: of the element",
+        "ulp: largest error in units in the last place of the array's largest number; relative: by element",
         "",
         f"{'case':44} {'ulp':>9} {'relative':>9} {'share':>7}",
     ]
@@ -31,7 +31,7 @@ def certificate(report: Report) -> str:
 
 
 def figures(result: Result, dtype: str) -> tuple[float, float, float]:
-    """Return the worst ulp, the worst relative error and the share of the tolerance used of a case."""
+    """Return a case's largest error in ulp, its largest relative error, and its share of the tolerance."""
     comparisons = [c for c in result.comparisons if not np.isnan(c.error)]
     if not comparisons:
         return np.nan, np.nan, np.nan
@@ -50,6 +50,6 @@ def _summary(compared: list[Result], dtype: str) -> list[str]:
     passed = sum(result.status == "pass" for result in compared)
     return [
         f"{passed} of {len(compared)} cases pass; median {median(ulps):.2f} ulp; {within} within 4 ulp",
-        f"furthest off, in ulp: {named}",
+        f"largest errors in ulp: {named}",
         f"largest share of a tolerance used: {max(row[2] for row in rows.values()):.2f}",
     ]

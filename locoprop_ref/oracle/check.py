@@ -1,9 +1,9 @@
-"""Checking an implementation against the vectors.
+"""Check of an implementation against the vectors.
 
-A target is a callable `target(topic, conventions, inputs) -> dict of arrays`; it returns NotImplemented (or
-raises NotImplementedError) for what it does not cover. An implementation in another language reads the
-vectors and writes a results file instead (`results.py`). Whatever a target does, the report comes out
-whole: one case that raises, returns the wrong thing or never returns costs that case only.
+A target is a callable `target(topic, conventions, inputs) -> dict of arrays`. It returns NotImplemented (or
+raises NotImplementedError) for the cases that it does not cover. An implementation in another language reads
+the vectors and writes a results file instead (`results.py`). The report is always complete: if a case raises
+an error, returns a wrong type or never returns, only this case is affected.
 """
 
 import threading
@@ -40,22 +40,22 @@ def check(
     r"""Run a target on the vectors, compare, and diagnose what is wrong.
 
     Args:
-        target: `target(topic, conventions, inputs) -> {name: array}`, of any array library; arrays among
-            the inputs are NumPy's, in `dtype`, and the target's own to change.
+        target: `target(topic, conventions, inputs) -> {name: array}`, with arrays of any library; the arrays
+            among the inputs are NumPy arrays of type `dtype`, and the target may change them.
         which: cases to run, default all (`cases()`).
         dtype: "float64" (default) or "float32".
-        implementation: name for the report, default that of the callable.
+        implementation: name for the report; default the name of the callable.
         require: topics that must be covered.
         time_limit: seconds for one case, default 20; after the first case of a topic that takes longer, the
-            rest of the topic is not run.
-        diagnose: whether to look for the deviation behind failing cases (needs mpmath).
+            remaining cases of the topic are not run.
+        diagnose: whether to search for the deviation that explains the failing cases (needs mpmath).
         strict: whether acceptable variants count as failures.
 
     Returns:
-        the report; `report.ok` says whether all is well, `report.assert_ok()` is for tests.
+        the report; `report.ok` is true if nothing is wrong, and `report.assert_ok()` is meant for tests.
 
     Raises:
-        TypeError, ValueError: target is not callable, or an unknown dtype or topic.
+        TypeError, ValueError: target is not callable, or a dtype or topic is unknown.
 
     >>> from locoprop_ref.oracle import cases, check
     >>> def target(topic, conventions, inputs):
@@ -96,7 +96,7 @@ def finished(
     diagnose: bool = True,
     strict: bool = False,
 ) -> Report:
-    """Assemble the report of results: required topics, diagnosis."""
+    """Assemble the report: check the required topics, and diagnose the failing cases."""
     problems = [*problems, *_uncovered(results, require)]
     report = Report(implementation, dtype, results, (), problems, (elapsed, 0.0), strict)
     if diagnose and any(result.status == FAIL for result in results):
@@ -125,7 +125,7 @@ def _uncovered(results: Sequence[Result], require: Iterable[str]) -> list[str]:
 
 
 def judge(case: Case, values: Mapping[str, Any], dtype: str) -> Result:
-    """Return the result of a case from what an implementation gave for it."""
+    """Compare the values that an implementation returned for a case, and return the result."""
     try:
         got = as_arrays(case, values)
     except TypeError as error:
@@ -142,7 +142,7 @@ def _lower_dtype(got: Mapping[str, np.ndarray], dtype: str) -> str:
 
 
 def _run(target: Target, case: Case, dtype: str, time_limit: float) -> Result:
-    """Call the target on one case in a thread of its own, and give up on it after the time limit."""
+    """Call the target for one case in a separate thread, and stop waiting after the time limit."""
     outcome: list[Any] = []
 
     def call() -> None:

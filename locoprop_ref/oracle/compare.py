@@ -1,4 +1,4 @@
-"""Comparing what an implementation returned with what was expected, and saying what is wrong in words."""
+"""Comparison of returned arrays with the expected ones, and descriptions of the differences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +16,12 @@ class Comparison:
 
     Attributes:
         name: the name in `expected`.
-        problem: "" when right, else what is wrong, in words.
-        elements: how many numbers were compared.
-        error: worst abs(got − expected)/(1 + abs(expected)), nan when nothing could be compared.
-        ulp: worst abs(got − expected), in units of the last place of the array's largest expected number.
-        relative: worst abs(got − expected)/abs(expected) over the elements that are not 0.
+        problem: "" if the array is correct, else a description of what is wrong.
+        elements: the number of compared numbers.
+        error: the largest abs(got − expected)/(1 + abs(expected)), nan if nothing could be compared.
+        ulp: the largest abs(got − expected) in units in the last place of the array's largest expected
+            number.
+        relative: the largest abs(got − expected)/abs(expected) of the elements that are not 0.
     """
 
     name: str
@@ -32,10 +33,10 @@ class Comparison:
 
 
 def as_array(name: str, value: Any) -> np.ndarray:
-    """Return what a target gave for a name as a NumPy array of float32 or float64.
+    """Return a value that a target returned as a NumPy array of float32 or float64.
 
     Raises:
-        TypeError: it is no array of real numbers.
+        TypeError: the value is not an array of real numbers.
     """
     try:
         array = to_numpy(value) if not isinstance(value, list | tuple | float | int) else np.asarray(value)
@@ -49,10 +50,10 @@ def as_array(name: str, value: Any) -> np.ndarray:
 
 
 def as_arrays(case: Case, values: Any) -> dict[str, np.ndarray]:
-    """Return what a target gave for a case as NumPy arrays under the names that are expected.
+    """Return the expected arrays among the values that a target returned, as NumPy arrays by name.
 
     Raises:
-        TypeError: it is no mapping of names to arrays of real numbers.
+        TypeError: the values are not a mapping of names to arrays of real numbers.
     """
     if not isinstance(values, Mapping):
         raise TypeError(f"the result must be a dict of {', '.join(case.expected)}, got {_brief(values)}")
@@ -65,7 +66,7 @@ def _brief(value: Any) -> str:
 
 
 def compare(case: Case, got: Mapping[str, np.ndarray], dtype: str) -> list[Comparison]:
-    """Compare every expected array of a case with what was got."""
+    """Compare every expected array of a case with the array that was returned."""
     return [_compare(name, case, got, dtype) for name in case.expected]
 
 
@@ -89,7 +90,7 @@ def _compare(name: str, case: Case, got: Mapping[str, np.ndarray], dtype: str) -
 
 
 def deviations(value: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return abs(value − expected)/(1 + abs(expected)); at infinities 0 where both are the same, else inf."""
+    """Return abs(value − expected)/(1 + abs(expected)); for infinities 0 if both are equal, else inf."""
     with np.errstate(invalid="ignore", over="ignore"):
         errors = np.abs(value - expected) / (1 + np.abs(expected))
     errors = np.where(np.isfinite(expected), errors, np.inf)

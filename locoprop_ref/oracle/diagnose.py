@@ -1,8 +1,8 @@
-"""The diagnosis: which convention, changed, makes the second source come out as the implementation did.
+"""The diagnosis: the changed convention under which the second source agrees with an implementation.
 
-Every failing case is computed again under each flag that it reveals; under pairs of flags only if no single
-one explains it. A flag matches a case when all numbers agree to a few tolerances. Then the flags are
-ranked by the number of failing cases that they explain, and the first line names the first.
+Every failing case is computed again under each flag that it reveals, and under pairs of flags if no single
+flag explains it. A flag matches a case if all numbers agree to within a few tolerances. The flags are ranked
+by the number of failing cases that they explain, and the first line of the diagnosis names the best one.
 """
 
 import time
@@ -20,20 +20,21 @@ from locoprop_ref.oracle.outcome import Result
 from locoprop_ref.oracle.vectors import Case
 
 Flags = tuple[Flag, ...]
-# Two roundings, the implementation's and the imitation's, each worth a tolerance, and one to spare each.
+# One tolerance each for the rounding of the implementation and of the imitation, times a safety factor of 2.
 MARGIN = 4
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A flag, or a pair, and the failing cases that it explains; or none, and those that nothing explains.
+    """A flag or a pair of flags with the failing cases that it explains, or the cases that nothing explains.
 
     Attributes:
-        flags: names of the flags, empty where nothing matches.
-        ids: cases explained.
-        failing: how many failing cases were diagnosed in all.
-        others: pairs or single flags that explain the same cases just as well.
-        contradicted: ids of cases that pass although they would not under these flags.
+        flags: names of the flags; empty if nothing matches.
+        ids: the explained cases.
+        failing: the number of failing cases that were diagnosed.
+        others: other flags or pairs that explain the same cases equally well.
+        contradicted: ids of cases that pass although they would fail under these flags.
+        complete: whether there was enough time to try all pairs.
     """
 
     flags: tuple[str, ...]
@@ -45,7 +46,7 @@ class Finding:
 
     @property
     def names(self) -> str:
-        """The flags in words: "A" or "A with B"."""
+        """The names of the flags, as "A" or "A with B"."""
         return " with ".join(self.flags)
 
     @property
@@ -55,7 +56,7 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """One line for people."""
+        """The finding as one line of text."""
         shown = ", ".join(self.ids[:4]) + (", ..." if len(self.ids) > 4 else "")
         count = f"{len(self.ids)} of {self.failing} failing cases"
         if not self.flags:
@@ -69,7 +70,8 @@ class Finding:
                 "; " + ", or ".join(" with ".join(names) for names in self.others) + " would explain them too"
             )
         if self.contradicted:
-            line += f"; {len(self.contradicted)} passing cases would fail under it: it is not made everywhere"
+            passing = len(self.contradicted)
+            line += f"; {passing} passing cases would fail under it, so it is not made everywhere"
         return line
 
 
@@ -81,12 +83,13 @@ def diagnose(results: Sequence[Result], dtype: str, *, seconds: float = 60.0) ->
     """Explain the failing cases of a check.
 
     Args:
-        results: all results, passing ones too: they tell between flags that explain equally much.
-        dtype: the dtype that the check asked for.
-        seconds: time for the search; single flags are always tried, pairs while it lasts.
+        results: all results; the passing ones decide between flags that explain equally many cases.
+        dtype: the dtype of the check.
+        seconds: time for the search; single flags are always tried, pairs only until the time is over.
 
     Returns:
-        findings, the one that explains most first; the last one, without flags, holds what nothing explains.
+        findings, starting with the one that explains most; the last one, without flags, has the unexplained
+        cases.
     """
     failing = [r for r in results if r.status == "fail" and r.got]
     end = time.monotonic() + seconds
@@ -115,12 +118,12 @@ def _singles(case: Case, dtype: str) -> Iterator[Flags]:
 def _pairs(
     failing: Sequence[Result], explained: dict[str, set[tuple[str, ...]]], dtype: str, end: float
 ) -> bool:
-    """Try pairs on the cases that no single flag explains; say whether there was time for all."""
+    """Try pairs on the cases that no single flag explains; return whether there was time for all cases."""
     found: list[Flags] = []
     for result in failing:
         if explained[result.case.id]:
             continue
-        # pairs that explained another case come first, and suffice
+        # pairs that explained another case are tried first; if one matches, no others are tried
         matching = list(_matching(result, iter(found), dtype))
         if not matching:
             for pair in _matching(result, _all_pairs(result.case, dtype), dtype):
@@ -149,7 +152,7 @@ def _matching(result: Result, candidates: Iterator[Flags], dtype: str) -> Iterat
 
 
 def matches(case: Case, got: dict[str, np.ndarray], flags: Flags, dtype: str) -> bool:
-    """Tell whether a case computed under the flags agrees with what was got, in all that was got."""
+    """Return whether a case computed under the flags agrees with everything that was returned for it."""
     values = imitation(case, flags)
     tolerance = MARGIN * case.tolerance["float32" if FLOAT32 in flags else dtype]
     return values is not None and all(
@@ -160,7 +163,7 @@ def matches(case: Case, got: dict[str, np.ndarray], flags: Flags, dtype: str) ->
 
 
 def imitation(case: Case, flags: Flags) -> dict[str, np.ndarray] | None:
-    """Compute a case under flags, with 53 bits; None where they have no meaning for it."""
+    """Compute a case under the flags, with 53 bits; return None if they have no meaning for it."""
     from locoprop_ref.oracle.second_source import Inapplicable, context, evaluate
 
     if flags == (FLOAT32,):
@@ -180,7 +183,7 @@ def _floats(value: object) -> object:
 def _ranked(
     explained: dict[str, set[tuple[str, ...]]], passing: Sequence[Case], complete: bool
 ) -> list[Finding]:
-    """Take the flags that explain most of what is left, again and again."""
+    """Repeatedly take the flags that explain most of the remaining cases."""
     left = {id_: set(flags) for id_, flags in explained.items()}
     findings = []
     while True:
@@ -208,5 +211,5 @@ def _ranked(
 
 
 def _contradicted(flags: tuple[str, ...], passing: Sequence[Case]) -> list[str]:
-    """Return the passing cases that would have come out differently under any of the flags."""
+    """Return the ids of the passing cases whose results would be different under any of the flags."""
     return [case.id for case in passing if any(name in case.flags for name in flags)]

@@ -1,8 +1,8 @@
-"""Flags: what can differ from the conventions of a group, each with its name, its kind and its effect.
+"""Flags: possible deviations from the conventions of a group, each with a name, a kind and an effect.
 
-A flag is a change of conventions (`conventions.py`). A *variant* is a choice that a sound implementation may
-make and should document: a case that it explains is acceptable. A *bug* is a failure. Where a group already
-states what a flag would change to, the flag does nothing.
+A flag is a change of conventions (`conventions.py`). A *variant* is a choice that a correct implementation
+may make and should document; a case that it explains is acceptable. A *bug* makes the case fail. If a group
+already states the value to which a flag would change a convention, the flag has no effect.
 """
 
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ class Flag:
     """A named deviation.
 
     Attributes:
-        name: in CamelCase, as written into the vectors.
+        name: the name in CamelCase, as in the vectors.
         kind: "variant" or "bug".
-        change: the conventions that it changes, and to what.
-        when: "... match when <when>".
-        effect: what it leads to.
-        given: conventions that a group has to state for the flag to have a meaning there.
+        change: the conventions that it changes, with their new values.
+        when: the clause that completes "... match when <when>".
+        effect: its consequence.
+        given: conventions that a group must state so that the flag has a meaning there.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Flag:
     given: dict[str, str] = field(default_factory=dict)
 
     def concerns(self, topic: str, conventions: dict[str, str]) -> bool:
-        """Tell whether the flag has a meaning for a topic under the conventions of a group."""
+        """Return whether the flag has a meaning for a topic under the conventions of a group."""
         return any(topic in BY_NAME[name].topics for name in self.change) and all(
             conventions.get(name) == value for name, value in self.given.items()
         )
@@ -204,7 +204,7 @@ FLAGS = (
 # fmt: on
 BY_FLAG = {flag.name: flag for flag in FLAGS}
 
-# No change of conventions: the result agrees with the documented one to the accuracy of float32 only.
+# No convention is changed, but the result agrees with the documented one only to the accuracy of float32.
 FLOAT32 = Flag(
     "Float32Arithmetic",
     BUG,
@@ -213,7 +213,7 @@ FLOAT32 = Flag(
     "Half of the digits are lost; check with --dtype float32 if that is what you want.",
 )
 
-# What a case exercises, for the reader.
+# Properties of cases, for the reader.
 PROPERTIES = {
     "Extreme": "Arguments where careless formulas overflow, underflow or cancel.",
     "Kink": "Arguments at a kink of the transfer function.",
@@ -224,7 +224,7 @@ PROPERTIES = {
 
 
 def notes(names: Any) -> dict[str, dict[str, str]]:
-    """Return the explanation of each flag, as written into a file of vectors."""
+    """Return the explanation of each flag in the form that a file of vectors contains."""
     result = {}
     for name in sorted(names):
         if name in PROPERTIES:

@@ -1,7 +1,7 @@
-"""Writing the vectors: certified expected values, tolerances with a reason, and the flags each case reveals.
+"""Generation of the vectors: certified expected values, tolerances with a reason, and flags of each case.
 
-`locoprop-ref oracle generate` is the only writer of `vectors/*.json`. The same recipes give the same bytes;
-an expected value that changes is refused unless the version below is raised (and CHANGELOG.md says why).
+Only `locoprop-ref oracle generate` writes `vectors/*.json`. The same recipes give the same bytes. A change of
+an expected value is refused unless the version below is increased (and CHANGELOG.md gives the reason).
 """
 
 import json
@@ -24,18 +24,18 @@ VERSION = 1
 BITS = {"float64": 53, "float32": 24}
 MARGIN = 32
 EPS_FLOOR = 16
-# Iterative solvers stop at a tolerance of their own: half the digits of the format, a little more in float64.
+# Iterative solvers stop at their own tolerance: half the digits of the format, slightly more in float64.
 EXACT_FLOOR = {"float64": 1e-9, "float32": 1e-4}
-# A flag is listed when it moves a value at least so many tolerances away (float64).
+# A flag is listed if it changes a value by more than this number of tolerances (float64).
 VISIBLE = 16
 
 
 class ChangedValues(ValueError):
-    """Expected values differ from those on disk although the version is the same."""
+    """Raised if expected values differ from those on disk although the version is the same."""
 
 
 def documents() -> dict[str, dict[str, Any]]:
-    """Return every topic's document, computed afresh."""
+    """Compute the document of every topic again, and return them by topic."""
     recipes = list(all_recipes())
     return {topic: document(topic, [r for r in recipes if r.topic == topic]) for topic in TOPICS}
 
@@ -64,7 +64,7 @@ def document(topic: str, recipes: list[Recipe]) -> dict[str, Any]:
 
 
 def stated_conventions(recipe: Recipe) -> dict[str, str]:
-    """Return what a group says of its topic's conventions, less those of optimizers it does not use."""
+    """Return the conventions that a group states: those of its topic, without those of unused optimizers."""
     name = recipe.inputs.get("optimizer")
     dialects = {
         "rmsprop": ("mean_square_start", "epsilon_place", "rate_place"),
@@ -126,7 +126,7 @@ def flat(value: Any) -> list[Any]:
 
 
 def distance(got: Any, expected: Any) -> float:
-    """Return the largest abs(got − expected)/(1 + abs(expected)); infinite where only one is infinite."""
+    """Return the largest abs(got − expected)/(1 + abs(expected)), inf if only one of the two is infinite."""
     return max((_distance(g, e) for g, e in zip(flat(got), flat(expected), strict=True)), default=0.0)
 
 
@@ -142,7 +142,7 @@ def _distance(got: Any, expected: Any) -> float:
 def visible_flags(
     recipe: Recipe, stated: dict[str, str], truth: dict[str, Any], tolerance: float
 ) -> list[str]:
-    """Return the flags under which the case would come out clearly different."""
+    """Return the flags under which the result of the case would be clearly different."""
     names = []
     for flag in FLAGS:
         if not flag.concerns(recipe.topic, stated):
@@ -171,10 +171,10 @@ def _rounded(value: Any) -> Any:
 
 
 def write(folder: Path = FOLDER) -> list[Path]:
-    """Compute and write all vectors; nothing is written unless everything may be.
+    """Compute and write all vectors; if one change is refused, nothing is written.
 
     Raises:
-        ChangedValues: an expected value on disk, of the same version, would change.
+        ChangedValues: an expected value on disk would change although the version is the same.
     """
     fresh = documents()
     for topic, document in fresh.items():
@@ -190,10 +190,10 @@ def _write(path: Path, content: str) -> None:
 
 
 def validate(document: dict[str, Any], schema: str = "schema.json") -> None:
-    """Check a document against a schema of this folder.
+    """Check a document against a schema in this folder.
 
     Raises:
-        ValueError: the first violation, in one sentence.
+        ValueError: the document violates the schema; one sentence names the most relevant violation.
     """
     import jsonschema
 
@@ -204,7 +204,7 @@ def validate(document: dict[str, Any], schema: str = "schema.json") -> None:
 
 
 def refuse_changes(path: Path, fresh: dict[str, Any]) -> None:
-    """Refuse to change an expected value without a new version."""
+    """Refuse a change of an expected value without a new version."""
     if not path.exists():
         return
     old = json.loads(path.read_text(encoding="utf-8"))

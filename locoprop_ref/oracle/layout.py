@@ -1,4 +1,4 @@
-"""JSON for readers: whatever fits on a line stands on one line."""
+"""A JSON layout that is easy to read: a value that fits on one line is written on one line."""
 
 import json
 import textwrap
@@ -8,12 +8,12 @@ WIDTH = 108
 
 
 def text(value: Any, indent: int = 0, lead: int = 0) -> str:
-    """Return JSON in which whatever fits on a line stands on one line, and ends without a newline.
+    """Return JSON in which every value that fits on one line is on one line; no newline at the end.
 
     Args:
         value: a JSON value.
-        indent: how deep it stands.
-        lead: length of what stands before it on its first line.
+        indent: depth of the value.
+        lead: length of the text before the value on its first line.
     """
     flat_text = json.dumps(value, ensure_ascii=False)
     if indent + lead + len(flat_text) <= WIDTH or not isinstance(value, dict | list):

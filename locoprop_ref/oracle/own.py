@@ -1,7 +1,7 @@
-"""The package under its own oracle: a target made of its public functions, on any array library.
+"""The package as a target of its own oracle, made of its public functions, on any array library.
 
-Everything goes through the names a user calls; nothing is computed here. What the package does not offer
-(optax's rmsprop; a capped correction of targets) is not covered.
+This module only calls functions of the package and computes nothing itself. Variants that the package does
+not offer (optax's rmsprop, a capped correction of targets) are not covered.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import to_backend
-from locoprop_ref.layers import Layer, layer_input, stacked, unstacked
+from locoprop_ref.layers import Layer
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.losses import matching_loss, output_loss
 from locoprop_ref.methods.backprop import BackProp
@@ -24,7 +24,7 @@ Values = dict[str, Any]
 
 
 def own_target(xp: Any = np) -> Callable[[str, dict[str, str], Values], Any]:
-    """Return the package as a target, computing with the array namespace `xp`.
+    """Return the package as a target that computes with the array namespace `xp`.
 
     >>> from locoprop_ref.oracle import cases, check
     >>> check(own_target(), cases("closed_form")).ok
@@ -35,7 +35,7 @@ def own_target(xp: Any = np) -> Callable[[str, dict[str, str], Values], Any]:
         if conventions.get("dialect") == "optax":
             return NotImplemented
         arrays = {k: to_backend(v, xp=xp) if isinstance(v, np.ndarray) else v for k, v in inputs.items()}
-        with np.errstate(divide="ignore", over="ignore"):  # infinities are among the right answers
+        with np.errstate(divide="ignore", over="ignore"):  # some correct results are infinite
             return _TOPICS[topic](conventions, arrays)
 
     return run
@@ -70,7 +70,7 @@ def _optimizer(conventions: dict[str, str], inputs: Values) -> Optimizer:
 
 
 def _settings(conventions: dict[str, str], inputs: Values) -> Values:
-    """Return the arguments of `LocoProp` that inputs and conventions speak of."""
+    """Return the arguments of `LocoProp` that the inputs and conventions determine."""
     return {
         "local_loss": "squared" if inputs["method"].startswith("locoprop-s") else "matching",
         "target_step": inputs["target_step"],
@@ -82,10 +82,13 @@ def _settings(conventions: dict[str, str], inputs: Values) -> Values:
 
 
 def _descend(conventions: dict[str, str], inputs: Values) -> Descend:
-    return Descend(
-        _optimizer(conventions, inputs), inputs["local_lr"], inputs["num_local_steps"],
-        conventions["local_decay"], conventions.get("local_state", "keep"),
-    )  # fmt: skip
+    settings: Any = {
+        "local_lr": inputs["local_lr"],
+        "num_local_steps": inputs["num_local_steps"],
+        "local_decay": conventions["local_decay"],
+        "local_state": conventions.get("local_state", "keep"),
+    }
+    return Descend(_optimizer(conventions, inputs), **settings)
 
 
 def _method(conventions: dict[str, str], inputs: Values) -> BackProp | LocoProp:
@@ -100,16 +103,16 @@ def _method(conventions: dict[str, str], inputs: Values) -> BackProp | LocoProp:
 
 
 def _problem(conventions: dict[str, str], inputs: Values) -> tuple[Layer, LocalProblem]:
-    """Return the layer of the inputs and its local problem."""
+    """Return the layer that the inputs describe, and its local problem."""
     layer = Layer(inputs["W"], inputs.get("b"), _transfer(conventions, inputs, inputs["transfer"]))
-    a_hat = layer_input(layer, inputs["x"]) @ stacked(layer)
-    # the solver plays no part in the problem; the closed form does not go with M, K steps go with both
+    a_hat = layer.augment(inputs["x"]) @ layer.stacked
+    # the problem does not depend on the solver; K steps are allowed for both S and M
     method = LocoProp(solver=Descend(), **_settings(conventions, inputs))
     return layer, method.local_problem(layer, inputs["x"], a_hat, layer.transfer.f(a_hat), inputs["g"])
 
 
 def _W_and_b(layer: Layer, W: Any, names: tuple[str, str] = ("W", "b")) -> Values:
-    solved = unstacked(layer, W)
+    solved = layer.with_stacked(W)
     return {names[0]: solved.W} | ({} if solved.b is None else {names[1]: solved.b})
 
 
@@ -197,7 +200,7 @@ def _training(conventions: dict[str, str], inputs: Values) -> Values:
     for k, rate in enumerate(np.asarray(inputs["rates"]).tolist()):
         network, state, _ = method.step(network, state, inputs["x"][k, ...], inputs["t"][k, ...], rate=rate)
     for m, layer in enumerate(network.layers, start=1):
-        values |= _W_and_b(layer, stacked(layer), (f"W_{m}", f"b_{m}"))
+        values |= _W_and_b(layer, layer.stacked, (f"W_{m}", f"b_{m}"))
     return values
 
 

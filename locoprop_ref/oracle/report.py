@@ -1,4 +1,4 @@
-"""The outcome of a check: cases with their status, and the diagnosis, as text, JSON or JUnit XML."""
+"""The report of a check: the cases with their status, and the diagnosis, as text, JSON or JUnit XML."""
 
 import json
 from collections import Counter
@@ -27,12 +27,13 @@ class Report:
     """All results of one check.
 
     Attributes:
-        implementation: whose results these are.
+        implementation: the name of the implementation.
         dtype: "float64" or "float32".
-        results: one a case, in the order of the vectors.
-        findings: what the diagnosis says, the most telling first.
-        problems: sentences about the input as a whole (unknown ids, an uncovered topic that was required).
-        seconds: wall-clock time of the target, and of the diagnosis.
+        results: one result per case, in the order of the vectors.
+        findings: the findings of the diagnosis, the most important first.
+        problems: sentences about the input as a whole (unknown ids, a required topic that is not covered).
+        seconds: wall-clock times of the target and of the diagnosis.
+        strict: whether acceptable variants count as failures.
     """
 
     implementation: str
@@ -45,17 +46,17 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong; with `strict` no acceptable variant either."""
+        """Whether nothing is wrong; with `strict`, acceptable variants count as wrong, too."""
         bad = (*BAD, ACCEPTABLE) if self.strict else BAD
         return not self.problems and not any(result.status in bad for result in self.results)
 
     def assert_ok(self) -> None:
-        """Raise an AssertionError that holds the report unless everything is right."""
+        """Raise an AssertionError that contains the report, unless nothing is wrong."""
         if not self.ok:
             raise AssertionError(self.text())
 
     def with_findings(self, findings: Sequence[Finding], seconds: float) -> "Report":
-        """Return the report with a diagnosis; cases explained by variants alone become acceptable."""
+        """Return the report with a diagnosis; cases that only variants explain become acceptable."""
         variants = {id_: finding for finding in findings if finding.acceptable for id_ in finding.ids}
         results = [
             replace(result, status=ACCEPTABLE, message=f"variant {variants[result.case.id].names}")
@@ -66,7 +67,7 @@ class Report:
         return replace(self, results=results, findings=findings, seconds=(self.seconds[0], seconds))
 
     def text(self, *, verbose: bool = False) -> str:
-        """Return the report for people: diagnosis first, then topics, then the cases that are wrong."""
+        """Return the report as text: the diagnosis, then the topics, then the cases that are wrong."""
         counts = self._counts(Counter(result.status for result in self.results))
         lines = [f"{self.implementation}, {self.dtype}: {counts}"]
         lines += [f"  {problem}" for problem in self.problems]
@@ -94,7 +95,7 @@ class Report:
         return lines
 
     def json(self) -> str:
-        """Return the report for programs."""
+        """Return the report as JSON."""
         rows = [
             {
                 "id": r.case.id,
@@ -112,7 +113,7 @@ class Report:
         return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
     def junit(self) -> str:
-        """Return the report as JUnit XML, one test case a vector."""
+        """Return the report as JUnit XML, with one test case per vector."""
         counts = Counter(r.status for r in self.results)
         suite = ElementTree.Element(
             "testsuite", name=f"locoprop-ref oracle: {_printable(self.implementation)}",
@@ -143,5 +144,5 @@ def _case_line(result: Result, dtype: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Replace what XML 1.0 cannot hold."""
+    """Replace the characters that XML 1.0 does not allow."""
     return "".join(ch if ch >= " " or ch in "\t\n" else "?" for ch in text if not 0xD800 <= ord(ch) <= 0xDFFF)

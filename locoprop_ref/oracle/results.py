@@ -1,9 +1,9 @@
-"""Results files: what an implementation in any language writes under the ids of the vectors.
+"""Results files, in which an implementation in any language stores its results by the ids of the vectors.
 
     {"schema": 1, "implementation": "...", "dtype": "float64" or "float32",
      "results": {"closed_form/primal": {"W": [[...]], "b": [...]}, "exact/tanh": null, ...}}
 
-null, or a topic without any id, is "not covered".
+null, and a topic without any id, mean "not covered".
 """
 
 import json
@@ -22,14 +22,15 @@ MAX_BYTES = 64 * 2**20
 
 
 class BadResults(ValueError):
-    """A results file that cannot be used at all; the message is one sentence."""
+    """Raised for a results file that cannot be used at all; the message is one sentence."""
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a results file and check what surrounds the results.
+    """Read a results file and check everything except the results themselves.
 
     Raises:
-        BadResults: unreadable, too large, no JSON, nested too deeply, or not of the schema.
+        BadResults: the file is unreadable, too large, not JSON, nested too deeply, or does not match the
+            schema.
     """
     try:
         size = path.stat().st_size
@@ -93,13 +94,13 @@ def check_results(
     diagnose: bool = True,
     strict: bool = False,
 ) -> Report:
-    """Compare the results of a results file, or of such a document, and diagnose what is wrong.
+    """Compare the results in a results file, or in such a document, and diagnose what is wrong.
 
     Args:
-        document: a path, or the document itself.
-        which: cases to look at, default all.
+        document: the path of the file, or the document itself.
+        which: cases to compare, default all.
         require: topics that must be covered.
-        diagnose: whether to look for the deviation behind failing cases (needs mpmath).
+        diagnose: whether to search for the deviation that explains the failing cases (needs mpmath).
         strict: whether acceptable variants count as failures.
 
     Returns:

@@ -1,6 +1,6 @@
 """The topics of the oracle, in the order in which an implementation is usually built."""
 
-# topic: what a target returns, in words (names and shapes in FORMAT.md)
+# topic: a description of what a target returns (FORMAT.md gives names and shapes)
 TOPICS = {
     "transfer": "transfer functions: f, and f' or the vector-Jacobian product",
     "integral": "convex integrals F of the transfer functions",

@@ -1,7 +1,7 @@
-"""Reading the vectors, and turning their numbers into arrays and back.
+"""Reading the vectors, and converting their numbers to arrays and back.
 
-In JSON a number is a number or one of the words "inf", "-inf", "nan"; an array is a list of numbers or of
-lists of one length. Nothing but NumPy is needed here.
+In JSON a number is a number or one of the words "inf", "-inf" and "nan"; an array is a list of numbers or of
+lists of equal length. This module needs no library except NumPy.
 """
 
 import json
@@ -24,18 +24,18 @@ _TEXT = ("transfer", "transfers", "output_loss", "optimizer", "method")
 
 @dataclass(frozen=True)
 class Case:
-    """One vector: what to compute, from what, and what must come out.
+    """One vector: the quantity to compute, its inputs, and the expected values.
 
     Attributes:
-        id: "topic/name", never reused.
-        topic: which quantity.
-        comment: what the case is about.
-        flags: properties of the case, and the deviations that it can tell from a right result.
-        conventions: what the group states.
-        inputs: names to floats, ints, strings, lists of strings or float64 arrays (read-only).
-        expected: names to float64 arrays (0-d for a number; read-only).
-        tolerance: dtype name to τ; a value v is right when abs(v − e) ≤ τ·(1 + abs(e)).
-        reason: where the tolerance comes from.
+        id: "topic/name", which is never reused.
+        topic: the quantity to compute.
+        comment: a description of the case.
+        flags: properties of the case, and the deviations that it can distinguish from a correct result.
+        conventions: the conventions that the group states.
+        inputs: floats, ints, strings, lists of strings or float64 arrays (read-only), by name.
+        expected: float64 arrays by name (0-d for a number; read-only).
+        tolerance: τ by dtype; a value v is correct if abs(v − e) ≤ τ·(1 + abs(e)).
+        reason: the reason for the tolerance.
     """
 
     id: str
@@ -49,7 +49,7 @@ class Case:
     reason: str
 
     def cast_inputs(self, dtype: str) -> dict[str, Any]:
-        """Return the inputs with fresh arrays of that dtype; numbers and strings stay as they are."""
+        """Return the inputs with new arrays of this dtype; numbers and strings are unchanged."""
         return {
             name: value.astype(dtype) if isinstance(value, np.ndarray) else value
             for name, value in self.inputs.items()
@@ -57,13 +57,13 @@ class Case:
 
 
 def decode(value: Any) -> Any:
-    """Turn a JSON value into a float, an int, or a float64 array.
+    """Convert a JSON value to a float, an int, or a float64 array.
 
     >>> decode(["inf", 1])
     array([inf,  1.])
 
     Raises:
-        ValueError: something that is no number, or rows of different lengths.
+        ValueError: a value is not a number, or the rows have different lengths.
     """
     if isinstance(value, list):
         return np.array(_floats(value, 0), dtype=np.float64)
@@ -101,7 +101,7 @@ def _float(value: Any) -> float:
 
 
 def encode(value: Any) -> Any:
-    """Turn numbers and arrays of any library's floats into JSON values, shortest decimals that round-trip.
+    """Convert numbers and NumPy arrays to JSON values, with the shortest decimals that round-trip.
 
     >>> encode(np.array([0.1, np.inf]))
     [0.1, 'inf']
@@ -121,7 +121,7 @@ def file_text(path: Path) -> str:
 
 
 def _read_only(value: Any) -> Any:
-    """Protect an array, which all who ask for the cases share."""
+    """Make an array read-only, because all callers share the cases."""
     if isinstance(value, np.ndarray):
         value = value.astype(np.float64)
         value.flags.writeable = False
@@ -129,7 +129,7 @@ def _read_only(value: Any) -> Any:
 
 
 def parse(document: dict[str, Any]) -> Iterator[Case]:
-    """Yield the cases of a document (a file of vectors read as JSON)."""
+    """Yield the cases of a document, which is a file of vectors read as JSON."""
     for group in document["groups"]:
         for case in group["cases"]:
             yield Case(

@@ -1,18 +1,19 @@
-"""Figures: pure functions of numbers that return a matplotlib Figure, one concept a file.
+"""Figures: pure functions of numbers that return a matplotlib Figure, one concept per file.
 
-    loss_curves       matching losses against the prediction
-    loss_surfaces     matching losses over (prediction, target)
-    training          runs against epochs and seconds
+    loss_curves       matching losses as functions of the prediction
+    loss_surfaces     matching losses as functions of prediction and target
+    training          metrics of runs against epochs and seconds
     images            data and reconstructions
-    update_path       angle and length of the update over the inner steps
+    update_path       angle and length of the update during the inner steps
     preconditioning   gradient, K steps and exact step in a problem with two weights
-    filters           what inner steps make of the gradient along each eigenvector
-    local_losses      a local loss falling
-    one_unit          S and M on a saturated and on a half-dead unit
-    libraries         time and difference of several array libraries
-    notebook          figures and the package's source as a notebook shows them
+    filters           the effect of inner steps on the gradient along each eigenvector
+    local_losses      the decrease of a local loss
+    one_unit          S and M on a saturated unit and on a partly inactive one
+    libraries         times and results of several array libraries
+    notebook          figures and source code in the form that a notebook displays
 
-`save` writes one, `alt_text` retells one in words. Matplotlib is imported when the first figure is drawn.
+`save` writes a figure to a file, and `alt_text` returns its description in words. Matplotlib is imported when
+the first figure is drawn.
 """
 
 import os
@@ -42,7 +43,7 @@ __all__ = [
 
 
 def figures(out_dir: str | os.PathLike[str]) -> list[Path]:
-    """Draw the matching losses of tanh and ReLU into a folder, SVG and PNG, and return the paths."""
+    """Draw the matching losses of tanh and ReLU into a folder, as SVG and PNG, and return the paths."""
     drawn = {}
     for name in ("tanh", "relu"):
         drawn[f"matching-loss-{name}"] = matching_loss_curves(name)

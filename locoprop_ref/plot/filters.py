@@ -1,4 +1,4 @@
-r"""What inner steps make of the gradient along each eigenvector of the inputs' second moments X̃ᵀX̃, seen."""
+r"""A figure of the effect of inner steps on the gradient along each eigenvector of X̃ᵀX̃."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -38,24 +38,25 @@ def inner_step_filters(
     weight_step: float,
     local_decay: str = "constant",
 ) -> "Figure":
-    r"""Draw the filters of K inner steps, of the exact solve and of a frozen gradient over real eigenvalues.
+    r"""Draw the filters of K inner steps, the exact solution and a frozen gradient against eigenvalues.
 
-    Left, the filter that multiplies the gradient: (1 − Π(1 − s_kλ))/λ, 1/(λ + 1/η), Σs_k. Right, λ times it:
-    the share of the way to the unregularized minimum that is gone along that eigenvector.
+    The left panel shows the filter that multiplies the gradient: (1 − Π(1 − s_kλ))/λ, 1/(λ + 1/η), or Σs_k.
+    The right panel shows λ times the filter, which is the fraction of the distance to the unregularized
+    minimum that is covered along this eigenvector.
 
     Args:
-        eigenvalues: λ of X̃ᵀX̃; those that are zero, up to rounding, stand at the left end.
+        eigenvalues: λ of X̃ᵀX̃; eigenvalues that are zero up to rounding are drawn at the left end.
         local_lr: s.
         num_local_steps: K.
-        weight_step: η of the exact solve.
+        weight_step: η of the exact solution.
         local_decay: "constant" (default here) or "authors".
 
     Raises:
-        ValueError, TypeError: no positive eigenvalue, a negative one, an argument out of its range.
+        ValueError, TypeError: no eigenvalue is positive, one is negative, or an argument is out of its range.
     """
     values = np.sort(np.asarray(eigenvalues, dtype=float).ravel())
     top = float(values[-1]) if values.size else 0.0
-    # rounding leaves the zero ones at a few eps of the largest
+    # because of rounding, zero eigenvalues may be a few eps of the largest one
     if not top > 0 or values[0] < -1e-10 * top:
         raise ValueError("eigenvalues must be at least 0, one of them positive, got others")
     rates = local_rates(local_lr, num_local_steps, local_decay)
@@ -64,7 +65,7 @@ def inner_step_filters(
     values, grid = np.maximum(values, low), np.logspace(np.log10(low), np.log10(top), 200)
     curves: dict[str, Curve] = {
         f"K = {num_local_steps} inner steps": lambda lam: descent_filter(lam, rates),
-        f"exact, η = {spell(weight_step)}": lambda lam: exact_filter(lam, weight_step),
+        f"exact solution, η = {spell(weight_step)}": lambda lam: exact_filter(lam, weight_step),
         "K steps along the frozen gradient": lambda lam: np.full_like(lam, sum(rates)),
     }
     figure, (gain, way) = panels(
@@ -72,27 +73,31 @@ def inner_step_filters(
         width=11,
         height=4.7,
         below=1.2,
-        title="inner steps are a preconditioner: large eigenvalues are damped, small ones are not",
+        title="inner steps are a preconditioner: they damp large eigenvalues and not small ones",
     )
     _draw(gain, curves, grid, values, power=0)
     gain.set(xscale="log", yscale="log")
     inner, exact, frozen = (curve(grid) for curve in curves.values())
-    # where the inner steps diverge their filter is huge or below zero: that part alone leaves the panel
+    # where the inner steps diverge, their filter is huge or negative and may leave the panel
     least = min(np.min(inner[inner > 0], initial=np.inf), np.min(exact), np.min(frozen))
     gain.set_ylim(0.5 * least, 2 * max(np.max(exact), np.max(frozen)))
-    label(gain, title="filter on the gradient", x=EIGENVALUE, y="filter (step size)", legend=None)
+    label(
+        gain, title="factor that multiplies the gradient", x=EIGENVALUE, y="filter (step size)", legend=None
+    )
 
     _draw(way, curves, grid, values, power=1)
     way.axhline(1.0, color=GREY, linewidth=1)
     way.set(xscale="log", ylim=(-0.05, 2.0))
-    label(way, title="λ · filter: share of the way to the minimum", x=EIGENVALUE, y="share", legend=None)
+    label(
+        way, title="λ · filter: fraction of the way to the minimum", x=EIGENVALUE, y="fraction", legend=None
+    )
     label_powers_of_ten(gain.xaxis, gain.yaxis, way.xaxis)
     figure.legend(*gain.get_legend_handles_labels(), loc="lower center", ncols=3)
-    return describe(figure, _told(curves, values))
+    return describe(figure, _description(curves, values))
 
 
 def _draw(panel: "Axes", curves: dict[str, Curve], grid: Values, values: Values, *, power: int) -> None:
-    """λ^power times every curve; the first two, which depend on λ, with a mark at each real eigenvalue."""
+    """Draw λ^power times every curve; the first two, which depend on λ, have a mark at each eigenvalue."""
     for i, (name, curve) in enumerate(curves.items()):
         panel.plot(grid, grid**power * curve(grid), **line_style(i), label=name)
         if i < 2:
@@ -100,15 +105,16 @@ def _draw(panel: "Axes", curves: dict[str, Curve], grid: Values, values: Values,
             panel.plot(values, marks, linestyle="", marker="os"[i], markersize=4, color=COLOURS[i])
 
 
-def _told(curves: dict[str, Curve], values: Values) -> str:
+def _description(curves: dict[str, Curve], values: Values) -> str:
     ends = {name: curve(values[[0, -1]]) for name, curve in curves.items()}
-    told = "; ".join(
-        f"{name}: {spell(low)} at the least, {spell(high)} at the largest"
+    details = "; ".join(
+        f"{name}: {spell(low)} at the smallest, {spell(high)} at the largest"
         for name, (low, high) in ends.items()
     )
     shares = "; ".join(f"{name}: {spell(values[-1] * most)}" for name, (_, most) in ends.items())
     return (
-        f"Left, the factor on the gradient along each of {values.size} eigenvectors, against the eigenvalue "
-        f"from {spell(values[0])} to {spell(values[-1])}. {told}. Right, that factor times the eigenvalue, "
-        f"the share of the way to the minimum, at the largest eigenvalue: {shares}."
+        f"The left panel shows the factor that multiplies the gradient along each of {values.size} "
+        f"eigenvectors, against the eigenvalue from {spell(values[0])} to {spell(values[-1])}. {details}. "
+        f"The right panel shows this factor times the eigenvalue, the fraction of the way to the minimum; "
+        f"at the largest eigenvalue: {shares}."
     )

@@ -1,4 +1,4 @@
-"""Images, seen: a grid of them, and reconstructions under their originals."""
+"""Figures of images: a grid of images, and reconstructions below their originals."""
 
 from collections.abc import Mapping
 from math import isqrt
@@ -18,12 +18,12 @@ def as_images(name: str, images: Any, shape: tuple[int, int] | None = None) -> n
     """Return images as an array (N, height, width).
 
     Args:
-        name: of the argument, for the error.
+        name: name of the argument, for the error message.
         images: (N, d) rows of pixels, or (N, height, width).
-        shape: (height, width) of the rows; default a square.
+        shape: (height, width) of the images in the rows; default a square.
 
     Raises:
-        ValueError: rows that are no images of that shape, or no image at all.
+        ValueError: the rows are not images of this shape, or there is no image.
     """
     array = np.asarray(images)
     if array.ndim == 2:
@@ -38,7 +38,7 @@ def as_images(name: str, images: Any, shape: tuple[int, int] | None = None) -> n
 
 
 def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
-    """Return images side by side, row after row, with a border of one pixel; missing ones are empty (nan)."""
+    """Return one array with the images in rows and borders of one pixel; empty places are nan."""
     count, height, width = images.shape
     rows = -(-count // columns)
     board = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1), np.nan)
@@ -70,9 +70,9 @@ def image_grid(
     Args:
         images: (N, d) rows of pixels, or (N, height, width).
         columns: images in a row.
-        title: what they are.
+        title: what the images are.
         shape: (height, width) of rows of pixels; default a square.
-        limits: pixel values of black and white.
+        limits: the pixel values of black and of white.
     """
     pixels = as_images("images", images, shape)
     board = mosaic(pixels, min(checks.integer("columns", columns), len(pixels)))
@@ -98,16 +98,16 @@ def reconstructions(
     shape: tuple[int, int] | None = None,
     limits: tuple[float, float] = (0.0, 1.0),
 ) -> "Figure":
-    """Draw a strip of images above their reconstructions, a row for each method, with its error.
+    """Draw a row of images above their reconstructions, with one row and one error for each method.
 
     Args:
         originals: (N, d) rows of pixels, or (N, height, width).
-        rows: name of a method: its reconstructions, of the same shape.
+        rows: the reconstructions of each method, by its name, in the same shape.
         shape: (height, width) of rows of pixels; default a square.
-        limits: pixel values of black and white.
+        limits: the pixel values of black and of white.
 
     Raises:
-        ValueError: a method's images have another shape than the originals.
+        ValueError: the images of a method do not have the shape of the originals.
     """
     first = as_images("originals", originals, shape)
     strips: dict[str, np.ndarray] = {"original": first}
@@ -117,10 +117,10 @@ def reconstructions(
             raise ValueError(f"rows[{name!r}] must have shape {first.shape}, got {strips[name].shape}")
     errors = {name: float(np.mean((strips[name] - first) ** 2)) for name in rows}
     count, height, width = first.shape
-    left = 0.4 + 0.115 * max(map(len, strips))  # inches: the longest name stays on the page
+    left = 0.4 + 0.115 * max(map(len, strips))  # inches, so that the longest name fits
     figure, axes = panels(
         rows=len(strips), width=left + 9.2, height=1.05 + len(strips) * (0.1 + 9 * height / (width * count)),
-        left=left, below=0.1, gap=0.1, title="what goes in, and what the network makes of it",
+        left=left, below=0.1, gap=0.1, title="images, and their reconstructions by the networks",
     )  # fmt: skip
     for panel, (name, images) in zip(axes, strips.items(), strict=True):
         _show(panel, mosaic(images, count), limits)
@@ -128,5 +128,5 @@ def reconstructions(
         panel.set_ylabel(text, rotation=0, ha="right", va="center")
     worst = "; ".join(f"{name} with mean squared error {error:.4f}" for name, error in errors.items())
     return describe(
-        figure, f"A row of {count} originals, and under it their reconstructions by: {worst or 'nobody yet'}."
+        figure, f"A row of {count} originals, and below it their reconstructions by: {worst or 'no method'}."
     )

@@ -1,4 +1,4 @@
-"""The same computation on several array libraries, seen: time of a step, and distance from NumPy."""
+"""A figure of the same computation on several array libraries: time of a step and difference from NumPy."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 def library_comparison(
     seconds: Mapping[str, float], difference: Mapping[str, float], *, bound: float
 ) -> "Figure":
-    """Draw the time of a step and the largest difference from NumPy's result, a bar for each library.
+    """Draw the time of a step and the largest difference from NumPy's result, with one bar per library.
 
     Args:
-        seconds: of a step, by library.
-        difference: largest relative difference from NumPy, for the same libraries; 0 is drawn leftmost.
-        bound: what the difference must stay below.
+        seconds: the time of a step, by library.
+        difference: the largest relative difference from NumPy, for the same libraries; 0 is drawn leftmost.
+        bound: the largest difference that is allowed.
 
     Raises:
-        ValueError, TypeError: no library, other libraries in one than in the other, numbers below 0.
+        ValueError, TypeError: no library, different libraries in the two arguments, or numbers below 0.
     """
     if not seconds or set(seconds) != set(difference):
         raise ValueError(
@@ -52,7 +52,8 @@ def library_comparison(
     left.set_xlim(0, 1.25 * max(times))
     label(left, title="time of a step", x="milliseconds", y="", legend=None)
     label(right, title="largest difference from NumPy", x="relative difference", y="", legend="lower right")
-    told = "; ".join(
+    details = "; ".join(
         f"{n}: {spell(t)} ms, difference {e:.0e}" for n, t, e in zip(names, times, errors, strict=True)
     )
-    return describe(figure, f"Bars for each array library, time of a step and difference from NumPy. {told}.")
+    text = f"Bars show the time of a step and the difference from NumPy for each array library. {details}."
+    return describe(figure, text)

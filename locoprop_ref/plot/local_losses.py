@@ -1,4 +1,4 @@
-r"""A local loss falling: K steps of several first-order rules against the exact minimum."""
+r"""A figure of the decrease of a local loss: K steps of several first-order rules and the exact minimum."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -42,37 +42,38 @@ def objective_path(
 def local_loss_falling(
     problem: LocalProblem, exact: Any, rules: Mapping[str, tuple[Optimizer, float]], *, num_local_steps: int
 ) -> "Figure":
-    r"""Draw the local objective over the inner steps beside its minimum, and the gap between them.
+    r"""Draw the local objective during the inner steps with its minimum, and the difference between them.
 
     Args:
         problem: a local problem.
         exact: the weights that minimize it, from `newton` or `closed_form`.
-        rules: name: (local optimizer, s); each takes K steps of constant size.
+        rules: a local optimizer and its step size s, by name; each takes K steps of constant size.
         num_local_steps: K.
 
     Raises:
-        ValueError, TypeError: no rule, an argument out of its range.
+        ValueError, TypeError: no rule, or an argument out of its range.
     """
     if not rules:
         raise ValueError("rules must hold at least one local optimizer, got none")
     minimum = float(problem.value(exact))
     k = np.arange(num_local_steps + 1)
-    figure, (loss, gap) = panels(2, left=1.1, gap=1.0, title="the local loss falls towards the exact minimum")
+    figure, (loss, gap) = panels(2, left=1.1, gap=1.0, title="the local loss and its exact minimum")
     words = []
     for i, (name, (rule, s)) in enumerate(rules.items()):
         values = objective_path(problem, rule, local_lr=s, num_local_steps=num_local_steps) - minimum
         look = {**line_style(i), "marker": MARKERS[i], "markevery": max(1, len(k) // 10), "label": name}
         loss.plot(k, values + minimum, **look)
-        # below the rounding of the objective there is nothing left to see
+        # differences below the rounding error of the objective are not shown
         gap.plot(k, np.maximum(values, 1e-16 * max(1.0, abs(minimum))), **look)
-        words.append(f"{name} leaves {spell(values[-1])} of {spell(values[0])}")
+        words.append(f"{name} reduces it from {spell(values[0])} to {spell(values[-1])}")
     loss.axhline(minimum, color=GREY, linestyle=":", label="exact minimum")
     gap.set_yscale("log")
     label_powers_of_ten(gap.yaxis)
     label(loss, title="local objective", x="inner step k", y="objective")
-    label(gap, title="above the exact minimum", x="inner step k", y="objective − minimum", legend=None)
+    label(gap, title="difference from the minimum", x="inner step k", y="objective − minimum", legend=None)
     return describe(
         figure,
-        f"Left, the local objective over {num_local_steps} inner steps, falling towards its exact minimum "
-        f"{spell(minimum)}; right, the distance from it on a logarithmic axis. {'; '.join(words)}.",
+        f"The left panel shows the local objective during {num_local_steps} inner steps, which decreases "
+        f"towards its exact minimum {spell(minimum)}. The right panel shows the difference from the minimum "
+        f"on a logarithmic axis. {'; '.join(words)}.",
     )

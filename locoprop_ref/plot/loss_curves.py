@@ -1,4 +1,4 @@
-"""Matching losses against the prediction: several targets, one target with its slope, and no floor."""
+"""Figures of matching losses as functions of the prediction, and of objectives with targets out of range."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,16 +31,16 @@ def matching_loss_curves(
     predictions: tuple[float, float] = (-4.0, 4.0),
     **parameters: Any,
 ) -> "Figure":
-    r"""Draw the losses against the prediction for several targets: matching, squared, squared after f.
+    r"""Draw the matching loss, the squared loss and the squared loss after f, for several targets.
 
     Args:
-        name: of an elementwise transfer function.
+        name: name of an elementwise transfer function.
         targets: a*, pre-activations.
-        predictions: the least and the largest â.
-        **parameters: of the transfer function.
+        predictions: the smallest and the largest â.
+        **parameters: parameters of the transfer function.
 
     Raises:
-        ValueError, TypeError: softmax, no target, limits that do not rise.
+        ValueError, TypeError: softmax, no target, or limits that are not in increasing order.
     """
     f = drawable(name, **parameters)
     if not len(targets):
@@ -57,10 +57,11 @@ def matching_loss_curves(
     named = ", ".join(spell(a) for a in targets)
     return describe(
         figure,
-        f"Three panels of loss against prediction from {spell(a_hat[0])} to {spell(a_hat[-1])}, a line for "
-        f"each target {named}, zero at it. Left, the matching loss of {name}: {POINT[name]}. Middle, the "
-        "squared loss of pre-activations: parabolas. Right, the squared loss after the transfer function: "
-        "flat wherever the function is, and not convex unless the function is a line.",
+        f"Three panels show losses against predictions from {spell(a_hat[0])} to {spell(a_hat[-1])}, with "
+        f"one line for each of the targets {named}, where the loss is zero. Left is the matching loss of "
+        f"{name}: {POINT[name]}. In the middle is the squared loss of pre-activations, which is a parabola. "
+        "Right is the squared loss after the transfer function, which is flat wherever the function is, and "
+        "not convex unless the function is linear.",
     )
 
 
@@ -73,19 +74,20 @@ def matching_loss_at(
     limits: tuple[float, float] = (-4.0, 4.0),
     **parameters: Any,
 ) -> "Figure":
-    r"""Draw one matching loss twice: as the area between f and f(a*), and as a curve with its local slope.
+    r"""Draw one matching loss twice: as the area between f and f(a*), and as a curve with its slope.
 
-    D_F(â, a*) = ∫ f(z) − f(a*) dz from a* to â, and its slope in â is f(â) − f(a*).
+    D_F(â, a*) = ∫ f(z) − f(a*) dz from a* to â, and its derivative with respect to â is f(â) − f(a*).
 
     Args:
-        name: of an elementwise transfer function.
+        name: name of an elementwise transfer function.
         target: a*.
         prediction: â, where the area ends and the slope is drawn.
-        limits: the least and the largest pre-activation shown.
-        **parameters: of the transfer function.
+        limits: the smallest and the largest pre-activation shown.
+        **parameters: parameters of the transfer function.
 
     Raises:
-        ValueError, TypeError: softmax, numbers that are not finite, limits that do not rise.
+        ValueError, TypeError: softmax, numbers that are not finite, or limits that are not in increasing
+        order.
     """
     f = drawable(name, **parameters)
     a, at, z = finite("target", target), finite("prediction", prediction), span("limits", limits, 401)
@@ -93,7 +95,7 @@ def matching_loss_at(
     slope = float(f.f(np.array(at))) - y_target
     here = {key: float(value) for key, value in losses(f, at, a).items()}
     figure, (area, curve) = panels(
-        2, height=4.7, below=1.2, title=f"{name}: the matching loss is an area, and its slope f(â) − f(a*)"
+        2, height=4.7, below=1.2, title=f"{name}: the matching loss is an area, and its slope is f(â) − f(a*)"
     )
     _draw_area(area, f, a, at, z, here[MATCHING])
     values = losses(f, z, a)
@@ -114,11 +116,11 @@ def matching_loss_at(
     figure.legend(*curve.get_legend_handles_labels(), loc="lower center", ncols=4, columnspacing=1.2)
     return describe(
         figure,
-        f"Left, {name} with the area between its curve and the level f(a*) = {spell(y_target)}, shaded from "
-        f"target {spell(a)} to prediction {spell(at)}: the matching loss, {spell(here[MATCHING])}. Right, "
-        f"that loss against the prediction beside the squared loss ({spell(here[SQUARED])} here) and the "
-        f"squared loss after f ({spell(here[AFTER])}), with the tangent of slope f(â) − f(a*) = "
-        f"{spell(slope)}.",
+        f"The left panel shows {name}. The area between its curve and the level f(a*) = {spell(y_target)} is "
+        f"shaded from the target {spell(a)} to the prediction {spell(at)}; it is the matching loss, "
+        f"{spell(here[MATCHING])}. The right panel shows this loss against the prediction, with the squared "
+        f"loss ({spell(here[SQUARED])} at this prediction), the squared loss after f "
+        f"({spell(here[AFTER])}), and the tangent of slope f(â) − f(a*) = {spell(slope)}.",
     )
 
 
@@ -137,7 +139,7 @@ def _draw_area(panel: Any, f: Transfer, a: float, at: float, z: np.ndarray, area
     panel.set_ylim(low, high + 0.45 * (high - low))  # room for the legend
     label(
         panel,
-        title="the transfer function, and the area",
+        title="the transfer function and the area",
         x="pre-activation z",
         y="f(z)",
         legend="upper left",
@@ -148,26 +150,28 @@ def _draw_area(panel: Any, f: Transfer, a: float, at: float, z: np.ndarray, area
 def target_objective(
     name: str, y_target: float = 0.5, *, limits: tuple[float, float] = (-8.0, 8.0), **parameters: Any
 ) -> "Figure":
-    r"""Draw what LocoProp-M minimizes in â for a target y* of the post-activation: F(â) − y*·â.
+    r"""Draw the objective of LocoProp-M, F(â) − y*·â, for a target y* of the post-activation.
 
-    Inside the range of f it has its minimum where f(â) = y*; at the boundary it approaches a floor it never
-    reaches (ReLU reaches it); outside it falls for ever, and only the proximal term, or few steps, hold the
-    weights.
+    If y* is inside the range of f, the minimum is where f(â) = y*. If y* is on the boundary, the objective
+    approaches an infimum but does not attain it (for ReLU it does). If y* is outside, the objective is
+    unbounded below, and the weights stay bounded only because of the proximal term, or because the steps are
+    few.
 
     Args:
-        name: of an elementwise transfer function.
-        y_target: y*, in or out of the range of f.
-        limits: the least and the largest pre-activation shown.
-        **parameters: of the transfer function.
+        name: name of an elementwise transfer function.
+        y_target: y*, inside or outside the range of f.
+        limits: the smallest and the largest pre-activation shown.
+        **parameters: parameters of the transfer function.
 
     Raises:
-        ValueError, TypeError: softmax, numbers that are not finite, limits that do not rise.
+        ValueError, TypeError: softmax, numbers that are not finite, or limits that are not in increasing
+        order.
     """
     f = drawable(name, **parameters)
     y, z = finite("y_target", y_target), span("limits", limits, 401)
     floor = -float(f.F_star(np.array(y)))
     outside = floor == -np.inf
-    verdict = "falls for ever" if outside else f"never goes below −F*(y*) = {spell(floor)}"
+    verdict = "is unbounded below" if outside else f"is at least −F*(y*) = {spell(floor)}"
     figure, (left, right) = panels(2, title=f"{name}, y* = {spell(y)}: the local objective {verdict}")
     left.plot(z, f.f(z), **line_style(0), label=f"f = {name}")
     left.axhline(y, **line_style(1), label=f"y* = {spell(y)}" + (", out of range" if outside else ""))
@@ -176,11 +180,11 @@ def target_objective(
     label(left, title="transfer function and target", x="pre-activation â", y="f(â)", legend="upper left")
     right.plot(z, f.F(z) - y * z, **line_style(0), label="F(â) − y*·â")
     if not outside:
-        right.axhline(floor, color=GREY, linestyle=":", label=f"floor {spell(floor)}")
+        right.axhline(floor, color=GREY, linestyle=":", label=f"infimum {spell(floor)}")
     label(right, title="local objective in â", x="pre-activation â", y="F(â) − y*·â")
     return describe(
         figure,
-        f"Left, {name} and the level y* = {spell(y)}, which lies {'outside' if outside else 'within'} its "
-        f"closed range. Right, the objective F(â) − y*·â against the pre-activation from {spell(z[0])} to "
-        f"{spell(z[-1])}: it {verdict}.",
+        f"The left panel shows {name} and the level y* = {spell(y)}, which lies "
+        f"{'outside' if outside else 'inside'} its closed range. The right panel shows the objective "
+        f"F(â) − y*·â against the pre-activation from {spell(z[0])} to {spell(z[-1])}: it {verdict}.",
     )

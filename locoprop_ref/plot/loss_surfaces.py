@@ -1,4 +1,4 @@
-"""Matching losses over (prediction, target), beside the squared loss: contours and surfaces."""
+"""Figures of matching losses as functions of prediction and target: contours and surfaces."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ def _grids(f: Transfer, limits: tuple[float, float], points: int) -> tuple[np.nd
 
 
 def _bands() -> dict[str, Any]:
-    """Return levels, and colours light enough for the numbers written on them."""
+    """Return the levels, and colours that are light enough for the numbers on them."""
     from matplotlib import colormaps
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
@@ -48,24 +48,25 @@ def matching_loss_contours(
     points: int = 81,
     **parameters: Any,
 ) -> "Figure":
-    r"""Draw contours of the matching and of the squared loss over (prediction, target), on the same levels.
+    r"""Draw contours of the matching and the squared loss over prediction and target, at the same levels.
 
     Args:
-        name: of an elementwise transfer function.
-        target: a* to mark by a line, or None.
-        limits: the least and the largest pre-activation, of both.
-        points: grid points on each axis.
-        **parameters: of the transfer function.
+        name: name of an elementwise transfer function.
+        target: a* that is marked by a line, or None.
+        limits: the smallest and the largest pre-activation, on both axes.
+        points: number of grid points on each axis.
+        **parameters: parameters of the transfer function.
 
     Raises:
-        ValueError, TypeError: softmax, numbers that are not finite, limits that do not rise.
+        ValueError, TypeError: softmax, numbers that are not finite, or limits that are not in increasing
+        order.
     """
     f = drawable(name, **parameters)
     values, grids = _grids(f, limits, points)
     figure, axes = panels(2, height=4.9, gap=0.35, sharey=True, title=f"{name}: {POINT[name]}")
     bands = _bands()
     for panel, (title, grid) in zip(axes, grids.items(), strict=True):
-        # rounding may leave −1e-16 where the loss is exactly zero
+        # rounding may give −1e-16 where the loss is zero
         panel.contourf(values, values, np.maximum(grid, 0), **bands)
         lines = panel.contour(values, values, grid, levels=LEVELS, colors="black", linewidths=0.9)
         panel.clabel(lines, fmt="%g", fontsize=11)
@@ -78,8 +79,9 @@ def matching_loss_contours(
     axes[0].legend(loc="lower right")
     text = (
         f"Contours of two losses over prediction and target from {spell(values[0])} to {spell(values[-1])}, "
-        f"on the same levels. Left, the matching loss of {name}: {POINT[name]}. Right, the squared loss: "
-        "bands along the diagonal, where prediction equals target and both vanish."
+        f"at the same levels. Left is the matching loss of {name}: {POINT[name]}. Right is the squared loss, "
+        "whose contours are parallel to the diagonal. On the diagonal the prediction equals the target, and "
+        "both losses vanish."
     )
     return describe(figure, text if target is None else f"{text} A line marks the target {spell(target)}.")
 
@@ -93,17 +95,18 @@ def matching_loss_surface(
     azimuth: float = -60.0,
     **parameters: Any,
 ) -> "Figure":
-    r"""Draw the matching and the squared loss as surfaces over (prediction, target), on the same scale.
+    r"""Draw the matching and the squared loss as surfaces over prediction and target, on the same scale.
 
     Args:
-        name: of an elementwise transfer function.
-        limits: the least and the largest pre-activation, of both.
-        points: grid points on each axis.
-        azimuth: degrees from which the surfaces are seen.
-        **parameters: of the transfer function.
+        name: name of an elementwise transfer function.
+        limits: the smallest and the largest pre-activation, on both axes.
+        points: number of grid points on each axis.
+        azimuth: angle in degrees from which the surfaces are seen.
+        **parameters: parameters of the transfer function.
 
     Raises:
-        ValueError, TypeError: softmax, numbers that are not finite, limits that do not rise.
+        ValueError, TypeError: softmax, numbers that are not finite, or limits that are not in increasing
+        order.
     """
     f = drawable(name, **parameters)
     azimuth = finite("azimuth", azimuth)
@@ -126,7 +129,7 @@ def matching_loss_surface(
     return describe(
         figure,
         f"Two surfaces over prediction and target from {spell(values[0])} to {spell(values[-1])}, on the "
-        f"same scale. Left, the matching loss of {name}: {POINT[name]}; it rises to "
-        f"{spell(np.max(grids[MATCHING]))}. Right, the squared loss: a valley "
-        f"along the diagonal, rising to {spell(np.max(grids[SQUARED]))}.",
+        f"same scale. Left is the matching loss of {name}: {POINT[name]}; it rises to "
+        f"{spell(np.max(grids[MATCHING]))}. Right is the squared loss, a valley along the diagonal that "
+        f"rises to {spell(np.max(grids[SQUARED]))}.",
     )

@@ -1,6 +1,7 @@
 r"""The three losses that `loss_curves` and `loss_surfaces` compare, and checks of their arguments.
 
-Prediction and target are pre-activations, â and a*. Beside the matching loss D_F(â, a*) of LocoProp-M stand
+Prediction and target are pre-activations, â and a*. The matching loss D_F(â, a*) of LocoProp-M is compared
+with
 
     ½(â − a*)²          the squared loss on pre-activations, which is LocoProp-S
     ½(f(â) − f(a*))²    the squared loss after the transfer function, which is not convex
@@ -24,20 +25,20 @@ MATCHING, SQUARED, AFTER = (
 POINT = {
     "identity": "the matching loss is the squared loss",
     "relu": "the matching loss is zero where prediction and target are both negative",
-    "leaky_relu": "the matching loss is flat, not zero, where both are negative",
-    "tanh": "the matching loss grows linearly far from its target, and stays convex",
-    "sigmoid": "the matching loss is the cross-entropy, and convex",
-    "softplus": "the matching loss is a smooth version of ReLU's",
+    "leaky_relu": "the matching loss is flat, but not zero, where both are negative",
+    "tanh": "the matching loss grows linearly far from its target, and is convex",
+    "sigmoid": "the matching loss is the cross-entropy, and is convex",
+    "softplus": "the matching loss is a smooth version of ReLU's matching loss",
     "elu": "the matching loss grows linearly where the unit is saturated",
-    "arctan": "the matching loss grows more and more like a line, and stays convex",
+    "arctan": "the growth of the matching loss becomes linear, and it is convex",
 }
 
 
 def drawable(name: str, **parameters: Any) -> Transfer:
-    """Return the transfer function of that name, if it acts on one number at a time.
+    """Return the transfer function with this name if it is elementwise.
 
     Raises:
-        ValueError, TypeError: softmax, an unknown name, wrong parameters.
+        ValueError, TypeError: softmax, an unknown name, or wrong parameters.
     """
     f = transfer(name, **parameters)
     if not f.elementwise:
@@ -48,22 +49,22 @@ def drawable(name: str, **parameters: Any) -> Transfer:
 
 
 def span(name: str, limits: tuple[float, float], points: int) -> np.ndarray:
-    """Return points from the lower to the upper limit; an error names the argument."""
+    """Return points from the lower to the upper limit; the error message names the argument."""
     low, high = (checks.number(name, value) for value in limits)
     if not -np.inf < low < high < np.inf:
-        raise ValueError(f"{name} must be two finite numbers that rise, got {limits!r}")
+        raise ValueError(f"{name} must be two finite numbers in increasing order, got {limits!r}")
     return np.linspace(low, high, checks.integer("points", points, minimum=2))
 
 
 def finite(name: str, value: float) -> float:
-    """Return a number that is finite; an error names the argument."""
+    """Return the number if it is finite; the error message names the argument."""
     if not np.isfinite(checks.number(name, value)):
         raise ValueError(f"{name} must be finite, got {value!r}")
     return float(value)
 
 
 def losses(f: Transfer, a_hat: Any, a: Any) -> dict[str, np.ndarray]:
-    """Return the three losses of predictions `a_hat` for targets `a` (they broadcast), by their names."""
+    """Return the three losses by name, for predictions `a_hat` and targets `a`, which are broadcast."""
     a_hat, a = np.broadcast_arrays(np.asarray(a_hat, dtype=float), np.asarray(a, dtype=float))
     return {
         MATCHING: matching_loss(f, a_hat, a),

@@ -1,6 +1,6 @@
-"""How notebooks show things: a figure as an image with its words, and the package's real source.
+"""Objects for notebooks: figures as images with alternative text, and the source code of the package.
 
-IPython is imported when something is shown, not before.
+IPython is imported only when something is displayed.
 """
 
 import ast
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Picture:
-    """A figure as a notebook shows it: an image with its alternative text.
+    """A figure in the form that a notebook displays: an image with its alternative text.
 
-    JupyterLab gives the PNG of an output no such text, so it gets HTML; nbconvert reads the metadata; a
-    terminal prints the text.
+    JupyterLab cannot attach an alternative text to a PNG output, so it receives HTML. nbconvert reads the
+    text from the metadata, and a terminal prints it.
 
     Args:
-        figure: from a function of `locoprop_ref.plot`.
-        dpi: dots an inch; 80 makes 800 pixels of a usual figure.
+        figure: a figure from a function of `locoprop_ref.plot`.
+        dpi: dots per inch; with 80 most figures are 800 pixels wide.
     """
 
     def __init__(self, figure: "Figure", *, dpi: float = 80) -> None:
@@ -41,29 +41,30 @@ class Picture:
 
 
 def _fewer_colours(png: bytes) -> bytes:
-    """Return a PNG in 64 colours: a fifth of the bytes, so that a notebook with its pictures stays small."""
+    """Return the PNG with 64 colours, at a fifth of its size, so that notebooks with figures stay small."""
     from PIL import Image
 
     stream, image = io.BytesIO(), Image.open(io.BytesIO(png)).convert("RGB")
-    # without dithering: flat areas stay flat
+    # without dithering, areas of one colour keep one colour
     image.quantize(64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(stream, "png")
     return stream.getvalue()
 
 
 def show(figure: "Figure", *, dpi: float = 80) -> Picture:
-    """Return a figure in the form that a notebook displays, the alternative text included."""
+    """Return the figure in the form that a notebook displays, with its alternative text."""
     return Picture(figure, dpi=dpi)
 
 
 def source_of(*objects: Any, docstring: bool = False) -> str:
-    """Return the source of functions or classes as it stands in the package.
+    """Return the source code of functions or classes of the package.
 
     Args:
         *objects: functions, methods or classes.
-        docstring: whether to keep the docstring of each (default False: a notebook's text stands in for it).
+        docstring: whether to keep the docstrings; default False, because the notebook's text explains the
+            code.
 
     Raises:
-        TypeError: something without source.
+        TypeError: an object has no Python source.
     """
     return "\n\n".join(_source(one, docstring) for one in objects)
 
@@ -85,7 +86,7 @@ def _source(one: Any, docstring: bool) -> str:
 
 
 def source(*objects: Any, docstring: bool = False) -> Any:
-    """Display the package's own source of functions or classes, see `source_of`."""
+    """Display the source code of functions or classes of the package, see `source_of`."""
     from IPython.display import Markdown
 
     return Markdown(f"```python\n{source_of(*objects, docstring=docstring)}\n```")

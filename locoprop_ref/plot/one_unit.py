@@ -1,4 +1,4 @@
-r"""One unit under S and under M: saturated tanh, and a ReLU that is off for part of the batch."""
+r"""Figures of one unit under S and M: a saturated tanh unit, and a partly inactive ReLU."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +14,16 @@ from locoprop_ref.transfers import transfer
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LOSS_SLOPE = 0.2  # ∂L/∂ŷ of the saturated unit: its output should be smaller
-X = np.linspace(-2.0, 2.0, 9)  # inputs of the ReLU unit; its output should be larger: ∂L/∂ŷ = −1 on each
+LOSS_SLOPE = 0.2  # ∂L/∂ŷ of the saturated unit, whose output should decrease
+X = np.linspace(-2.0, 2.0, 9)  # inputs of the ReLU unit, whose output should increase
 
 
 def minimizers(a_hat: float, target_step: float) -> tuple[float, float]:
-    r"""Return where S and M have their minimum in the pre-activation of a tanh unit at â, ∂L/∂ŷ = 0.2.
+    r"""Return the pre-activations at which S and M have their minima, for a tanh unit at â with ∂L/∂ŷ = 0.2.
 
-    S: â − γg with g = ∂L/∂ŷ·f′(â). M: f⁻¹(f(â) − γg), infinite where the target is out of range; for small γ
-    it is â − γ·∂L/∂ŷ, free of the factor f′(â), and for a saturated unit â − ½log(1 + 2γ·∂L/∂ŷ).
+    For S this is â − γg with g = ∂L/∂ŷ·f′(â). For M it is f⁻¹(f(â) − γg), which is infinite where the target
+    is out of range. For small γ this is â − γ·∂L/∂ŷ, without the factor f′(â), and for a saturated unit it is
+    â − ½log(1 + 2γ·∂L/∂ŷ).
     """
     f, a = transfer("tanh"), np.array([[checks.number("a_hat", a_hat)]])
     g = f.vjp(a, np.full_like(a, LOSS_SLOPE))
@@ -34,14 +35,14 @@ def minimizers(a_hat: float, target_step: float) -> tuple[float, float]:
 
 @styled
 def saturated_unit(a_hat: float = 2.5, target_step: float = 5.0) -> "Figure":
-    r"""Draw S and M on a tanh unit that is more or less saturated: objectives, and how far each moves.
+    r"""Draw S and M for a tanh unit that is more or less saturated: the objectives, and the distances moved.
 
     Args:
         a_hat: pre-activation â₀ of the unit, 0 (linear) to 5 (saturated).
         target_step: γ.
 
     Raises:
-        ValueError, TypeError: numbers that are not finite, γ ≤ 0.
+        ValueError, TypeError: a number is not finite, or γ ≤ 0.
     """
     a = checks.not_negative("a_hat", a_hat)
     s, m = minimizers(a, target_step)
@@ -49,9 +50,9 @@ def saturated_unit(a_hat: float = 2.5, target_step: float = 5.0) -> "Figure":
     y_target = float(f.f(np.array(a))) - target_step * LOSS_SLOPE * float(f.derivative(np.array(a)))
     objectives = {"S": (z - s) ** 2 / 2 - (a - s) ** 2 / 2, "M": f.F(z) - y_target * z}
     objectives["M"] = objectives["M"] - (float(f.F(np.array(a))) - y_target * a)
-    figure, (left, right) = panels(2, title="a saturated tanh unit: S hardly moves, M moves as before")
+    figure, (left, right) = panels(2, title="a saturated tanh unit: S hardly moves it, M still does")
     for i, ((name, values), goal) in enumerate(zip(objectives.items(), (s, m), strict=True)):
-        left.plot(z, values, **line_style(i), label=f"{name}: moves to {spell(goal)}")
+        left.plot(z, values, **line_style(i), label=f"{name}: minimum at {spell(goal)}")
         if np.isfinite(goal):
             left.plot([goal], [np.interp(goal, z, values)], marker="osv"[i], color=COLOURS[i], markersize=9)
     left.plot([a], [0], "k*", markersize=14, label=f"now: â₀ = {spell(a)}")
@@ -60,7 +61,7 @@ def saturated_unit(a_hat: float = 2.5, target_step: float = 5.0) -> "Figure":
         left,
         title=f"local objectives, γ = {spell(target_step)}",
         x="pre-activation â",
-        y="above its value at â₀",
+        y="objective − its value at â₀",
         legend="lower left",
     )
     starts = np.linspace(0.0, 5.0, 101)
@@ -72,25 +73,24 @@ def saturated_unit(a_hat: float = 2.5, target_step: float = 5.0) -> "Figure":
     right.set_ylim(0.0, 4.0 * target_step * LOSS_SLOPE)
     label(
         right,
-        title="how far the minimum is from â₀",
+        title="distance of the minimum from â₀",
         x="saturation â₀",
         y="â₀ − minimizer",
         legend="upper right",
     )
     return describe(
         figure,
-        f"A tanh unit at pre-activation {spell(a)} whose output should fall. Left, the objectives of S, with "
-        f"its "
-        f"minimum at {spell(s)}, and of M, with its minimum at {spell(m)}. Right, the distance to the "
-        f"minimum "
-        "against the saturation: for S it fades with the slope of tanh, for M it does not.",
+        f"A tanh unit at the pre-activation {spell(a)}, whose output should decrease. The left panel shows "
+        f"the objective of S, with its minimum at {spell(s)}, and that of M, with its minimum at {spell(m)}. "
+        "The right panel shows the distance to the minimum against the saturation: for S it vanishes with "
+        "the slope of tanh, for M it does not.",
     )
 
 
 def half_dead_problems(shift: float, target_step: float, weight_step: float) -> dict[str, LocalProblem]:
-    r"""Return S and M for a ReLU unit ŷ = relu(x − shift) on nine inputs, every output to be raised.
+    r"""Return S and M for a ReLU unit ŷ = relu(x − shift) on nine inputs, where every output should increase.
 
-    ∂L/∂ŷ = −1 on each example, so that g = −1 where the unit is on and 0 where it is off.
+    ∂L/∂ŷ = −1 for every example, so g = −1 where the unit is active, and 0 where it is inactive.
     """
     f, x = transfer("relu"), np.stack([X, np.ones_like(X)], axis=1)
     W0 = np.array([[1.0], [-checks.number("shift", shift)]])
@@ -103,18 +103,18 @@ def half_dead_problems(shift: float, target_step: float, weight_step: float) -> 
 
 
 def solutions(problems: dict[str, LocalProblem]) -> dict[str, Any]:
-    """Return the exact weights of S (closed form) and of M (Newton)."""
+    """Return the exact solutions of S (closed form) and of M (Newton's method)."""
     return {"S": closed_form(problems["S"]), "M": newton(problems["M"])[0]}
 
 
 @styled
 def half_dead_unit(shift: float = 1.0, target_step: float = 2.0, weight_step: float = 10.0) -> "Figure":
-    r"""Draw S and M on a ReLU unit that is off for part of its batch: targets, and the lines they lead to.
+    r"""Draw S and M for a ReLU unit that is inactive for part of its batch: targets, and the resulting lines.
 
-    S asks the examples that are off to stay exactly where they are; M only that they stay off.
+    S asks the inactive examples to stay exactly where they are. M only asks them to stay inactive.
 
     Args:
-        shift: the unit is on for x > shift; above 2 it is dead, and neither S nor M moves it.
+        shift: the unit is active for x > shift; above 2 it is never active, and neither S nor M changes it.
         target_step: γ.
         weight_step: η.
 
@@ -126,20 +126,25 @@ def half_dead_unit(shift: float = 1.0, target_step: float = 2.0, weight_step: fl
     x, W0 = problems["S"].x, problems["S"].W0
     off = (x @ W0)[:, 0] <= 0
     figure, axes = panels(
-        2, gap=0.4, sharey=True, title="a ReLU that is partly off: S holds on to what is off, M lets it go"
+        2, gap=0.4, sharey=True, title="a partly inactive ReLU: inactive examples hold S back, but not M"
     )
     for i, (panel, (name, problem)) in enumerate(zip(axes, problems.items(), strict=True)):
-        panel.plot(X, x @ W0, color=GREY, label="pre-activation now")
-        panel.plot(X, x @ solved[name], **line_style(i), label=f"after {name}, exact")
+        panel.plot(X, x @ W0, color=GREY, label="present pre-activation")
+        panel.plot(X, x @ solved[name], **line_style(i), label=f"after {name}, solved exactly")
         goals = problem.y_target[:, 0]
-        panel.plot(X[~off], goals[~off], "k^", markersize=9, label="target, on")
+        panel.plot(X[~off], goals[~off], "k^", markersize=9, label="target, active")
         if name == "S":
             panel.plot(
-                X[off], goals[off], "ks", markerfacecolor="none", markersize=9, label="target, off: stay"
+                X[off],
+                goals[off],
+                "ks",
+                markerfacecolor="none",
+                markersize=9,
+                label="target, inactive: unchanged",
             )
         elif np.any(off):
             panel.fill_between(
-                X[off], -4.5, 0, color=COLOURS[5], alpha=0.25, label="target, off: anywhere below 0"
+                X[off], -4.5, 0, color=COLOURS[5], alpha=0.25, label="target, inactive: anywhere below 0"
             )
         panel.axhline(0, color="black", linewidth=1)
         label(
@@ -153,10 +158,8 @@ def half_dead_unit(shift: float = 1.0, target_step: float = 2.0, weight_step: fl
     change = {name: float(np.linalg.norm(W - W0)) for name, W in solved.items()}
     return describe(
         figure,
-        f"A ReLU unit on nine inputs, off for {int(np.sum(off))} of them, whose output should grow. Left, S: "
-        f"targets of "
-        f"the inactive inputs are where they are, and its line turns little; the weights move by "
-        f"{spell(change['S'])}. "
-        f"Right, M: the inactive inputs may go anywhere below zero; the weights move by "
-        f"{spell(change['M'])}.",
+        f"A ReLU unit on nine inputs, inactive for {int(np.sum(off))} of them, whose output should increase. "
+        f"The left panel shows S: the targets of the inactive inputs are their present values, and the line "
+        f"turns little; the weights change by {spell(change['S'])}. The right panel shows M: the inactive "
+        f"inputs may go anywhere below zero; the weights change by {spell(change['M'])}.",
     )

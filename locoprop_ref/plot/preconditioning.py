@@ -1,4 +1,4 @@
-r"""A problem with two weights, seen: gradient step, K inner steps and exact step in the same valley."""
+r"""A figure of a problem with two weights: gradient step, K inner steps and exact step in the same valley."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from locoprop_ref.transfers import transfer
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-START, MINIMUM = (-1.5, 1.0), (1.0, 0.5)  # W̃₀, and where the squared loss vanishes
+START, MINIMUM = (-1.5, 1.0), (1.0, 0.5)  # W̃₀, and the point where the squared loss vanishes
 
 
 def two_weights(correlation: float, weight_step: float) -> LocalProblem:
@@ -26,7 +26,7 @@ def two_weights(correlation: float, weight_step: float) -> LocalProblem:
         weight_step: η.
 
     Raises:
-        ValueError, TypeError: ρ or η out of range.
+        ValueError, TypeError: ρ or η is out of its range.
     """
     if not -1 < checks.number("correlation", correlation) < 1:
         raise ValueError(f"correlation must be above -1 and below 1, got {correlation!r}")
@@ -36,7 +36,7 @@ def two_weights(correlation: float, weight_step: float) -> LocalProblem:
 
 
 def descent_path(problem: LocalProblem, local_lr: float, num_local_steps: int) -> np.ndarray:
-    """Return W̃₀ and the weights after each of K constant steps on the squared loss alone, (K + 1, 2)."""
+    """Return W̃₀ and the weights after each of K constant steps on the squared loss only, (K + 1, 2)."""
     alone = replace(problem, weight_step=np.inf)
     rates = local_rates(local_lr, num_local_steps, "constant")
     steps = [W for W, _ in local_steps(alone, SGD(), {}, rates)]
@@ -44,7 +44,7 @@ def descent_path(problem: LocalProblem, local_lr: float, num_local_steps: int) -
 
 
 def exact_path(problem: LocalProblem) -> np.ndarray:
-    """Return the exact solutions for η from 0.01 to 1000, (61, 2): from near W̃₀ to the minimum."""
+    """Return the exact solutions for η from 0.01 (near W̃₀) to 1000 (near the minimum), (61, 2)."""
     steps = np.logspace(-2, 3, 61)
     return np.array([closed_form(replace(problem, weight_step=float(eta)))[:, 0] for eta in steps])
 
@@ -53,7 +53,7 @@ def exact_path(problem: LocalProblem) -> np.ndarray:
 def preconditioned_step(
     weight_step: float = 5.0, local_lr: float = 0.5, num_local_steps: int = 10, correlation: float = 0.9
 ) -> "Figure":
-    r"""Draw, over the contours of the squared local loss, a gradient step, K of them, and the exact step.
+    r"""Draw one gradient step, K inner steps and the exact step on the contours of the squared local loss.
 
     Args:
         weight_step: η of the exact step.
@@ -62,13 +62,13 @@ def preconditioned_step(
         correlation: ρ of the two inputs; the valley has eigenvalues 1 + ρ and 1 − ρ.
 
     Raises:
-        ValueError, TypeError: an argument out of its range.
+        ValueError, TypeError: an argument is out of its range.
     """
     problem = two_weights(correlation, weight_step)
     curvatures = f"{spell(1 + correlation)} and {spell(1 - correlation)}"
     path, exact = descent_path(problem, local_lr, num_local_steps), closed_form(problem)[:, 0]
     figure, (axes,) = panels(
-        width=8, height=6.2, title="inner steps bend along the valley; the exact step goes there at once"
+        width=8, height=6.2, title="inner steps bend into the valley; the exact step goes there directly"
     )
     _draw_valley(axes, problem)
     homing = exact_path(problem)
@@ -95,17 +95,16 @@ def preconditioned_step(
     left = [float(np.linalg.norm(point - np.array(MINIMUM))) for point in (path[-1], exact)]
     return describe(
         figure,
-        f"Contours of a squared loss of two weights, a valley with curvatures {curvatures}. "
-        f"From the start at the upper left, {num_local_steps} inner steps of size "
-        f"{spell(local_lr)} bend towards the minimum and end {spell(left[0])} from it; the exact step with η "
-        f"= "
-        f"{spell(weight_step)} ends {spell(left[1])} from it; the same steps along the first gradient go "
-        f"straight.",
+        f"Contours of a squared loss of two weights, which form a valley with curvatures {curvatures}. "
+        f"From the start at the upper left, {num_local_steps} inner steps of size {spell(local_lr)} bend "
+        f"towards the minimum and end at a distance of {spell(left[0])} from it. The exact step with "
+        f"η = {spell(weight_step)} ends at a distance of {spell(left[1])}. The same steps along the first "
+        f"gradient form a straight line.",
     )
 
 
 def _draw_valley(axes: Any, problem: LocalProblem) -> None:
-    """Draw contours of ½‖X̃W̃ − y*‖² on even steps of its square root."""
+    """Draw contours of ½‖X̃W̃ − y*‖² at equal steps of its square root."""
     first, second = np.meshgrid(np.linspace(-2.4, 2.4, 97), np.linspace(-1.6, 2.2, 77))
     W = np.stack([first.ravel(), second.ravel()])
     loss = np.sum((problem.x @ W - problem.y_target) ** 2, axis=0).reshape(first.shape) / 2

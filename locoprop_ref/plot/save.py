@@ -1,4 +1,4 @@
-"""Figures as bytes and as files: SVG and PNG, the same bytes on every run, written whole or not at all."""
+"""Figures as bytes and as files, SVG or PNG: the same bytes in every run, written as a whole."""
 
 import io
 import os
@@ -16,12 +16,12 @@ FORMATS = ("svg", "png")
 
 
 def rendered(figure: "Figure", file_format: str = "png", *, dpi: float = 150) -> bytes:
-    """Return a figure as SVG or PNG, its alternative text in the description; no date, so no two differ.
+    """Return a figure as SVG or PNG, with its alternative text as description and without a date.
 
     Args:
-        figure: from any function of `locoprop_ref.plot`.
+        figure: a figure from any function of `locoprop_ref.plot`.
         file_format: "svg" or "png".
-        dpi: dots an inch of the PNG; 150 for paper and screen.
+        dpi: dots per inch of the PNG; default 150, which suits paper and screen.
     """
     import matplotlib
 
@@ -36,11 +36,11 @@ def rendered(figure: "Figure", file_format: str = "png", *, dpi: float = 150) ->
 
 
 def save(figure: "Figure", path: str | os.PathLike[str], *, dpi: float = 150) -> Path:
-    """Write a figure to `path`, an .svg or .png by its name; folders are made, a file is replaced whole.
+    """Write a figure to `path`, as SVG or PNG according to its suffix; create folders, replace an old file.
 
     Raises:
-        ValueError: the name ends otherwise.
-        OSError: the folder cannot be written to.
+        ValueError: the name has another suffix.
+        OSError: the file cannot be written.
     """
     path = Path(path)
     if path.suffix[1:] not in FORMATS:

@@ -1,8 +1,8 @@
-"""How every figure looks: colours, line styles and markers, panels, and words that retell a picture.
+"""The style of all figures: colours, line styles, markers, panels, and alternative texts.
 
-Colours are those of Okabe and Ito (2008), told apart by colour-blind readers; line styles and markers change
-with them, so that a grey print says the same. Figures are made without pyplot and inside `styled`, whatever
-the user's own settings of matplotlib are: nothing global is read or left behind.
+The colours are those of Okabe and Ito (2008), which colour-blind readers can distinguish. Line styles and
+markers change with the colours, so that a grey print shows the same. Figures are made without pyplot and
+inside `styled`, independently of the user's settings of matplotlib; no global setting is read or changed.
 """
 
 import functools
@@ -20,7 +20,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#555555"
 
 SETTINGS: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
+    "font.family": "DejaVu Sans",  # is part of matplotlib, so letters look the same everywhere
     "font.size": 13,
     "axes.titlesize": 13,
     "figure.titlesize": 15,
@@ -33,8 +33,8 @@ SETTINGS: dict[str, Any] = {
     "grid.color": "#dddddd",
     "axes.axisbelow": True,
     "legend.framealpha": 0.9,
-    "image.cmap": "cividis",  # rises evenly in grey, and for colour-blind readers
-    "svg.hashsalt": "locoprop-ref",  # the same ids in every SVG, so that the same figure is the same bytes
+    "image.cmap": "cividis",  # its brightness increases evenly, also for colour-blind readers
+    "svg.hashsalt": "locoprop-ref",  # fixed ids, so that the same figure gives the same bytes
     "svg.fonttype": "path",
 }
 
@@ -42,7 +42,7 @@ P = ParamSpec("P")
 
 
 def styled(draw: Callable[P, "Figure"]) -> Callable[P, "Figure"]:
-    """Make a plot function draw in our settings over matplotlib's defaults, and leave the user's alone."""
+    """Make a plot function use our settings over matplotlib's defaults, and leave the user's unchanged."""
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> "Figure":
@@ -56,7 +56,7 @@ def styled(draw: Callable[P, "Figure"]) -> Callable[P, "Figure"]:
 
 @functools.cache
 def settings() -> Any:
-    """Return matplotlib's defaults with ours over them; the backend is not a matter of looks."""
+    """Return matplotlib's defaults, updated by our settings; the backend is left unchanged."""
     import matplotlib
 
     defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if "backend" not in key}
@@ -64,7 +64,7 @@ def settings() -> Any:
 
 
 def line_style(i: int) -> dict[str, Any]:
-    """Return colour and line style number i of a family of lines."""
+    """Return the colour and the line style of line number i."""
     return {"color": COLOURS[i % len(COLOURS)], "linestyle": LINE_STYLES[i % len(LINE_STYLES)]}
 
 
@@ -81,21 +81,21 @@ def panels(
     gap: float = 0.85,
     **options: Any,
 ) -> tuple["Figure", list["Axes"]]:
-    """Return a figure of rows × columns panels with the title that states its point, and its axes.
+    """Return a figure of rows × columns panels, whose title states its message, and the axes of the panels.
 
-    Margins are fixed, so that a redraw under a slider neither moves anything nor computes a layout.
+    The margins are fixed. When a slider redraws the figure, no layout is computed, and nothing moves.
 
     Args:
-        columns: panels beside each other.
-        rows: panels above each other.
-        width: of the figure, inches; so are all sizes here.
-        height: of the figure.
-        title: one line above everything.
+        columns: number of columns of panels.
+        rows: number of rows of panels.
+        width: width of the figure in inches, like all sizes here.
+        height: height of the figure.
+        title: one line above the panels.
         left: margin for the labels of the leftmost axis.
-        right: margin.
+        right: margin on the right.
         below: margin for the labels of the lowest axis, and for a legend there.
-        gap: between panels.
-        **options: for `Figure.subplots`.
+        gap: distance between panels.
+        **options: options for `Figure.subplots`.
     """
     from matplotlib.figure import Figure
 
@@ -117,7 +117,7 @@ def panels(
 
 
 def spell(value: float) -> str:
-    """Return a number for a label: three digits, and a minus sign that is one.
+    """Return a number as a label, with three digits and a typographic minus sign.
 
     >>> spell(-0.25), spell(1234.5)
     ('−0.25', '1.23e+03')
@@ -126,7 +126,7 @@ def spell(value: float) -> str:
 
 
 def label(axes: "Axes", *, title: str = "", x: str, y: str, legend: Any = "best") -> None:
-    """Name the axes of a panel, and show its legend at that place (None: no legend)."""
+    """Label the axes of a panel, and show its legend at this place (None: no legend)."""
     axes.set(xlabel=x, ylabel=y)
     if title:
         axes.set_title(title)
@@ -135,9 +135,9 @@ def label(axes: "Axes", *, title: str = "", x: str, y: str, legend: Any = "best"
 
 
 def power_of_ten(value: float) -> str:
-    """Return 10ⁿ in plain letters, the empty string between the powers.
+    """Return 10ⁿ in plain letters, or the empty string if the value is not a power of ten.
 
-    Matplotlib sets 10ⁿ as mathematics, which takes longer than the rest of a figure.
+    Matplotlib typesets 10ⁿ as mathematics, which takes longer than the rest of a figure.
 
     >>> power_of_ten(0.001), power_of_ten(1.0), power_of_ten(2.0)
     ('10⁻³', '1', '')
@@ -150,9 +150,9 @@ def power_of_ten(value: float) -> str:
 
 
 def label_powers_of_ten(*axes: Any) -> None:
-    """Label logarithmic axes (`panel.xaxis`, `panel.yaxis`) at the powers of ten alone, see `power_of_ten`.
+    """Label logarithmic axes (`panel.xaxis`, `panel.yaxis`) only at powers of ten, see `power_of_ten`.
 
-    An axis of less than two decades keeps matplotlib's ticks: it may hold no power of ten.
+    An axis of less than two decades keeps matplotlib's ticks, because it may contain no power of ten.
     """
     from matplotlib.ticker import FuncFormatter, NullLocator
 
@@ -160,15 +160,17 @@ def label_powers_of_ten(*axes: Any) -> None:
         low, high = axis.get_view_interval()
         if high >= 100 * low:
             axis.set_major_formatter(FuncFormatter(lambda value, position: power_of_ten(value)))
-            axis.set_minor_locator(NullLocator())  # a hundred small ticks cost more than all curves
+            axis.set_minor_locator(
+                NullLocator()
+            )  # drawing a hundred small ticks takes longer than all curves
 
 
 def describe(figure: "Figure", text: str) -> "Figure":
-    """Give a figure its alternative text: plain words that retell it. See `alt_text`."""
+    """Give a figure its alternative text, which describes it in plain words. See `alt_text`."""
     figure.set_label(text)
     return figure
 
 
 def alt_text(figure: "Figure") -> str:
-    """Return the plain words that retell a figure."""
+    """Return the alternative text of a figure."""
     return str(figure.get_label())

@@ -1,8 +1,8 @@
-"""Training, seen: any metric of several runs against epochs and against seconds.
+"""Figures of training: any metric of several runs against epochs and against seconds.
 
 A run is the dict of a run file (`schema` 1): `config`, `data`, `environment`, `status`, and `epochs`, a list
-of {epoch, train: {ce, mse}, test: {ce, mse}, step_seconds, eval_seconds}. Time is the summed `step_seconds`:
-evaluation is left out.
+of {epoch, train: {ce, mse}, test: {ce, mse}, step_seconds, eval_seconds}. Time is the sum of
+`step_seconds`, without the evaluation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 Run = Mapping[str, Any]
 _UNITS = {
-    "ce": "cross-entropy (nats an example)",
-    "mse": "mean squared error (a pixel)",
+    "ce": "cross-entropy (nats per example)",
+    "mse": "mean squared error (per pixel)",
     "accuracy": "accuracy",
 }
 
 
 def series(run: Run, metric: str = "train ce") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (epoch, summed step seconds, value) of a run, an entry for each epoch stored.
+    """Return epochs, cumulative step seconds and values of a run, with one entry for each stored epoch.
 
     Args:
         run: the dict of a run file.
-        metric: a split and a name, as in "train ce", "test mse", "test accuracy".
+        metric: a split and a name, such as "train ce", "test mse" or "test accuracy".
 
     Raises:
-        ValueError: no such metric in the run, or no epochs.
+        ValueError: the run does not contain this metric, or has no epochs.
     """
     split, _, name = metric.partition(" ")
     epochs = run["epochs"]
@@ -41,21 +41,22 @@ def series(run: Run, metric: str = "train ce") -> tuple[np.ndarray, np.ndarray, 
     if metric not in known:
         of = f" for the run of {run['config'].get('method')} on {run.get('data', {}).get('name')}"
         raise ValueError(f"metric must be one of {', '.join(known)}{of}, got {metric!r}")
-    # a run that diverged stores None where a number was not finite
+    # a run that diverged stores None in place of a number that is not finite
     value = [float("nan") if row[split][name] is None else row[split][name] for row in epochs]
     seconds = np.cumsum([row["step_seconds"] for row in epochs])
     return np.array([row["epoch"] for row in epochs]), seconds, np.array(value, dtype=float)
 
 
 def grouped(runs: Sequence[Run], labels: Sequence[str] | None = None) -> dict[str, list[Run]]:
-    """Return the runs by their label; runs that share one are pooled as seeds of one experiment.
+    """Return the runs grouped by their labels; runs with the same label are seeds of one experiment.
 
-    By default runs are pooled only where nothing but the seed and the number of epochs differs; a label is
-    the method's name, with what sets its runs apart from others of that method, or the data from any other's.
+    By default, runs belong together if they differ only in the seed and the number of epochs. A label is the
+    name of the method, followed by the options in which its runs differ from other runs of this method, and
+    by the data set if there are several.
     """
     if not runs:
         raise ValueError("runs must hold at least one run, got none")
-    names = _told_apart(runs) if labels is None else list(labels)
+    names = _distinct_labels(runs) if labels is None else list(labels)
     if len(names) != len(runs):
         raise ValueError(f"labels must be one for each of {len(runs)} runs, got {len(names)}")
     groups: dict[str, list[Run]] = {}
@@ -64,8 +65,8 @@ def grouped(runs: Sequence[Run], labels: Sequence[str] | None = None) -> dict[st
     return groups
 
 
-def _told_apart(runs: Sequence[Run]) -> list[str]:
-    """Return the method of each run, with the options in which it differs from other runs of that method."""
+def _distinct_labels(runs: Sequence[Run]) -> list[str]:
+    """Return the method of each run, with the options in which it differs from other runs of this method."""
     settings = [{k: v for k, v in run["config"].items() if k not in ("seed", "epochs")} for run in runs]
     for setting, run in zip(settings, runs, strict=True):
         data = run.get("data", {})
@@ -84,7 +85,7 @@ def _told_apart(runs: Sequence[Run]) -> list[str]:
 
 
 def band(runs: Sequence[Run], metric: str) -> dict[str, np.ndarray]:
-    """Return epoch, seconds, and the median, low and high of a metric over runs, for the epochs all have."""
+    """Return epoch, seconds, median, minimum and maximum of a metric, for the epochs that all runs have."""
     all_series = [series(run, metric) for run in runs]
     length = min(len(epoch) for epoch, _, _ in all_series)
     values = np.array([value[:length] for _, _, value in all_series])
@@ -105,18 +106,18 @@ def training_curves(
     labels: Sequence[str] | None = None,
     log: bool | None = None,
 ) -> "Figure":
-    """Draw a metric of several runs against epochs (left) and against summed step seconds (right).
+    """Draw a metric of several runs against epochs (left) and against cumulative step seconds (right).
 
     Args:
-        runs: dicts of run files; runs with the same label are seeds: their median, and a band from the least
-            to the largest.
+        runs: dicts of run files; runs with the same label are seeds, of which the median and a band from the
+            smallest to the largest value are drawn.
         metric: "train ce", "test mse", "test accuracy", ...
-        labels: one for each run; default see `grouped`.
-        log: whether the values have a logarithmic axis; default: where all are positive and the largest is
-            more than five times the least.
+        labels: one for each run; see `grouped` for the default.
+        log: whether the axis of the values is logarithmic; by default it is if all values are positive and
+            the largest is more than five times the smallest.
 
     Raises:
-        ValueError: no run, a metric that a run does not hold, labels of another number.
+        ValueError: no run, a run does not contain the metric, or the number of labels is wrong.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -126,7 +127,7 @@ def training_curves(
     split, _, name = metric.partition(" ")
     what = f"{split} {_UNITS.get(name, name)}"
     logarithmic = (low > 0 and high > 5 * low) if log is None else log
-    figure, axes = panels(2, width=11, title=f"{what}: by epoch, and by the clock", gap=0.4, sharey=True)
+    figure, axes = panels(2, width=11, title=f"{what}: by epoch and by time", gap=0.4, sharey=True)
     for i, (name, b) in enumerate(bands.items()):
         every = max(1, len(b["epoch"]) // 8)
         look: dict[str, Any] = {
@@ -140,20 +141,20 @@ def training_curves(
                 panel.fill_between(
                     x, b["low"], b["high"], color=COLOURS[i % len(COLOURS)], alpha=0.2, linewidth=0
                 )
-    for panel, time in zip(axes, ("epoch", "training time (s), evaluation left out"), strict=True):
+    for panel, time in zip(axes, ("epoch", "training time (s), without evaluation"), strict=True):
         label(panel, x=time, y=what, legend=None)
         if logarithmic:
             log_axis(panel)
     axes[1].set_ylabel("")
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].legend(loc="best")
-    return describe(figure, _retold(bands, metric))
+    return describe(figure, _description(bands, metric))
 
 
 def log_axis(panel: Any, which: str = "y") -> None:
-    """Make an axis, "x" or "y", logarithmic, with plain numbers beside 1, 2 and 5 of each decade.
+    """Make an axis, "x" or "y", logarithmic, with labels at 1, 2 and 5 in each decade.
 
-    Over more than three decades it is the powers of ten alone.
+    Over more than three decades only the powers of ten are labelled.
     """
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
@@ -165,7 +166,7 @@ def log_axis(panel: Any, which: str = "y") -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _retold(bands: Mapping[str, Mapping[str, np.ndarray]], metric: str) -> str:
+def _description(bands: Mapping[str, Mapping[str, np.ndarray]], metric: str) -> str:
     ends = [
         f"{name} goes from {b['median'][0]:.4g} to {b['median'][-1]:.4g} in {int(b['epoch'][-1])} epochs, "
         f"{b['seconds'][-1]:.3g} s"

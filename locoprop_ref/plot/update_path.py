@@ -1,4 +1,4 @@
-r"""The update that grows over the inner steps, seen against the gradient: its angle and its length."""
+r"""A figure of the total update during the inner steps: its angle to the gradient, and its length."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def angle(u: np.ndarray, v: np.ndarray) -> float:
-    r"""Return the angle between two arrays in degrees: 2·atan2(‖û − v̂‖, ‖û + v̂‖), exact for small ones.
+    r"""Return the angle between two arrays in degrees: 2·atan2(‖û − v̂‖, ‖û + v̂‖), accurate for small angles.
 
-    Zero where either vanishes.
+    The angle is zero if one of the arrays is zero.
     """
     lengths = np.linalg.norm(u), np.linalg.norm(v)
     if 0.0 in lengths:
@@ -30,9 +30,10 @@ def angle(u: np.ndarray, v: np.ndarray) -> float:
 def update_path(
     problem: LocalProblem, *, local_lr: float, num_local_steps: int, local_decay: str = "constant"
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Return, after k = 1..K gradient steps, the angle of W̃_k − W̃₀ to −∂L/∂W̃ and its length in first steps.
+    r"""Return the angle between W̃_k − W̃₀ and −∂L/∂W̃, and the length of W̃_k − W̃₀, for k = 1..K gradient steps.
 
-    The gradient of the local problem at W̃₀ is γ·∂L/∂W̃, so that the first step has angle 0 and length 1.
+    The gradient of the local problem at W̃₀ is γ·∂L/∂W̃, so the first step has the angle 0. Lengths are
+    measured in units of the first step.
 
     Returns:
         (K,) angles in degrees and (K,) lengths ‖W̃_k − W̃₀‖/‖sγ·∂L/∂W̃‖.
@@ -53,16 +54,16 @@ def update_against_gradient(
     num_local_steps: int,
     local_decay: str = "constant",
 ) -> "Figure":
-    r"""Draw angle and length of the total update against the gradient, as inner steps go on.
+    r"""Draw the angle between the total update and the negative gradient, and the update's length.
 
     Args:
-        problems: the local problem of a layer by the name of the method, for instance S and M.
-        local_lr: s > 0 of plain gradient steps.
+        problems: the local problem of a layer by the name of the method, for example S and M.
+        local_lr: step size s > 0 of plain gradient steps.
         num_local_steps: K ≥ 1.
-        local_decay: "constant" (default here, so that steps compare) or "authors".
+        local_decay: "constant" (default here, so that the steps are comparable) or "authors".
 
     Raises:
-        ValueError, TypeError: no problem, s ≤ 0, K < 1, unknown decay.
+        ValueError, TypeError: no problem, s ≤ 0, K < 1, or an unknown decay.
     """
     if not problems:
         raise ValueError("problems must hold at least one local problem, got none")
@@ -74,7 +75,7 @@ def update_against_gradient(
     frozen = np.cumsum(local_rates(**settings)) / local_lr
     k = np.arange(1, num_local_steps + 1)
     figure, (turn, reach) = panels(
-        2, title="the first inner step is BackProp; the following ones turn and shorten it"
+        2, title="the first inner step is BackProp; the following ones turn and shorten the update"
     )
     words = []
     for i, (name, problem) in enumerate(problems.items()):
@@ -82,16 +83,16 @@ def update_against_gradient(
         look = {**line_style(i), "marker": MARKERS[i], "markevery": max(1, len(k) // 10)}
         turn.plot(k, angles, **look, label=name)
         reach.plot(k, lengths, **look, label=name)
-        words.append(f"{name} ends {spell(angles[-1])} degrees off, {spell(lengths[-1])} first steps long")
+        ends = f"{spell(angles[-1])} degrees and {spell(lengths[-1])} first steps"
+        words.append(f"{name} ends with {ends}")
     reach.plot(k, frozen, color=GREY, linestyle=":", label="along the frozen gradient")
     label(turn, title="angle between update and −gradient", x="inner step k", y="angle (degrees)")
     label(reach, title="length of the update", x="inner step k", y="length (first steps)")
     turn.set_ylim(bottom=min(0.0, turn.get_ylim()[0]), top=max(1.0, turn.get_ylim()[1]))
     return describe(
         figure,
-        f"Angle, left, and length, right, of the total update against the gradient over {num_local_steps} "
-        f"inner "
-        f"steps of size {spell(local_lr)}. All begin with angle 0 and length 1. {'; '.join(words)}; steps "
-        f"along "
-        f"the frozen gradient would be {spell(frozen[-1])} long.",
+        f"The left panel shows the angle between the total update and the negative gradient, and the right "
+        f"panel the length of the update, during {num_local_steps} inner steps of size {spell(local_lr)}. "
+        f"All begin with angle 0 and length 1. {'; '.join(words)}; along the frozen gradient the length "
+        f"would be {spell(frozen[-1])}.",
     )

@@ -6,35 +6,13 @@ from typing import Any
 from locoprop_ref import checks
 from locoprop_ref.methods.backprop import BackProp
 from locoprop_ref.methods.base import Method
-from locoprop_ref.methods.locoprop import LocoProp
-from locoprop_ref.methods.registry import SECOND_ORDER
+from locoprop_ref.methods.options import HYPER, options_of
+from locoprop_ref.methods.registry import method
 from locoprop_ref.network import Network, initialize
-from locoprop_ref.optimizers import Optimizer, optimizer
-from locoprop_ref.solvers import ClosedForm, Descend, Newton
+from locoprop_ref.optimizers import optimizer
+from locoprop_ref.solvers import Descend
 from locoprop_ref.training.options import Config
 from locoprop_ref.transfers import TRANSFERS
-
-BY_STEPS = ("locoprop-s", "locoprop-m")
-
-# our option → the optimizer's own argument
-HYPER: dict[str, dict[str, str]] = {
-    "sgd": {},
-    "momentum": {"momentum": "momentum"},
-    "nesterov": {"momentum": "momentum"},
-    "adagrad": {"dialect": "dialect", "epsilon": "epsilon", "initial_accumulator": "initial_accumulator"},
-    "rmsprop": {"dialect": "dialect", "momentum": "momentum", "decay": "decay", "epsilon": "epsilon"},
-    "adam": {"dialect": "dialect", "momentum": "beta1", "decay": "beta2", "epsilon": "epsilon"},
-}
-HYPER_OPTIONS = ("dialect", "momentum", "decay", "epsilon", "initial_accumulator")
-
-
-def second_order_options(method: str) -> dict[str, Any]:
-    """Return the options of a second-order method with their defaults: the fields of its class.
-
-    >>> second_order_options("foof")["factor_decay"]
-    0.95
-    """
-    return {f.name: f.default for f in fields(SECOND_ORDER[method]) if f.name != "parallel_layers"}
 
 
 def layer_sizes(config: Config) -> tuple[int, ...]:
@@ -99,36 +77,16 @@ def build_network(config: Config, seed: Any, *, xp: Any) -> Network:
 
 def build_method(config: Config) -> Method:
     """Return the method of a resolved Config."""
+    options = {name: getattr(config, name) for name in options_of(config.method, config.optimizer)}
+    chosen = options.pop("optimizer", None)
+    if chosen is None:
+        return method(config.method, **options)
+    hyper = {argument: options.pop(option) for option, argument in HYPER[chosen].items()}
+    rule = optimizer(chosen, **hyper)
     if config.method == "backprop":
-        return BackProp(_build_optimizer(config), config.learning_rate)
-    if config.method in SECOND_ORDER:
-        options = {name: getattr(config, name) for name in second_order_options(config.method)}
-        return SECOND_ORDER[config.method](**options)
-    solver: Any = Newton()
-    if config.method in BY_STEPS:
-        solver = Descend(
-            _build_optimizer(config),
-            config.local_lr,
-            config.num_local_steps,
-            config.local_decay,
-            config.local_state,
-        )
-    elif config.method == "locoprop-s-closed":
-        solver = ClosedForm(config.form)
-    return LocoProp(
-        local_loss="matching" if config.method.startswith("locoprop-m") else "squared",
-        solver=solver,
-        target_step=config.target_step,
-        weight_step=config.weight_step,
-        local_reduction=config.local_reduction,
-        target_order=config.target_order,
-        project_targets=config.project_targets,
-    )
-
-
-def _build_optimizer(config: Config) -> Optimizer:
-    hyper = {argument: getattr(config, option) for option, argument in HYPER[config.optimizer].items()}
-    return optimizer(config.optimizer, **hyper)
+        return BackProp(rule, **options)
+    local = {f.name: options.pop(f.name) for f in fields(Descend) if f.name in options}
+    return method(config.method, local=Descend(rule, **local), **options)
 
 
 def epoch_rate(config: Config, epoch: int) -> float:

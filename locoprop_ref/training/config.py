@@ -8,17 +8,16 @@ from typing import Any
 
 from locoprop_ref import checks
 from locoprop_ref.data import NAMES
-from locoprop_ref.methods.registry import METHODS, SECOND_ORDER
-from locoprop_ref.optimizers import optimizer
-from locoprop_ref.training.build import (
-    BY_STEPS,
+from locoprop_ref.methods.options import (
+    DEFAULT_OPTIMIZER,
     HYPER,
     HYPER_OPTIONS,
-    build_method,
-    layer_sizes,
-    layer_transfers,
-    second_order_options,
+    methods_with,
+    options_of,
+    takes_optimizer,
 )
+from locoprop_ref.methods.registry import METHODS
+from locoprop_ref.training.build import build_method, layer_sizes, layer_transfers
 from locoprop_ref.training.options import Config
 
 _PAPER_LAYERS = "784-1000-500-250-30-250-500-1000-784"
@@ -43,31 +42,11 @@ _LAYERS = {
     ("mnist", "classify"): "784-300-100-10",
     ("fashion_mnist", "classify"): "784-300-100-10",
 }
-# BackProp's rates: RMSProp's is the one of the known numbers, the others are first guesses
-_LEARNING_RATES = {
-    "sgd": 1e-2,
-    "momentum": 1e-3,
-    "nesterov": 1e-3,
-    "adagrad": 1e-2,
-    "rmsprop": 3e-4,
-    "adam": 1e-3,
-}
-
-_LOCOPROP = tuple(name for name in METHODS if name.startswith("locoprop"))
-_APPLIES: dict[str, tuple[str, ...]] = {
-    "learning_rate": ("backprop",),
-    "form": ("locoprop-s-closed",),
-    **dict.fromkeys(("optimizer", "dialect", "momentum", "decay", "epsilon"), ("backprop", *BY_STEPS)),
-    **dict.fromkeys(("initial_accumulator",), ("backprop", *BY_STEPS)),
-    **dict.fromkeys(("local_lr", "num_local_steps", "local_decay", "local_state"), BY_STEPS),
-    **dict.fromkeys(("target_step", "weight_step", "local_reduction"), _LOCOPROP),
-    **dict.fromkeys(("target_order", "project_targets", "diagnostics"), _LOCOPROP),
-}
 # option → the methods for which it means something
 APPLIES: dict[str, tuple[str, ...]] = {
-    option: _APPLIES.get(option, ()) + tuple(m for m in SECOND_ORDER if option in second_order_options(m))
-    for option in [*_APPLIES, *(o for m in SECOND_ORDER for o in second_order_options(m))]
-}
+    option: methods_with(option)
+    for option in dict.fromkeys((*HYPER_OPTIONS, *(o for name in METHODS for o in options_of(name))))
+} | {"diagnostics": tuple(name for name in METHODS if "target_step" in options_of(name))}
 
 
 def resolve(preset: str | None = None, **explicit: Any) -> Config:
@@ -136,36 +115,14 @@ def _schedule_epochs(config: Config, epochs: int) -> int | None:
 
 def _method_defaults(config: Config) -> dict[str, Any]:
     """Return the fields that a method leaves open, filled in; those without a meaning stay None."""
-    method = config.method
-    defaults: dict[str, Any] = {}
-    if method in APPLIES["optimizer"]:
-        defaults["optimizer"] = config.optimizer or "rmsprop"
-        defaults |= _optimizer_defaults(config, defaults["optimizer"])
-    if method == "backprop":
-        defaults["learning_rate"] = _LEARNING_RATES[defaults["optimizer"]]
-    if method in BY_STEPS:
-        defaults |= {"local_lr": 1e-5, "num_local_steps": 10, "local_decay": "authors", "local_state": "keep"}
-    if method in _LOCOPROP:
-        defaults |= {"local_reduction": "sum", "target_order": "jacobi", "project_targets": False}
-        defaults["target_step"] = 100.0 if method == "locoprop-s-closed" else 10.0
-        defaults["weight_step"] = inf if method in BY_STEPS else 0.1
-    if method == "locoprop-s-closed":
-        defaults["form"] = "auto"
-    if method in SECOND_ORDER:
-        defaults |= second_order_options(method)
+    if takes_optimizer(config.method):
+        name = config.optimizer or DEFAULT_OPTIMIZER
+        for option in HYPER_OPTIONS:
+            if getattr(config, option) is not None and option not in HYPER[name]:
+                raise ValueError(f"{option} has no meaning for optimizer {name}")
     given = asdict(config)
+    defaults = options_of(config.method, config.optimizer)
     return {name: value if given[name] is None else given[name] for name, value in defaults.items()}
-
-
-def _optimizer_defaults(config: Config, name: str) -> dict[str, Any]:
-    for option in HYPER_OPTIONS:
-        if getattr(config, option) is not None and option not in HYPER[name]:
-            raise ValueError(f"{option} has no meaning for optimizer {name}")
-    rule = optimizer(name)
-    defaults: dict[str, Any] = {option: getattr(rule, argument) for option, argument in HYPER[name].items()}
-    if name == "rmsprop":
-        defaults["momentum"] = 0.9 if config.method == "backprop" else 0.999
-    return defaults
 
 
 def _check_numbers(config: Config) -> None:

@@ -7,23 +7,31 @@ from typing import Any
 
 from locoprop_ref import checks
 from locoprop_ref.backend import BACKENDS
-from locoprop_ref.local import REDUCTIONS
 from locoprop_ref.losses import OUTPUT_LOSSES
-from locoprop_ref.methods.kfac import FISHERS
-from locoprop_ref.methods.locoprop import TARGET_ORDERS
+from locoprop_ref.methods.options import choices_of, defaults_in_words
 from locoprop_ref.methods.registry import METHODS
-from locoprop_ref.methods.shampoo import GRAFTINGS, STATISTICS
 from locoprop_ref.network import INITIALIZERS
-from locoprop_ref.optimizers import DIALECTS, OPTIMIZERS
-from locoprop_ref.solvers import FORMS, LOCAL_DECAYS
+from locoprop_ref.optimizers import OPTIMIZERS
 from locoprop_ref.transfers import TRANSFERS
 
 TASKS = ("autoencode", "classify")
 SCHEDULES = ("authors", "constant")
 
 
+_AUTHORS = "as in the authors' code"
+_AUTHORS_LOCAL = "0.999 in the authors' code"
+_GUESS = "a first guess"
+
+
 def _option(default: Any, help: str, kind: type = str, choices: tuple[str, ...] | None = None) -> Any:
     return field(default=default, metadata={"help": help, "kind": kind, "choices": choices})
+
+
+def _setting(name: str, help: str, source: str = "", kind: type = str) -> Any:
+    """Return an option of the methods: its choices and defaults are read from their dataclasses."""
+    choices = OPTIMIZERS if name == "optimizer" else choices_of(name)
+    known = f"{defaults_in_words(name)}; {source}" if source else defaults_in_words(name)
+    return _option(None, f"{help} (default {known})", kind, choices or None)
 
 
 @dataclass(frozen=True)
@@ -40,10 +48,12 @@ class Config:
     layers: Any = _option(
         None, "widths from input to output, 784-400-784 (default: the data set's classic network)"
     )
-    width: float = _option(1.0, "times every hidden layer, the code included (default 1)", float)
+    width: float = _option(
+        1.0, "factor of the width of every hidden layer, the code included (default 1)", float
+    )
     depth: int = _option(
         1,
-        "times each hidden layer as wide as the second, in the paper's network the 500s (default 1)",
+        "repeat every hidden layer of the second one's width this many times (default 1)",
         int,
     )
     transfer: str = _option(
@@ -80,93 +90,71 @@ class Config:
         None, "examples a batch; the remainder of an epoch is dropped (default 1000, the authors)", int
     )
     # first-order rule: LocoProp's local one, BackProp's own
-    optimizer: Any = _option(
-        None,
-        "local optimizer of LocoProp's K steps, the network's for backprop (default rmsprop, the authors)",
-        choices=OPTIMIZERS,
+    optimizer: Any = _setting(
+        "optimizer", "local optimizer of LocoProp's K steps, the network's for backprop", _AUTHORS
     )
-    dialect: Any = _option(
-        None, "formula of adagrad, rmsprop, adam: tf1 (default, the authors) or torch", choices=DIALECTS
-    )
-    learning_rate: Any = _option(
-        None, "of backprop, kfac, foof, shampoo (default 3e-4 for rmsprop; else a first guess)", float
-    )
-    momentum: Any = _option(
-        None,
-        "of momentum, nesterov, rmsprop, kfac, foof, shampoo, and adam's beta1 "
-        "(default: LocoProp's rmsprop 0.999, the authors; foof 0; else 0.9)",
+    dialect: Any = _setting("dialect", "formula of adagrad, rmsprop and adam", _AUTHORS)
+    learning_rate: Any = _setting(
+        "learning_rate",
+        "of backprop (with rmsprop), kfac, foof and shampoo",
+        "first guesses, except backprop's",
         float,
     )
-    decay: Any = _option(None, "of rmsprop's mean square (default 0.9, the authors); of adam beta2", float)
-    epsilon: Any = _option(
-        None, "of rmsprop (default 1e-5, the authors), adam, adagrad (torch), shampoo's ridge", float
+    momentum: Any = _setting(
+        "momentum",
+        "of momentum, nesterov, rmsprop (whose default stands here), kfac, foof and shampoo; adam's beta1",
+        _AUTHORS_LOCAL,
+        float,
     )
-    initial_accumulator: Any = _option(None, "of adagrad (default tf1 0.1, torch 0; the authors 1e-5)", float)
+    decay: Any = _setting("decay", "of rmsprop's mean square; adam's beta2", _AUTHORS, float)
+    epsilon: Any = _setting("epsilon", "of rmsprop, adam, adagrad (torch); ridge of shampoo", _AUTHORS, float)
+    initial_accumulator: Any = _option(
+        None, "of adagrad (default tf1 0.1, torch 0; 1e-5 in the authors' code)", float
+    )
     # LocoProp
-    local_lr: Any = _option(None, "size s of the local steps (default 1e-5, the authors)", float)
-    num_local_steps: Any = _option(None, "number K of local steps (default 10, the authors)", int)
-    local_decay: Any = _option(
-        None,
-        "local rate within a batch: authors (default), s*max(1 - k/K, 0.25), or constant",
-        choices=LOCAL_DECAYS,
+    local_lr: Any = _setting("local_lr", "size s of the local steps", _AUTHORS, float)
+    num_local_steps: Any = _setting("num_local_steps", "number K of local steps", _AUTHORS, int)
+    local_decay: Any = _setting(
+        "local_decay", "local rate within a batch: s*max(1 - k/K, 0.25), or constant", _AUTHORS
     )
-    local_state: Any = _option(
-        None,
-        "local optimizer's state from batch to batch: keep (default, the authors) or reset",
-        choices=("keep", "reset"),
-    )
-    target_step: Any = _option(
-        None, "step gamma of the targets (default 10, the authors; closed form 100)", float
-    )
-    weight_step: Any = _option(
-        None,
-        "proximal step eta times the rate, or inf (default inf, the authors; closed, exact 0.1)",
+    local_state: Any = _setting("local_state", "the local optimizer's state from batch to batch", _AUTHORS)
+    target_step: Any = _setting("target_step", "step gamma of the targets", "10 in the authors' code", float)
+    weight_step: Any = _setting(
+        "weight_step",
+        "proximal step eta, multiplied by the schedule's rate; inf for none",
+        "inf in the authors' code",
         float,
     )
-    local_reduction: Any = _option(
-        None, "local gradient: sum over the batch (default, the authors) or mean", choices=REDUCTIONS
+    local_reduction: Any = _setting("local_reduction", "local gradient over the batch", _AUTHORS)
+    target_order: Any = _setting(
+        "target_order", "targets before any weight moves (jacobi, the method), or layer after layer"
     )
-    target_order: Any = _option(
-        None,
-        "jacobi (default, the method): targets before any weight moves; or gauss-seidel",
-        choices=TARGET_ORDERS,
+    project_targets: Any = _setting(
+        "project_targets", "project targets onto the range of the transfer function", _AUTHORS, bool
     )
-    project_targets: Any = _option(
-        None, "project targets onto the range of the transfer function (default no, the authors)", bool
-    )
-    form: Any = _option(None, "closed form: auto (default, by shape), primal, dual or inverse", choices=FORMS)
+    form: Any = _setting("form", "closed form; auto goes by shape")
     # second-order methods
-    damping: Any = _option(
-        None, "lambda of kfac and foof, added to the curvature (default 0.01, a first guess)", float
+    damping: Any = _setting("damping", "lambda of kfac and foof, added to the curvature", _GUESS, float)
+    fisher: Any = _setting("fisher", "Fisher matrix of kfac", "its paper")
+    kl_clip: Any = _setting(
+        "kl_clip", "bound of kfac's step in the metric of the Fisher matrix; inf for none", "", float
     )
-    fisher: Any = _option(
-        None, "Fisher matrix of kfac: sampled (default, its paper) or empirical", choices=FISHERS
+    factor_decay: Any = _setting(
+        "factor_decay", "of the running averages of kfac, foof and shampoo", "0.95: K-FAC's paper", float
     )
-    kl_clip: Any = _option(
-        None, "bound of kfac's step in the metric of the Fisher matrix (default inf: none)", float
+    factor_interval: Any = _setting(
+        "factor_interval", "batches from one update of the factors to the next", "", int
     )
-    factor_decay: Any = _option(
-        None,
-        "of the running averages of kfac, foof (default 0.95, K-FAC's paper), shampoo (default 0.99)",
-        float,
+    inverse_interval: Any = _setting(
+        "inverse_interval", "steps from one inverse, or root, to the next", "20: K-FAC's paper", int
     )
-    factor_interval: Any = _option(
-        None, "steps from one statistic of kfac, foof, shampoo to the next (default 1)", int
+    statistics: Any = _setting("statistics", "of shampoo: a sum, or a moving average", "its paper")
+    root: Any = _setting("root", "of shampoo: the p of its inverse p-th roots", "its paper", int)
+    grafting: Any = _setting("grafting", "of shampoo: the rule that lends its update the length", "its paper")
+    grafting_decay: Any = _setting(
+        "grafting_decay", "of the rmsprop that lends shampoo its length", "", float
     )
-    inverse_interval: Any = _option(
-        None,
-        "steps from one inverse (default kfac 20, its paper; foof 1) or root (shampoo 20) to the next",
-        int,
-    )
-    statistics: Any = _option(None, "of shampoo: sum (default, the paper) or average", choices=STATISTICS)
-    root: Any = _option(None, "of shampoo: the p of its inverse p-th roots (default 4, the paper)", int)
-    grafting: Any = _option(
-        None,
-        "of shampoo: whose length its update takes: none (default, the paper), sgd or rmsprop",
-        choices=GRAFTINGS,
-    )
-    grafting_decay: Any = _option(None, "of the rmsprop that lends shampoo its length (default 0.9)", float)
-    grafting_epsilon: Any = _option(None, "of the same rmsprop (default 1e-5)", float)
+    grafting_epsilon: Any = _setting("grafting_epsilon", "of the same rmsprop", "", float)
     # how it is computed
     seed: int = _option(0, "of weights and batches (default 0)", int)
     backend: str = _option("numpy", "array library (default numpy)", choices=tuple(BACKENDS))

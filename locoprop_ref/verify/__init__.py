@@ -1,9 +1,9 @@
-r"""The identities that must hold, as code: claim → measured error, bound, reason of the bound.
+r"""The identities that must hold, as code: claim, measured error, bound, and the reason for the bound.
 
-Every function takes a seed and an array namespace, draws small random networks with biases, and measures. It
-runs in float64; references are computed on the host, from a second source wherever there is one.
+Every function draws small random networks with biases and measures the error of one identity in float64. The
+reference values are computed on the host, from a second source wherever there is one.
 
-Arguments of every identity: seed: of the random networks, an integer ≥ 0; xp: array namespace.
+Arguments of every identity: `seed`, an integer ≥ 0 for the random networks, and `xp`, an array namespace.
 
 >>> [result.id for result in verify(seed=1) if not result.holds]
 []
@@ -49,11 +49,11 @@ def verify(seed: int = 0, xp: Any = None) -> list[Identity]:
     """Measure every identity, in float64.
 
     Args:
-        seed: of the random networks, an integer ≥ 0.
-        xp: array namespace that the package computes with, default NumPy's.
+        seed: seed of the random networks, an integer ≥ 0.
+        xp: array namespace that the package computes with; default NumPy's.
 
     Raises:
-        ValueError, TypeError: seed is no integer of at least 0.
+        ValueError, TypeError: seed is not an integer of at least 0.
     """
     checks.integer("seed", seed, minimum=0)
     xp = namespace("numpy") if xp is None else xp
@@ -61,7 +61,7 @@ def verify(seed: int = 0, xp: Any = None) -> list[Identity]:
 
 
 def table(results: list[Identity]) -> str:
-    """Return the results as a table for the terminal, a line a measurement."""
+    """Return the results as a table for the terminal, with one line for each measurement."""
     lines = [f"{'':5}{'measured':>9}  {'bound':>8}  {'claim':50}  where the bound comes from"]
     for result in results:
         lines.append(f"{result.id:5}{'':9}  {'':8}  {result.claim}")
@@ -74,12 +74,12 @@ def table(results: list[Identity]) -> str:
 
 
 def _padded(text: str, width: int) -> str:
-    """Return the text with spaces up to a width; the tilde on W̃ takes no column."""
+    """Return the text padded with spaces to a width; the tilde on W̃ occupies no column."""
     return text + " " * (width - sum(not unicodedata.combining(letter) for letter in text))
 
 
 def as_json(results: list[Identity], *, seed: int, backend: str) -> dict[str, Any]:
-    """Return the results as a JSON object; a nan or infinite error is null, and does not hold."""
+    """Return the results as a JSON object; a nan or infinite error becomes null, and does not hold."""
 
     def finite(value: float) -> float | None:
         return value if abs(value) < inf else None

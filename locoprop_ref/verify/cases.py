@@ -1,4 +1,4 @@
-"""Random networks with biases, of every transfer function and network loss, with their local problems."""
+"""Random networks with biases, for every transfer function and network loss, and their local problems."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from locoprop_ref.transfers import TRANSFERS
 
 @dataclass(frozen=True)
 class Case:
-    """A random network with a batch, its forward and backward pass."""
+    """A random network with a batch, and the results of its forward and backward pass."""
 
     network: Network
     x: Any
@@ -27,7 +27,7 @@ class Case:
 def random_case(
     hidden: str, output: str, loss: str, *, seed: int, xp: Any, batch: int = 6, sizes: Any = (4, 5, 3, 3)
 ) -> Case:
-    """Draw a network with biases and a batch whose targets fit the loss (label rows for cross-entropies)."""
+    """Draw a network with biases and a batch; for a cross-entropy the network's targets are labels."""
     rng = np.random.default_rng([seed, TRANSFERS.index(hidden), TRANSFERS.index(output), batch])
     transfers = [hidden] * (len(sizes) - 2) + [output]
     network = initialize(sizes, transfers=transfers, output_loss=loss, seed=rng, xp=xp)
@@ -42,7 +42,7 @@ def random_case(
 
 
 def every_case(seed: int, xp: Any) -> Iterator[Case]:
-    """Yield a network of every transfer function under every network loss."""
+    """Yield one network for every transfer function and network loss."""
     for name in TRANSFERS:
         yield random_case(name, name, "squared_error", seed=seed, xp=xp)
         yield random_case(name, "sigmoid", "sigmoid_cross_entropy", seed=seed, xp=xp)
@@ -50,7 +50,7 @@ def every_case(seed: int, xp: Any) -> Iterator[Case]:
 
 
 def local_problems(case: Case, local_loss: str, **settings: Any) -> list[LocalProblem]:
-    """Return the local problem of every layer, squared (S) or matching (M)."""
+    """Return the local problem of every layer, with the squared (S) or the matching (M) local loss."""
     build = locoprop_m if local_loss == "matching" else locoprop_s
     method, trace = build(**settings), case.trace
     parts = zip(case.network.layers, trace.x, trace.a_hat, trace.y_hat, case.g, strict=True)

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref.backend import to_numpy
-from locoprop_ref.layers import layer_input
 from locoprop_ref.optimizers import SGD
 from locoprop_ref.solvers import closed_form, descend
 from locoprop_ref.transfers import TRANSFERS
@@ -14,7 +13,7 @@ from locoprop_ref.verify.measure import EPS, Identity, Measurement, far, worst
 
 
 def closed_form_is_exact(seed: int = 0, xp: Any = np) -> Identity:
-    """I3: primal = dual = inverse, the gradient vanishes, K → ∞ steps get there, with and without η."""
+    """I3: primal = dual = inverse, the gradient vanishes, and K → ∞ steps converge to it, also at η = ∞."""
     forms, stationary, limit, unregularized, condition = [], [], [], [], 1.0
     for name, batch, eta in [
         (n, batch, eta) for n in TRANSFERS for batch in (9, 3) for eta in (0.1, 1.0, 10.0)
@@ -45,17 +44,17 @@ def closed_form_is_exact(seed: int = 0, xp: Any = np) -> Identity:
         Measurement("primal = dual = explicit inverse", worst(forms), bound, reason),
         Measurement("X̃ᵀ(X̃W̃ − y*) + (W̃ − W̃₀)/η = 0", worst(stationary), bound, reason),
         Measurement(
-            "K → ∞ steps reach it, s < 2/(λ_max + 1/η)", worst(limit), bound, reason + "; e⁻³⁰ to go"
+            "K → ∞ steps reach it, s < 2/(λ_max + 1/η)", worst(limit), bound, reason + "; e⁻³⁰ remains"
         ),
         Measurement(
-            "η = ∞: K → ∞ steps reach W̃₀ − γX̃⁺g", worst(unregularized), bound, reason + "; e⁻³⁰ to go"
+            "η = ∞: K → ∞ steps reach W̃₀ − γX̃⁺g", worst(unregularized), bound, reason + "; e⁻³⁰ remains"
         ),
     )
     return Identity("I3", "LocoProp-S in closed form solves its local problem", parts)
 
 
 def _without_regularizer(case: Case) -> float:
-    """Return how far closed form and descent are from W̃₀ − γX̃⁺g, on the first layer (its x is Gaussian)."""
+    """Return how far closed form and descent are from W̃₀ − γX̃⁺g on the first layer, whose x is Gaussian."""
     problem = local_problems(case, "squared", target_step=10.0)[0]
     x, W0, g = to_numpy(problem.x), to_numpy(problem.W0), to_numpy(case.g[0])
     wanted = W0 - 10.0 * np.linalg.pinv(x) @ g
@@ -70,11 +69,11 @@ def _without_regularizer(case: Case) -> float:
 
 
 def one_example_is_lms(seed: int = 0, xp: Any = np) -> Identity:
-    """I10: B = 1 and η → ∞ is normalised LMS, with the relative error 1/(1 + η‖x̃‖²)."""
+    """I10: for B = 1 and η → ∞, S in closed form is normalized LMS, with the relative error 1/(1 + η‖x̃‖²)."""
     distance, predicted = [], []
     for name in TRANSFERS:
         case = random_case(name, "sigmoid", "sigmoid_cross_entropy", seed=seed, xp=xp, batch=1)
-        x, g = to_numpy(layer_input(case.network.layers[1], case.trace.x[1])), to_numpy(case.g[1])
+        x, g = to_numpy(case.network.layers[1].augment(case.trace.x[1])), to_numpy(case.g[1])
         square = float(np.sum(x * x))
         eta = 2e6 / square
         problem = local_problems(case, "squared", target_step=10.0, weight_step=eta)[1]
@@ -87,11 +86,11 @@ def one_example_is_lms(seed: int = 0, xp: Any = np) -> Identity:
         Measurement("W̃ − W̃₀ = −γx̃ᵀg/‖x̃‖² as η → ∞", worst(distance), 1e-6, "1/(1 + η‖x̃‖²) at η‖x̃‖² = 2e6"),
         Measurement("its relative error is 1/(1 + η‖x̃‖²)", worst(predicted), 1e-14, "rounding of W̃"),
     )
-    return Identity("I10", "one example, no regularizer: normalised LMS", parts)
+    return Identity("I10", "one example and no regularizer: normalized LMS", parts)
 
 
 def linear_network_is_implicit_sgd(seed: int = 0, xp: Any = np) -> Identity:
-    """I12: on a linear one-layer network S in closed form is γ/B times the proximal-point SGD step ηB."""
+    """I12: on a linear one-layer network S in closed form is γ/B times the proximal-point step of size ηB."""
     errors = []
     for batch, eta, gamma in [(8, 0.3, 8.0), (8, 2.0, 3.0), (3, 1.0, 10.0)]:
         case = random_case(
@@ -99,9 +98,9 @@ def linear_network_is_implicit_sgd(seed: int = 0, xp: Any = np) -> Identity:
         )  # fmt: skip
         problem = local_problems(case, "squared", target_step=gamma, weight_step=eta)[0]
         x, W0, t = to_numpy(problem.x), to_numpy(problem.W0), to_numpy(case.t)
-        # argmin (1/2B)‖x̃W̃ − t‖² + (1/2ηB)‖W̃ − W̃₀‖², by its normal equations
+        # argmin (1/2B)‖x̃W̃ − t‖² + (1/2ηB)‖W̃ − W̃₀‖², from its normal equations
         implicit = np.linalg.solve(x.T @ x + np.eye(len(W0)) / eta, x.T @ t + W0 / eta)
         wanted = W0 + gamma / batch * (implicit - W0)
         errors.append(far(closed_form(problem), wanted, np.max(np.abs(wanted)) + np.max(np.abs(W0))))
-    parts = (Measurement("W̃ − W̃₀ = γ/B · implicit step", worst(errors), 1e-10, "condition 1 + ηλ_max"),)
+    parts = (Measurement("W̃ − W̃₀ = γ/B · the implicit step", worst(errors), 1e-10, "condition 1 + ηλ_max"),)
     return Identity("I12", "linear network: S in closed form is implicit SGD", parts)

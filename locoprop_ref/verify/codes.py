@@ -16,7 +16,7 @@ OUTPUTS = {
 
 
 def code_step_gives_the_targets(seed: int = 0, xp: Any = np) -> Identity:
-    """I11: one gradient step s on every code, from the top down, is c_m = â_m − s^{M−m} g_m, m = 1..M−1."""
+    """I11: one gradient step of size s on every code, top down, gives c_m = â_m − s^{M−m} g_m, m = 1..M−1."""
     errors = []
     for name, (loss, output) in [(name, pair) for name in TRANSFERS for pair in OUTPUTS.items()]:
         case = random_case(name, output, loss, seed=seed, xp=xp, sizes=(4, 5, 4, 3, 3))
@@ -27,6 +27,6 @@ def code_step_gives_the_targets(seed: int = 0, xp: Any = np) -> Identity:
             for m, (code, a_hat, g) in enumerate(hidden, start=1):
                 wanted = to_numpy(target(a_hat, g, s ** (M - m)))
                 errors.append(far(code, wanted, np.max(np.abs(wanted))))
-    reason = "rounding of â − c, times s|W||f′| a layer below"
+    reason = "rounding of â − c, times s|W||f′| per layer"
     parts = (Measurement("c_m = â_m − γ_m g_m, γ_m = s^{M−m}", worst(errors), 1e-12, reason),)
-    return Identity("I11", "one step on the codes, from the top down: the targets of S", parts)
+    return Identity("I11", "one gradient step on the codes, from the top down, gives the targets of S", parts)

@@ -1,10 +1,10 @@
-r"""An independent derivative of the network loss: the complex step, for `verify` and the tests.
+r"""An independent derivative of the network loss, by complex steps, for `verify` and the tests.
 
-For an analytic φ, φ′(a) = Im φ(a + ih)/h up to O(h²), with nothing subtracted; at h = 1e-200 it is exact to
-rounding (Squire and Trapp 1998). Everything here is written again from the definitions, in complex NumPy,
-and shares no formula with `transfer.py`, `output_loss.py` or `network.py`: plain exponentials and logarithms,
-fit for moderate arguments only. Functions with a kink are analytic on either side of it: the branch is taken
-by the real part.
+For an analytic φ, φ′(a) = Im φ(a + ih)/h up to O(h²). Nothing is subtracted, so at h = 1e-200 the result is
+exact up to rounding (Squire and Trapp 1998). Everything in this file is written again from the definitions,
+in complex NumPy, and shares no formula with `transfers.py`, `losses.py` or `network.py`. It uses plain
+exponentials and logarithms, which are accurate for moderate arguments only. A function with a kink is
+analytic on either side of it; the real part of the argument decides which branch is used.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ def _piecewise(positive: Any, negative: Any) -> Any:
 
 
 def _integral_of_softplus(z: Any) -> Any:
-    """Return ∫ log(1 + e^s) ds from −∞ to z: Gauss–Legendre on 45 panels of length 1, e⁻⁴⁵ left off."""
+    """Return ∫ log(1 + e^s) ds from −∞ to z by Gauss–Legendre on 45 panels of length 1; e⁻⁴⁵ is omitted."""
     nodes, weights = np.polynomial.legendre.leggauss(20)
     v = (np.arange(45)[:, None] + (1 + nodes) / 2).ravel()
     return np.log(1 + np.exp(z[..., None] - v)) @ np.tile(weights / 2, 45)
@@ -79,7 +79,7 @@ def _loss(weights: list[Any], network: Network, x: Any, t: Any) -> Any:
 
 
 def complex_step_gradients(network: Network, x: Any, t: Any) -> list[np.ndarray]:
-    """Return ∂L/∂W̃ of every layer, one complex forward pass per weight; arrays on the host, float64."""
+    """Return ∂L/∂W̃ of every layer, from one complex forward pass per weight (float64, on the host)."""
     x, t = to_numpy(x), to_numpy(t)
     weights = [
         np.array(

@@ -1,11 +1,10 @@
-r"""I1 and I2: the first inner step is BackProp; the backward pass by hand is the derivative of L."""
+r"""I1 and I2: the first inner step is BackProp; the hand-written backward pass is the derivative of L."""
 
 from typing import Any
 
 import numpy as np
 
 from locoprop_ref.backend import to_numpy
-from locoprop_ref.layers import layer_input
 from locoprop_ref.network import gradients
 from locoprop_ref.verify.cases import every_case, local_problems
 from locoprop_ref.verify.complex_step import complex_step_gradients
@@ -13,7 +12,7 @@ from locoprop_ref.verify.measure import Identity, Measurement, far, worst
 
 
 def first_step_is_backprop(seed: int = 0, xp: Any = np) -> Identity:
-    """I1: the first inner gradient of S and of M is γ·∂L/∂W̃, the latter by complex steps."""
+    """I1: the first inner gradient of S and of M is γ·∂L/∂W̃, where ∂L/∂W̃ is computed by complex steps."""
     errors: dict[str, list[float]] = {"squared": [], "matching": []}
     gamma = 10.0
     for case in every_case(seed, xp):
@@ -33,7 +32,7 @@ def first_step_is_backprop(seed: int = 0, xp: Any = np) -> Identity:
 
 
 def backward_is_derivative(seed: int = 0, xp: Any = np) -> Identity:
-    """I2: the hand-written backward pass is the derivative of L, by complex steps."""
+    """I2: the hand-written backward pass is the derivative of L, which is computed by complex steps."""
     errors = []
     for case in every_case(seed, xp):
         derivative = complex_step_gradients(case.network, case.x, case.t)
@@ -41,8 +40,8 @@ def backward_is_derivative(seed: int = 0, xp: Any = np) -> Identity:
         for layer, x, g, dW, got in zip(
             case.network.layers, case.trace.x, case.g, derivative, by_hand, strict=True
         ):
-            terms = np.abs(to_numpy(layer_input(layer, x))).T @ np.abs(to_numpy(g))
+            terms = np.abs(to_numpy(layer.augment(x))).T @ np.abs(to_numpy(g))
             errors.append(far(got, dW, terms))
     reason = "rounding of |X̃|ᵀ|g| through three layers"
     parts = (Measurement("X̃ᵀg = Im L(W̃ + ih)/h", worst(errors), 1e-12, reason),)
-    return Identity("I2", "the backward pass by hand is the derivative of the loss", parts)
+    return Identity("I2", "the hand-written backward pass is the derivative of the loss", parts)

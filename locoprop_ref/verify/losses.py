@@ -12,7 +12,7 @@ from locoprop_ref.verify.measure import Identity, Measurement, far, worst
 
 
 def _sample(f: Transfer, rng: np.random.Generator) -> np.ndarray:
-    """Draw moderate arguments, kinks included where f acts elementwise."""
+    """Draw moderate arguments, which include the kink at 0 if f acts elementwise."""
     a = rng.uniform(-4, 4, size=(40, 3))
     if f.elementwise:
         a[0] = 0.0
@@ -20,7 +20,7 @@ def _sample(f: Transfer, rng: np.random.Generator) -> np.ndarray:
 
 
 def _line_integral(f: Transfer, a: np.ndarray, xp: Any) -> np.ndarray:
-    r"""Return ∫₀¹ f(ua)·a du by Gauss–Legendre on 16 panels: F(a) − F(0), never across the kink at 0."""
+    r"""Return F(a) − F(0) = ∫₀¹ f(ua)·a du by Gauss–Legendre on 16 panels that never cross the kink at 0."""
     nodes, weights = np.polynomial.legendre.leggauss(20)
     total = np.zeros(a.shape)
     for panel in range(16):
@@ -31,7 +31,7 @@ def _line_integral(f: Transfer, a: np.ndarray, xp: Any) -> np.ndarray:
 
 
 def matching_loss_is_integral(seed: int = 0, xp: Any = np) -> Identity:
-    """I5: D_F by formula is the integral of f(z) − f(a*); it is ≥ 0, 0 at a*, 0 for two negatives (ReLU)."""
+    """I5: the formula for D_F is the integral of f(z) − f(a*); it is ≥ 0, and 0 at a* (ReLU: if both < 0)."""
     integral, negative, at_target = [], [], []
     for name in TRANSFERS:
         rng, f = np.random.default_rng([seed, 5]), transfer(name)
@@ -59,7 +59,7 @@ def matching_loss_is_integral(seed: int = 0, xp: Any = np) -> Identity:
 
 
 def transfer_is_gradient(seed: int = 0, xp: Any = np) -> Identity:
-    """I6: ∇F = f, F + F*∘f = a·f, f∘f⁻¹ = id, F and f against a complex second source."""
+    """I6: ∇F = f, F(a) + F*(f(a)) = a·f(a), f∘f⁻¹ = id; a complex second source gives F and f again."""
     values, slope, conjugate, inverse = [], [], [], []
     for name in TRANSFERS:
         f = transfer(name)

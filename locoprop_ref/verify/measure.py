@@ -1,4 +1,4 @@
-"""What a measurement is, and how far two arrays are from each other."""
+"""Measurements and identities, and the distance between two arrays."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measured part of an identity: it holds when error ≤ bound (nan never holds)."""
+    """One measured part of an identity; it holds if error ≤ bound, and never if the error is nan."""
 
     claim: str
     error: float
@@ -27,7 +27,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Identity:
-    """An identity of the method with the measurements of its parts."""
+    """An identity of the method, with the measurements of its parts."""
 
     id: str
     claim: str
@@ -40,12 +40,12 @@ class Identity:
 
 
 def far(got: Any, wanted: Any, scale: Any) -> float:
-    """Return max |got − wanted|/scale; 0/0 is 0, nan stays nan."""
+    """Return max |got − wanted|/scale, where 0/0 counts as 0 and nan stays nan."""
     distance = np.abs(to_numpy(got) - wanted)
-    with np.errstate(over="ignore"):  # something over nothing is as far as can be
+    with np.errstate(over="ignore"):  # a nonzero difference over a scale of 0 is infinite
         return worst(distance / np.where(scale == 0, np.finfo(float).tiny, scale))
 
 
 def worst(errors: Any) -> float:
-    """Return the largest error, nan if one is (Python's own max would lose it)."""
+    """Return the largest error, or nan if one error is nan (Python's own max could miss it)."""
     return float(np.max(errors))

@@ -15,7 +15,7 @@ from locoprop_ref.verify.measure import Identity, Measurement, far, worst
 
 
 def inner_steps_are_a_preconditioner(seed: int = 0, xp: Any = np) -> Identity:
-    """I4: K steps on S are the polynomial Σ s(I − sX̃ᵀX̃)^k, seen also through its eigenvalue filter."""
+    """I4: K steps on S multiply the gradient by Σ s(I − sX̃ᵀX̃)^k, a filter along each eigenvector."""
     polynomial, spectral, K = [], [], 10
     for name in TRANSFERS:
         case = random_case(name, "sigmoid", "sigmoid_cross_entropy", seed=seed, xp=xp)

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import naive
 import numpy as np
-import paper_by_hand
 import pytest
 from bridge import (
     CASES,
@@ -19,9 +18,9 @@ from bridge import (
     stacked_lists,
     with_and_without_bias,
 )
+from hundred_lines import STEPS
 from numpy.testing import assert_allclose, assert_array_equal
 
-from locoprop_ref.layers import layer_input, stacked
 from locoprop_ref.methods.backprop import BackProp, backprop
 from locoprop_ref.methods.locoprop import LocoProp, locoprop_m, locoprop_s, locoprop_s_closed
 from locoprop_ref.methods.registry import METHODS, method
@@ -39,7 +38,7 @@ BATCHES = (0, 1)  # two steps, so that the state of the first is seen in the sec
 def assert_networks_agree(backend, network, layers, *, dtype="float64", units=1e4):
     """Two training steps of two or three layers: 1e4 roundings of the largest weight of a layer."""
     for layer, wanted in zip(network.layers, stacked_lists(layers), strict=True):
-        assert_close(backend, stacked(layer), wanted, dtype=dtype, units=units)
+        assert_close(backend, layer.stacked, wanted, dtype=dtype, units=units)
 
 
 def second_batch(backend, case, dtype="float64"):
@@ -140,7 +139,7 @@ def test_closed_s_agrees_with_loops(backend, case, order, bias, batch_size):
     )  # fmt: skip
     moved, state, _ = ours.step(network, ours.init(network), x, t, rate=0.5)  # the rate halves η
     assert_networks_agree(backend, moved, layers)
-    assert state == {"layers": ({},) * 3}
+    assert state == {"targets": {}, "layers": ({"solver": {}, "regularizer": {}},) * 3}
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if "softmax" not in c], ids="-".join)
@@ -150,7 +149,7 @@ def test_exact_m_solves_every_layer(backend, case, order):
     network, x, t = draw(backend, case)
     ours = method("locoprop-m-exact", target_step=3.0, weight_step=0.4, target_order=order)
     moved, _, _ = ours.step(network, ours.init(network), x, t)
-    new = [backend.numpy(stacked(layer)).tolist() for layer in moved.layers]
+    new = [backend.numpy(layer.stacked).tolist() for layer in moved.layers]
     gradients = []
 
     def solve(m, x, y, f, V0):
@@ -229,21 +228,19 @@ def test_the_authors_network_agrees_with_the_plain_program(name):
     transfers = ["tanh"] * 3 + ["identity"] + ["tanh"] * 3 + ["sigmoid"]
     images = np.random.default_rng(8).uniform(size=(6, 25, 30)) ** 4
     network = initialize(sizes, transfers=transfers, output_loss="sigmoid_cross_entropy", seed=4)
-    weights = [[layer.W.copy(), layer.b.copy()] for layer in network.layers]
-    states = [[(np.ones_like(p), np.zeros_like(p)) for p in layer] for layer in weights]
-    step = {"locoprop-m": paper_by_hand.locoprop_m_step, "backprop": paper_by_hand.backprop_step}[name]
+    weights = [layer.stacked for layer in network.layers]
+    states = [(1.0, 0.0)] * len(weights)
     ours = method(name) if name == "locoprop-m" else backprop("rmsprop", 3e-4, momentum=0.9)
     start, state = network, ours.init(network)
     for rate, x in zip((0.0, 0.0, 0.2, 0.2, 0.4, 1.0), images, strict=True):
-        step(weights, states, x, rate)
+        weights, states = zip(*STEPS[name](weights, states, x, rate), strict=True)
         network, state, _ = ours.step(network, state, x, x, rate=rate)
         if rate == 0:
             assert all((p.W == q.W).all() for p, q in zip(start.layers, network.layers, strict=True))
-    for layer, old, (W, b) in zip(network.layers, start.layers, weights, strict=True):
-        change = max(np.abs(W - old.W).max(), np.abs(b - old.b).max())
+    for layer, old, W in zip(network.layers, start.layers, weights, strict=True):
+        change = np.abs(W - old.stacked).max()
         assert change > 1e-5  # something has moved
-        assert_allclose(layer.W, W, rtol=0, atol=1e-9 * change)
-        assert_allclose(layer.b, b, rtol=0, atol=1e-9 * change)
+        assert_allclose(layer.stacked, W, rtol=0, atol=1e-9 * change)
 
 
 def test_defaults_are_the_authors():
@@ -322,10 +319,10 @@ def test_diagnosis_says_what_happened(backend, squared):
         y = backend.numpy(problem.y_target)
         share = 0.0 if squared else np.mean([abs(v) > 1 for v in y.ravel().tolist()])
         assert_allclose(row["out_of_range"], share, rtol=0, atol=1e-15)
-        assert_allclose(row["local_loss_before"], float(problem.value(stacked(old))), rtol=1e-14)
-        assert_allclose(row["local_loss_after"], float(problem.value(stacked(new))), rtol=1e-14)
+        assert_allclose(row["local_loss_before"], float(problem.value(old.stacked)), rtol=1e-14)
+        assert_allclose(row["local_loss_after"], float(problem.value(new.stacked)), rtol=1e-14)
         assert row["local_loss_after"] < row["local_loss_before"]
-        change = (backend.numpy(stacked(new)) - backend.numpy(stacked(old))).ravel()
+        change = (backend.numpy(new.stacked) - backend.numpy(old.stacked)).ravel()
         steepest = -backend.numpy(gradient).ravel()
         cosine = change @ steepest / np.sqrt((change @ change) * (steepest @ steepest))
         assert_allclose(row["cosine_to_gradient"], cosine, rtol=1e-10)
@@ -361,8 +358,8 @@ def test_newton_of_a_layer_is_newton_of_its_problem(numpy_backend):
     trace = forward(network, x)
     g = backward(network, trace, t)[-1]
     problem = ours.local_problem(network.layers[-1], trace.x[-1], trace.a_hat[-1], trace.y_hat[-1], g)
-    assert_array_equal(stacked(moved.layers[-1]), newton(problem)[0])
-    assert_array_equal(problem.x, layer_input(network.layers[-1], trace.x[-1]))
+    assert_array_equal(moved.layers[-1].stacked, newton(problem)[0])
+    assert_array_equal(problem.x, network.layers[-1].augment(trace.x[-1]))
 
 
 # bad inputs ---------------------------------------------------------------------------------------
@@ -429,7 +426,7 @@ METHOD_SETTINGS = {
         "weight_step must be finite for newton, got inf",
     ),
     "closed M": (
-        lambda: LocoProp("matching", ClosedForm()),
+        lambda: LocoProp("matching", solver=ClosedForm()),
         ValueError,
         "local_loss must be 'squared' for a closed form",
     ),
@@ -438,7 +435,7 @@ METHOD_SETTINGS = {
         ValueError,
         r"local_loss must be .* \(did you mean 'matching'\?\)",
     ),
-    "solver": (lambda: LocoProp("squared", "closed"), TypeError, "solver must be"),
+    "solver": (lambda: LocoProp("squared", solver="closed"), TypeError, "solver must be"),
     "reduction": (
         lambda: method("locoprop-m", local_reduction="average"),
         ValueError,

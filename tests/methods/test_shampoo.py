@@ -21,7 +21,6 @@ from high_precision import mp
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import fractional_matrix_power
 
-from locoprop_ref.layers import stacked
 from locoprop_ref.methods.roots import inverse_root
 from locoprop_ref.methods.shampoo import Shampoo
 from locoprop_ref.network import gradients, initialize, network_loss
@@ -159,7 +158,7 @@ def assert_steps_agree(backend, case, how, *, bias=True, dtype="float64"):
         network, state, info = how.step(network, state, x, t, rate=rate)
         assert info == {}
         for layer, wanted in zip(network.layers, stacked_lists(layers), strict=True):
-            assert_close(backend, stacked(layer), wanted, dtype=dtype, units=1e3)
+            assert_close(backend, layer.stacked, wanted, dtype=dtype, units=1e3)
 
 
 @pytest.mark.parametrize("settings", COMBINATIONS, ids=lambda s: "-".join(map(str, s.values())))
@@ -251,7 +250,7 @@ def test_a_layer_without_gradient_stays(numpy_backend):
     for grafting in ("none", "sgd", "rmsprop"):
         how = replace(PLAIN, grafting=grafting)
         moved, _, _ = how.step(network, how.init(network), x, t)
-        assert_array_equal(stacked(moved.layers[0]), stacked(network.layers[0]))
+        assert_array_equal(moved.layers[0].stacked, network.layers[0].stacked)
 
 
 # its state ----------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ def test_objective_has_a_floor_unless_the_target_is_out_of_range(name, y):
     expected = np.array([f_of(name)(one) - y for one in middle])
     assert_allclose(np.diff(values) / np.diff(z), expected, rtol=0, atol=0.01)
     bounded = lowest <= y <= highest
-    assert_equal("falls for ever" in figure.get_suptitle(), not bounded)
+    assert_equal("is unbounded below" in figure.get_suptitle(), not bounded)
     assert_equal(len(figure.axes[1].lines), 2 if bounded else 1)
     if bounded:
         floor = figure.axes[1].lines[1].get_ydata()[0]

@@ -26,6 +26,7 @@ from locoprop_ref.methods.backprop import BackProp
 from locoprop_ref.methods.foof import FOOF
 from locoprop_ref.methods.kfac import KFAC
 from locoprop_ref.methods.locoprop import LocoProp
+from locoprop_ref.methods.options import options_of
 from locoprop_ref.methods.registry import METHODS
 from locoprop_ref.methods.shampoo import Shampoo
 from locoprop_ref.optimizers import SGD, AdaGrad, Adam, Momentum, RMSProp
@@ -35,7 +36,6 @@ from locoprop_ref.training.build import (
     epoch_rate,
     layer_sizes,
     layer_transfers,
-    second_order_options,
 )
 from locoprop_ref.training.config import APPLIES, PRESETS, resolve
 from locoprop_ref.training.options import Config, as_json, from_json
@@ -216,7 +216,7 @@ def local(optimizer=RMS, s=1e-3, K=10, decay="authors", state="keep"):
 
 
 def m(solver=None, **settings):
-    return LocoProp("matching", solver or local(), **settings)
+    return LocoProp("matching", solver=solver or local(), **settings)
 
 
 CLOSED = {"method": "locoprop-s-closed", "target_step": 2.0}
@@ -225,6 +225,10 @@ ADAGRAD = {"optimizer": "adagrad"}
 # two epochs of three batches: intervals of 2 and 3 tell the batches apart
 TINY_INTERVALS = {"factor_interval": 2, "inverse_interval": 3}
 KF, FO, SH = ({"method": name, **TINY_INTERVALS} for name in ("kfac", "foof", "shampoo"))
+
+
+def closed(form="auto", *, gamma, eta, **settings):
+    return LocoProp("squared", solver=ClosedForm(form), target_step=gamma, weight_step=eta, **settings)
 
 
 def second_order(build, **settings):
@@ -261,16 +265,17 @@ LOCAL = (
     "local_reduction",
 )
 EFFECTS = [
-    effect("method", "locoprop-s", LocoProp("squared", local())),
+    effect("method", "locoprop-s", LocoProp("squared", solver=local())),
     effect("method", "backprop", BackProp(RMSProp(momentum=0.9), 3e-4),
            follows=("learning_rate", "momentum", *LOCAL, "target_order", "project_targets")),
-    effect("method", "locoprop-s-closed", LocoProp("squared", ClosedForm("auto"), 100.0, 0.1),
+    effect("method", "locoprop-s-closed", closed("auto", gamma=100.0, eta=0.1),
            follows=("form", "optimizer", *HYPER, *LOCAL)),
-    effect("method", "locoprop-m-exact", LocoProp("matching", Newton(), 10.0, 0.1),
+    effect("method", "locoprop-m-exact",
+           LocoProp("matching", target_step=10.0, weight_step=0.1, solver=Newton()),
            follows=("optimizer", *HYPER, *LOCAL)),
     *(effect("method", name, build(),
              follows=("learning_rate", "target_order", "project_targets", "optimizer", *HYPER, *LOCAL,
-                      *second_order_options(name)))
+                      *options_of(name)))
       for name, build in (("kfac", KFAC), ("foof", FOOF), ("shampoo", Shampoo))),
     effect("task", "classify", m(), {"layers": "9-6-3"}, ("output_loss",),
            sizes=(9, 6, 3), transfers=("tanh", "softmax"), loss="softmax_cross_entropy", classify=True),
@@ -315,15 +320,15 @@ EFFECTS = [
     effect("local_state", "reset", m(local(state="reset"))),
     effect("target_step", 2.0, m(target_step=2.0)),
     effect("weight_step", 0.5, m(weight_step=0.5)),
-    effect("weight_step", 0.5, LocoProp("squared", ClosedForm(), 2.0, 0.5), CLOSED),
-    effect("weight_step", math.inf, LocoProp("squared", ClosedForm(), 2.0, math.inf), CLOSED),
+    effect("weight_step", 0.5, closed(gamma=2.0, eta=0.5), CLOSED),
+    effect("weight_step", math.inf, closed(gamma=2.0, eta=math.inf), CLOSED),
     effect("local_reduction", "mean", m(local_reduction="mean")),
-    effect("local_reduction", "mean", LocoProp("squared", ClosedForm(), 2.0, 0.1, "mean"), CLOSED),
+    effect("local_reduction", "mean", closed(gamma=2.0, eta=0.1, local_reduction="mean"), CLOSED),
     effect("target_order", "gauss-seidel", m(target_order="gauss-seidel")),
     # targets leave (0, 1) and (−1, 1) only with a large step
     effect("project_targets", True, m(target_step=100.0, project_targets=True), {"target_step": 100.0}),
-    effect("form", "dual", LocoProp("squared", ClosedForm("dual"), 2.0, 0.1), CLOSED),
-    effect("form", "inverse", LocoProp("squared", ClosedForm("inverse"), 2.0, 0.1), CLOSED),
+    effect("form", "dual", closed("dual", gamma=2.0, eta=0.1), CLOSED),
+    effect("form", "inverse", closed("inverse", gamma=2.0, eta=0.1), CLOSED),
     effect("learning_rate", 2e-2, second_order(KFAC, learning_rate=2e-2), KF),
     effect("learning_rate", 2e-2, second_order(FOOF, learning_rate=2e-2), FO),
     effect("learning_rate", 2e-2, second_order(Shampoo, learning_rate=2e-2), SH),

@@ -9,6 +9,6 @@ __all__ = ["Recipe", "all_recipes"]
 
 
 def all_recipes() -> Iterator[Recipe]:
-    """Yield every recipe; a topic's recipes keep their order."""
+    """Yield every recipe; the recipes of one topic keep their order."""
     for family in (elementary, layer, network, optimizer):
         yield from family.recipes()

@@ -1,4 +1,4 @@
-"""Inputs of the vectors: small, readable, exactly representable in float32, the same on every machine."""
+"""Inputs of the vectors: small, readable, exact in float32, and the same on every machine."""
 
 import random
 import zlib
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Recipe:
-    """The inputs of a case before its expected values are computed."""
+    """The inputs of a case, from which its expected values are computed."""
 
     topic: str
     name: str
@@ -24,22 +24,23 @@ class Recipe:
 
 
 class Draw:
-    """Random multiples of 1/64, seeded by a word.
+    """Random multiples of 1/64, with a word as seed.
 
-    Python documents that `random.Random(seed).random()` keeps its sequence from version to version.
+    Python's documentation guarantees that `random.Random(seed).random()` gives the same sequence in all
+    versions.
     """
 
     def __init__(self, seed: str) -> None:
         self._random = random.Random(zlib.crc32(seed.encode()))  # noqa: S311
 
     def number(self, size: float = 1.0) -> float:
-        """Return a number in [−size, size], a multiple of 1/64 and not 0."""
+        """Return a nonzero multiple of 1/64 in [−size, size]."""
         steps = int(size * 64)
         k = 1 + int(self._random.random() * steps)
         return (k if self._random.random() < 0.5 else -k) / 64
 
     def vector(self, n: int, size: float = 1.0) -> list[float]:
-        """Return n numbers."""
+        """Return a list of n numbers."""
         return [self.number(size) for _ in range(n)]
 
     def matrix(self, rows: int, columns: int, size: float = 1.0) -> list[list[float]]:

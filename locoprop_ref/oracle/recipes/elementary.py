@@ -23,7 +23,7 @@ def _extreme(name: str) -> list[float]:
 
 
 def transfers() -> Iterator[Recipe]:
-    """Transfers with their derivatives or vector-Jacobian products, and F."""
+    """Yield the recipes of transfers, with their derivatives or vector-Jacobian products, and of F."""
     for topic in ("transfer", "integral"):
         for name in ELEMENTWISE:
             yield Recipe(topic, name, f"{name} at ordinary arguments", _with(name, a=ORDINARY))
@@ -49,7 +49,7 @@ def transfers() -> Iterator[Recipe]:
 
 
 def inverses() -> Iterator[Recipe]:
-    """f⁻¹ inside the range, and at its ends where it is infinite."""
+    """Yield the recipes of f⁻¹, inside the range and at its ends, where it is infinite."""
     inside = {
         "identity": [-2.0, 0.5], "leaky_relu": [-0.5, 0.0, 3.0], "tanh": [-0.96875, 0.25, 0.9990234375],
         "sigmoid": [2.0**-20, 0.5, 0.875], "softplus": [2.0**-20, 0.5, 100.0], "elu": [-0.25, 0.0, 3.0],
@@ -69,7 +69,7 @@ def inverses() -> Iterator[Recipe]:
 
 
 def conjugates() -> Iterator[Recipe]:
-    """F* inside the range of f, on its boundary, and outside, where it is infinite."""
+    """Yield the recipes of F*, inside the range of f, on its boundary, and outside, where it is infinite."""
     points: dict[str, tuple[list[float], list[float]]] = {
         "identity": ([-2.0, 0.0, 1.5], []),
         "relu": ([0.0, 0.5, 3.0], [-0.25]),
@@ -101,7 +101,7 @@ def conjugates() -> Iterator[Recipe]:
 
 
 def matching_losses() -> Iterator[Recipe]:
-    """D_F of ordinary arguments, of arguments that are nearly equal, and where it vanishes."""
+    """Yield the recipes of D_F, for ordinary and nearly equal arguments, and where it vanishes."""
     for name in (*ELEMENTWISE, "softmax"):
         draw = Draw(f"matching {name}")
         inputs = _with(name, a_hat=draw.matrix(3, 2, 2.0), a=draw.matrix(3, 2, 2.0))
@@ -115,7 +115,7 @@ def matching_losses() -> Iterator[Recipe]:
 
 
 def output_losses() -> Iterator[Recipe]:
-    """Network losses with the transfers that they go with."""
+    """Yield the recipes of network losses, with the transfers that they are used with."""
     for loss, name, labels in (
         ("squared_error", "identity", "real"),
         ("squared_error", "tanh", "real"),
@@ -137,6 +137,6 @@ def output_losses() -> Iterator[Recipe]:
 
 
 def recipes() -> Iterator[Recipe]:
-    """All recipes of this file."""
+    """Yield all recipes of this file."""
     for family in (transfers, inverses, conjugates, matching_losses, output_losses):
         yield from family()

@@ -25,7 +25,7 @@ RMSPROP: dict[str, Any] = {"optimizer": "rmsprop", "decay": 0.875, "momentum": 0
 def problem(
     seed: str, method: str, transfer: str, B: int, d_in: int, d_out: int, *, bias: bool = True, **other: Any
 ) -> dict[str, Any]:
-    """Return the inputs of one layer: x, W, b, g and what else the local problem needs."""
+    """Return the inputs of one layer: x, W, b, g, and the other inputs of the local problem."""
     draw = Draw(seed)
     inputs: dict[str, Any] = {"method": method, "transfer": transfer, **PARAMETERS.get(transfer, {})}
     inputs |= {"x": draw.matrix(B, d_in, 2.0), "W": draw.matrix(d_in, d_out)}
@@ -35,7 +35,7 @@ def problem(
 
 
 def targets() -> Iterator[Recipe]:
-    """Targets of S and M, in range and out of it, projected and not."""
+    """Yield the recipes of targets of S and M, in range and out of range, with and without projection."""
     for method, name in (
         ("locoprop-s", "tanh"), ("locoprop-s", "relu"), ("locoprop-s", "sigmoid"),
         ("locoprop-m", "tanh"), ("locoprop-m", "relu"), ("locoprop-m", "sigmoid"), ("locoprop-m", "softplus"),
@@ -63,7 +63,7 @@ def targets() -> Iterator[Recipe]:
 
 
 def closed_forms() -> Iterator[Recipe]:
-    """S in closed form: more examples than inputs, fewer, as many; with and without a proximal term."""
+    """Yield the recipes of S in closed form, for several shapes, with and without a proximal term."""
     rows = (
         ("primal", "more examples than inputs", "tanh", 5, 2, 3, {"weight_step": 0.5}),
         ("dual", "fewer examples than inputs", "tanh", 2, 4, 3, {"weight_step": 0.5}),
@@ -90,7 +90,7 @@ def closed_forms() -> Iterator[Recipe]:
 
 
 def local_steps() -> Iterator[Recipe]:
-    """Inner trajectories for several K, optimizers and decays."""
+    """Yield the recipes of local steps, for several K, optimizers and decays."""
     sgd: dict[str, Any] = {"optimizer": "sgd", "local_lr": 0.0625}
     for method in ("locoprop-s", "locoprop-m"):
         letter = method[-1]
@@ -124,7 +124,7 @@ def local_steps() -> Iterator[Recipe]:
 
 
 def exact_solutions() -> Iterator[Recipe]:
-    """M solved exactly, in range and out of it."""
+    """Yield the recipes of M solved exactly, with targets in range and out of range."""
     for name in ("identity", "tanh", "sigmoid", "softplus", "relu", "leaky_relu", "elu", "arctan"):
         inputs = problem(f"exact {name}", "locoprop-m", name, 4, 2, 2, weight_step=1.0)
         yield Recipe("exact", name, f"M on a {name} layer", inputs)
@@ -141,6 +141,6 @@ def exact_solutions() -> Iterator[Recipe]:
 
 
 def recipes() -> Iterator[Recipe]:
-    """All recipes of this file."""
+    """Yield all recipes of this file."""
     for family in (targets, closed_forms, local_steps, exact_solutions):
         yield from family()

@@ -40,7 +40,7 @@ def network(
 
 
 def passes() -> Iterator[Recipe]:
-    """Forward and backward passes."""
+    """Yield the recipes of forward and backward passes."""
     for name, *parts in NETWORKS:
         properties = ("Square",) if name == "square" else ()
         yield Recipe(
@@ -54,7 +54,7 @@ def passes() -> Iterator[Recipe]:
 
 
 def first_steps() -> Iterator[Recipe]:
-    """First local gradients of S and M."""
+    """Yield the recipes of the first local gradients of S and M."""
     for name, *parts in NETWORKS:
         for method in ("locoprop-s", "locoprop-m"):
             if method == "locoprop-s" and name in ("rare", "leaky", "relu-squared"):
@@ -75,7 +75,7 @@ def training(
     seed: str, method: str, sizes: tuple[int, ...], transfers: tuple[str, ...], loss: str,
     *, bias: bool = True, batches: int = 3, **other: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the inputs of a training run: a network and several batches, by default at rate 1."""
+    """Return the inputs of a training run: a network and several batches, with rates of 1 by default."""
     inputs = {"method": method, **network(seed, sizes, transfers, loss, bias)}
     draw = Draw(seed + " batches")
     inputs["x"] = [draw.matrix(4, sizes[0], 2.0) for _ in range(batches)]
@@ -94,7 +94,7 @@ RESET = {"local_state": "reset"}
 
 
 def local_runs() -> Iterator[Recipe]:
-    """S and M by K steps: optimizers, state kept and reset, decays, schedules."""
+    """Yield the recipes of S and M by K steps, with several optimizers, states, decays and schedules."""
     for method in ("locoprop-s", "locoprop-m"):
         letter = method[-1]
 
@@ -125,7 +125,7 @@ def local_runs() -> Iterator[Recipe]:
 
 
 def matching_runs() -> Iterator[Recipe]:
-    """M under other conventions, and on other networks."""
+    """Yield the recipes of M under other conventions and on other networks."""
     run = training("mean", "locoprop-m", *THREE, **SGD | {"local_lr": 0.25})
     yield Recipe("training", "m-mean", "the mean over the batch", run, {"local_reduction": "mean"})
     run = training("gs", "locoprop-m", *THREE, batches=2, **SGD)
@@ -150,7 +150,7 @@ def matching_runs() -> Iterator[Recipe]:
 
 
 def other_runs() -> Iterator[Recipe]:
-    """S in closed form, M exactly, BackProp."""
+    """Yield the recipes of S in closed form, of M solved exactly, and of BackProp."""
     narrow = ((2, 2, 2), ("tanh", "sigmoid"), "sigmoid_cross_entropy")
     run = training("closed", "locoprop-s-closed", *narrow, target_step=2.0, weight_step=0.5)
     yield Recipe("training", "s-closed", "S in closed form", run)
@@ -164,6 +164,6 @@ def other_runs() -> Iterator[Recipe]:
 
 
 def recipes() -> Iterator[Recipe]:
-    """All recipes of this file."""
+    """Yield all recipes of this file."""
     for family in (passes, first_steps, local_runs, matching_runs, other_runs):
         yield from family()

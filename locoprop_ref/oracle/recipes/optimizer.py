@@ -10,7 +10,7 @@ STEPS = 12
 
 
 def recipes() -> Iterator[Recipe]:
-    """One recipe an optimizer and dialect."""
+    """Yield one recipe for each optimizer and dialect."""
     adagrad = {"epsilon": 2.0**-10, "initial_accumulator": 0.125}
     adam = {"beta1": 0.75, "beta2": 0.875, "epsilon": 2.0**-6}
     rmsprop = {"decay": 0.875, "momentum": 0.75, "epsilon": 2.0**-8}

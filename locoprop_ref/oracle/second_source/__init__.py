@@ -1,8 +1,8 @@
-"""The second source: the mathematics of the vectors once more, in mpmath, sharing no code with the package.
+"""The second source: the mathematics of the vectors, written again in mpmath without any code of the package.
 
-Written from the definitions, with loops over lists of numbers of any precision. With the documented
-conventions at 60 digits it certifies the expected values; at 53 or 24 bits it tells how much rounding is
-to be expected; with one convention changed it imitates a port that made that choice.
+It is written from the definitions, with loops over lists of numbers of any precision. With the documented
+conventions and 60 digits it certifies the expected values. With 53 or 24 bits it measures the rounding error
+to be expected. With one convention changed it imitates a port that uses the other choice.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ def evaluate(
         topic: one of `TOPICS`.
         choices: a value for every convention (`conventions.choices`).
         inputs: the inputs of the case, as in the vectors.
-        ctx: an arithmetic of `context`; default 60 digits.
+        ctx: an arithmetic that `context` returned; default 60 digits.
 
     Raises:
         Inapplicable: a choice has no meaning for these inputs.

@@ -27,7 +27,7 @@ from locoprop_ref.oracle.second_source.transfer import Transfer
 
 @dataclass
 class Problem:
-    """X̃, y*, the local transfer (identity for S), the anchor W̃₀ and what the regularizer needs."""
+    """X̃, y*, the local transfer (the identity for S), the initial W̃₀, and the settings of the regularizer."""
 
     ctx: Any
     x: Matrix
@@ -42,7 +42,7 @@ class Problem:
 def target(
     ctx: Any, member: Layer, a_hat: Matrix, g: Matrix, inputs: dict[str, Any], choices: dict[str, str]
 ) -> Matrix:
-    """Return y* of a layer: â − γg of the pre-activation for S, f(â) − γg of the post-activation for M."""
+    """Return y* of a layer: the pre-activation â − γg for S, the post-activation f(â) − γg for M."""
     squared = inputs["method"].startswith("locoprop-s")
     step = number(ctx, inputs["target_step"])
     if choices["target_sign"] == "plus":
@@ -63,7 +63,7 @@ def target(
 def problem(
     ctx: Any, member: Layer, x: Matrix, y_target: Matrix, inputs: dict[str, Any], choices: dict[str, str]
 ) -> Problem:
-    """Assemble the local problem of a layer from its input with the 1 and its target."""
+    """Assemble the local problem of a layer from its target and its input X̃."""
     squared = inputs["method"].startswith("locoprop-s")
     local = Transfer(ctx, "identity", choices) if squared else member.transfer
     eta = number(ctx, inputs.get("weight_step", "inf"))
@@ -99,7 +99,7 @@ def gradient(p: Problem, W: Matrix) -> Matrix:
 
 
 def descend(p: Problem, state: Any, inputs: dict[str, Any], rate: Any) -> Matrix:
-    """Return W̃ after K steps of the local optimizer, whose state moves on."""
+    """Return W̃ after K steps of the local optimizer, and update the state of the optimizer."""
     W, K = p.W0, int(inputs["num_local_steps"])
     s = number(p.ctx, inputs["local_lr"]) * rate
     for k in range(K):
@@ -119,7 +119,7 @@ def _decay(ctx: Any, name: str, k: int, K: int) -> Any:
 
 
 def closed_form(p: Problem) -> Matrix:
-    """Return the minimum for S: W̃₀ − (X̃ᵀX̃ + I/η)⁻¹ X̃ᵀ(X̃W̃₀ − y*), at η = ∞ by the least change."""
+    """Return the minimum for S: W̃₀ − (X̃ᵀX̃ + I/η)⁻¹ X̃ᵀ(X̃W̃₀ − y*), at η = ∞ with the smallest change."""
     residual = combine(product(p.x, p.W0), p.y_target, -1)
     frozen = p.bias and p.choices["bias"] == "left out"
     x = [row[:-1] for row in p.x] if frozen else p.x
@@ -148,7 +148,7 @@ def _plus_proximal(p: Problem, H: Matrix, bias: bool) -> Matrix:
 
 
 def exact(p: Problem) -> Matrix:
-    """Return the minimum for M, one output unit (column of W̃) after the other."""
+    """Return the minimum for M, computed separately for each output unit (column of W̃)."""
     if p.transfer.name == "softmax":
         raise Inapplicable("softmax does not split into output units")
     if p.weight_step == p.ctx.inf:
@@ -196,7 +196,7 @@ def _newton(p: Problem, w0: list[Any], y: list[Any]) -> list[Any]:
 
 
 def _line_search(w: list[Any], step: list[Any], G: list[Any], value: Any, ctx: Any) -> tuple[list[Any], Any]:
-    """Halve the Newton step until the value falls by a tenth of what the slope promises."""
+    """Halve the Newton step until the value decreases by a tenth of what the slope predicts."""
     here, promise = value(w), dot(G, step)
     length = ctx.mpf(1)
     noise = 64 * ctx.eps * (1 + abs(here))

@@ -1,7 +1,8 @@
 r"""A network from the definitions: forward pass, loss, and g = ∂L/∂â of every layer by the chain rule.
 
-A layer holds W̃, the weights with the bias as last row, and multiplies rows [x, 1]. Deviations from the
-documented conventions are choices too (`conventions.py`), so that a wrong implementation can be imitated.
+A layer contains W̃, the weights with the bias as last row, which is multiplied by rows [x, 1]. Deviations from
+the documented conventions are also choices (`conventions.py`), so that a wrong implementation can be
+imitated.
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ class Layer:
 
 @dataclass
 class Pass:
-    """One forward and backward pass: inputs (with the 1), â, ŷ and g of every layer, and the loss."""
+    """The results of a forward and a backward pass: X̃, â, ŷ and g of every layer, and the loss."""
 
     x: list[Matrix]
     a_hat: list[Matrix]
@@ -52,13 +53,13 @@ def layers(ctx: Any, inputs: dict[str, Any], choices: dict[str, str]) -> list[La
 
 
 def transfer(ctx: Any, inputs: dict[str, Any], choices: dict[str, str], name: str) -> Transfer:
-    """Build the transfer of that name with the parameters that the inputs give."""
+    """Build the transfer with this name and the parameters among the inputs."""
     parameters = {key: inputs[key] for key in ("slope", "alpha") if key in inputs}
     return Transfer(ctx, name, choices, **parameters)
 
 
 def with_ones(ctx: Any, x: Matrix, bias: bool) -> Matrix:
-    """Return X̃: every row followed by a 1 when the layer has a bias."""
+    """Return X̃, in which every row ends with a 1 if the layer has a bias."""
     return [[*row, ctx.mpf(1)] if bias else list(row) for row in x]
 
 
@@ -84,7 +85,7 @@ def loss_and_g(
 
 
 def forward(ctx: Any, net: list[Layer], x: Matrix) -> tuple[list[Matrix], list[Matrix], list[Matrix]]:
-    """Return the inputs with their 1, the pre-activations and the post-activations of every layer."""
+    """Return X̃, the pre-activations and the post-activations of every layer."""
     inputs, a_hats, y_hats = [], [], []
     for member in net:
         x = with_ones(ctx, x, member.bias)
@@ -97,7 +98,7 @@ def forward(ctx: Any, net: list[Layer], x: Matrix) -> tuple[list[Matrix], list[M
 
 
 def step_down(below: Layer, above: Layer, a_hat: Matrix, g: Matrix, choices: dict[str, str]) -> Matrix:
-    """Return g of the layer below from g of the layer above: (g Wᵀ) through f′ of the layer below."""
+    """Return g of the layer below from g of the layer above: gWᵀ, multiplied by f′ of the layer below."""
     W = above.W[:-1] if above.bias else above.W
     u = product(g, transpose(W))
     if choices["gradient_at"] == "post-activation":
@@ -106,7 +107,7 @@ def step_down(below: Layer, above: Layer, a_hat: Matrix, g: Matrix, choices: dic
 
 
 def full_pass(ctx: Any, net: list[Layer], inputs: dict[str, Any], choices: dict[str, str]) -> Pass:
-    """Run the network forwards and backwards on `x` and `t` of the inputs."""
+    """Run the forward and the backward pass on `x` and `t` of the inputs."""
     x, a_hat, y_hat = forward(ctx, net, matrix(ctx, inputs["x"]))
     t = matrix(ctx, inputs["t"])
     loss, g_last = loss_and_g(ctx, inputs["output_loss"], net[-1].transfer, a_hat[-1], t, choices)

@@ -1,7 +1,7 @@
-"""Arithmetic of any precision on plain lists: what the second source uses in place of an array library.
+"""Arithmetic of any precision on plain lists, which the second source uses in place of an array library.
 
-A number is an mpmath number of the context `ctx`; a matrix is a list of rows. Loops are spelt out, so that
-nothing here depends on broadcasting, on a memory layout, or on a linear algebra library.
+A number is an mpmath number of the context `ctx`; a matrix is a list of rows. All loops are written out, so
+that nothing depends on broadcasting, on the memory layout, or on a linear algebra library.
 """
 
 from functools import cache
@@ -11,14 +11,14 @@ Matrix = list[list[Any]]
 
 
 class Inapplicable(Exception):
-    """A choice that has no meaning for these inputs, such as a transposed W that is not square."""
+    """Raised for a choice that has no meaning for these inputs, such as a transposed W that is not square."""
 
 
 @cache
 def context(*, digits: int | None = None, bits: int | None = None) -> Any:
-    """Return an mpmath context of its own with that many decimal digits, or that many bits.
+    """Return a separate mpmath context with this number of decimal digits or of bits.
 
-    53 bits imitate float64 and 24 bits float32 (without their limits on the exponent).
+    53 bits imitate float64, and 24 bits float32, without their limits on the exponent.
 
     >>> context(digits=60).mpf(2) ** 0.5 == context(bits=53).mpf(2) ** 0.5
     False
@@ -34,7 +34,7 @@ def context(*, digits: int | None = None, bits: int | None = None) -> Any:
 
 
 def number(ctx: Any, value: Any) -> Any:
-    """Return a float, an int, or one of the words "inf", "-inf", "nan" as a number of the context."""
+    """Return a float, an int, or one of the words "inf", "-inf" and "nan" as a number of the context."""
     return ctx.mpf(float(value))
 
 
@@ -60,7 +60,7 @@ def product(A: Matrix, B: Matrix) -> Matrix:
 
 
 def dot(u: list[Any], v: list[Any]) -> Any:
-    """Return Σ uᵢvᵢ, added from the first to the last."""
+    """Return Σ uᵢvᵢ, added from the first term to the last."""
     total = 0 * u[0]
     for a, b in zip(u, v, strict=True):
         total = total + a * b

@@ -1,11 +1,11 @@
-r"""Local optimizers, each choice that libraries make differently being a named one.
+r"""Local optimizers, in which every choice that differs between libraries has a name.
 
-rmsprop   v ← ρv + (1 − ρ)G²;  D = G/√(v + ε) or G/(√v + ε);  buffer and rate as for momentum
+rmsprop   v ← ρv + (1 − ρ)G²;  D = G/√(v + ε) or G/(√v + ε);  then as momentum
 momentum  c ← μc + D;  W ← W − rate·c           ("outside"), or
           c ← μc + rate·D;  W ← W − c           ("in buffer")
 nesterov  c ← μc + G;  W ← W − rate·(G + μc)
 adagrad   v ← v + G²;  W ← W − rate·G/√v or G/(√v + ε)
-adam      m ← β₁m + (1 − β₁)G, v ← β₂v + (1 − β₂)G², both corrected for their start at zero
+adam      m ← β₁m + (1 − β₁)G, v ← β₂v + (1 − β₂)G², both corrected for their initial value of zero
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from locoprop_ref.oracle.second_source.numbers import number
 
 
 class Optimizer:
-    """One optimizer for one entry of W̃: feed it gradients, it returns changes (W ← W − change)."""
+    """The optimizer of one entry of W̃, which turns gradients into changes (W ← W − change)."""
 
     def __init__(self, ctx: Any, inputs: dict[str, Any], choices: dict[str, str]) -> None:
         self.ctx, self.choices, self.name = ctx, choices, inputs["optimizer"]
@@ -28,7 +28,7 @@ class Optimizer:
             self.v = self.given["initial_accumulator"]
 
     def change(self, G: Any, rate: Any) -> Any:
-        """Return the change of the entry for the gradient G at this rate."""
+        """Return the change of the entry for the gradient G and this rate, and update the state."""
         ctx, given = self.ctx, self.given
         match self.name:
             case "sgd":
@@ -73,7 +73,7 @@ class Optimizer:
 
 
 def for_matrix(ctx: Any, rows: int, columns: int, inputs: dict[str, Any], choices: dict[str, str]) -> Any:
-    """Return a matrix of optimizers, one an entry."""
+    """Return a matrix of optimizers, one for each entry."""
     return [[Optimizer(ctx, inputs, choices) for _ in range(columns)] for _ in range(rows)]
 
 

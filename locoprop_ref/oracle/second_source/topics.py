@@ -1,6 +1,6 @@
-"""One function a topic: from the inputs of a case to the values that are expected of an implementation.
+"""One function per topic, from the inputs of a case to the values that an implementation should return.
 
-The names returned here are the names of `expected` in the vectors; FORMAT.md describes them in words.
+The names returned here are those of `expected` in the vectors; FORMAT.md describes them.
 """
 
 from typing import Any
@@ -14,13 +14,13 @@ Values = dict[str, Any]
 
 
 def _rows(ctx: Any, inputs: Values, name: str) -> Any:
-    """Read an input as rows: softmax is given rows, elementwise transfers one list of numbers."""
+    """Return an input as rows; for softmax it consists of rows, for elementwise transfers of one list."""
     values = inputs[name]
     return matrix(ctx, values) if inputs["transfer"] == "softmax" else [vector(ctx, values)]
 
 
 def transfer(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
-    """f, with f′ (elementwise) or uᵀf′ (softmax)."""
+    """Return f, with f′ (elementwise) or uᵀf′ (softmax)."""
     tr, rows = networks.transfer(ctx, inputs, choices, inputs["transfer"]), _rows(ctx, inputs, "a")
     if inputs["transfer"] == "softmax":
         u = matrix(ctx, inputs["u"])
@@ -32,25 +32,25 @@ def transfer(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
 
 
 def integral(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
-    """F, elementwise or one number a row."""
+    """Return F, elementwise or one number per row."""
     tr, rows = networks.transfer(ctx, inputs, choices, inputs["transfer"]), _rows(ctx, inputs, "a")
     return {"F": [value for row in rows for value in tr.F(row)]}
 
 
 def inverse(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
-    """f⁻¹ of a strictly increasing transfer."""
+    """Return f⁻¹ of a strictly increasing transfer."""
     tr = networks.transfer(ctx, inputs, choices, inputs["transfer"])
     return {"inverse": [tr.inverse(y) for y in vector(ctx, inputs["y"])]}
 
 
 def conjugate(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
-    """F*, elementwise or one number a row; ∞ outside the range of f."""
+    """Return F*, elementwise or one number per row; it is ∞ outside the range of f."""
     tr, rows = networks.transfer(ctx, inputs, choices, inputs["transfer"]), _rows(ctx, inputs, "y")
     return {"F_star": [value for row in rows for value in tr.F_star(row)]}
 
 
 def matching_loss(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
-    """D_F(â, a*) of every example, summed over its outputs."""
+    """Return D_F(â, a*) of every example, summed over its outputs."""
     tr = networks.transfer(ctx, inputs, choices, inputs["transfer"])
     first, second = ("a_hat", "a") if choices["matching_arguments"] == "(a_hat, a)" else ("a", "a_hat")
     losses = []
@@ -61,7 +61,7 @@ def matching_loss(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
 
 
 def output_loss(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
-    """L and g = ∂L/∂â at the last layer."""
+    """Return L, and g = ∂L/∂â of the last layer."""
     tr = networks.transfer(ctx, inputs, choices, inputs["transfer"])
     a_hat, t = matrix(ctx, inputs["a_hat"]), matrix(ctx, inputs["t"])
     loss, g = networks.loss_and_g(ctx, inputs["output_loss"], tr, a_hat, t, choices)
@@ -69,7 +69,7 @@ def output_loss(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
 
 
 def network(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
-    """The post-activation and g of every layer, and the loss."""
+    """Return the post-activation and g of every layer, and the loss."""
     seen = networks.full_pass(ctx, networks.layers(ctx, inputs, choices), inputs, choices)
     values = {"loss": seen.loss}
     for m, (y_hat, g) in enumerate(zip(seen.y_hat, seen.g, strict=True), start=1):
@@ -78,13 +78,13 @@ def network(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
 
 
 def target(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
-    """y* of one layer."""
+    """Return y* of one layer."""
     member, a_hat = _layer(ctx, inputs, choices)[::2]
     return {"y_target": local.target(ctx, member, a_hat, matrix(ctx, inputs["g"]), inputs, choices)}
 
 
 def first_step(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
-    """The first inner gradient of every layer of a network, equal to γ·∂L/∂W."""
+    """Return the first inner gradient of every layer of a network, which equals γ·∂L/∂W."""
     values: Values = {}
     net = networks.layers(ctx, inputs, choices)
     seen = networks.full_pass(ctx, net, inputs, choices)
@@ -96,26 +96,26 @@ def first_step(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
 
 
 def closed_form(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
-    """W and b that minimize the local problem of S."""
+    """Return W and b that minimize the local problem of S."""
     p = _problem(ctx, inputs, choices)
     return _split(local.closed_form(p), p.bias, "W", "b", choices)
 
 
 def local_steps(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
-    """W and b after K steps of a local optimizer."""
+    """Return W and b after K steps of a local optimizer."""
     p = _problem(ctx, inputs, choices)
     state = optimizers.for_matrix(ctx, len(p.W0), len(p.W0[0]), inputs, choices)
     return _split(local.descend(p, state, inputs, ctx.mpf(1)), p.bias, "W", "b", choices)
 
 
 def exact(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
-    """W and b that minimize the local problem of M."""
+    """Return W and b that minimize the local problem of M."""
     p = _problem(ctx, inputs, choices)
     return _split(local.exact(p), p.bias, "W", "b", choices)
 
 
 def optimizer(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
-    """The weights after every step of an optimizer on given gradients."""
+    """Return the weights after every step of an optimizer on given gradients."""
     W, path = matrix(ctx, inputs["W"]), []
     state = optimizers.for_matrix(ctx, len(W), len(W[0]), inputs, choices)
     for gradient, rate in zip(inputs["gradients"], inputs["rates"], strict=True):
@@ -125,7 +125,7 @@ def optimizer(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
 
 
 def train(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
-    """W and b of every layer after one step per batch."""
+    """Return W and b of every layer after one step per batch."""
     values: Values = {}
     for m, member in enumerate(training.train(ctx, inputs, choices), start=1):
         values |= _split(member.W, member.bias, f"W_{m}", f"b_{m}", choices)
@@ -163,9 +163,9 @@ def _problem(ctx: Any, inputs: Values, choices: dict[str, str]) -> local.Problem
 
 
 def _split(W: Any, bias: bool, W_name: str, b_name: str, choices: dict[str, str]) -> Values:
-    """Split W̃ into W and b under their names, in the layout that the choices ask for."""
+    """Split W̃ into W and b with their names, in the layout that the choices require."""
     weights = W[:-1] if bias else W
-    # a transposed W that was used as given comes back the way it went in
+    # a W that was read as transposed is returned in the layout of the input
     turned = (choices["weights_used"] == "transposed") != (choices["weights_returned"] == "transposed")
     values = {W_name: transpose(weights) if turned else weights}
     return values | ({b_name: W[-1]} if bias else {})

@@ -1,7 +1,8 @@
-r"""Whole training steps over several batches: what a port is really asked for.
+r"""Complete training steps over several batches, which is what a port has to compute in practice.
 
-Every choice that ports change silently acts here: the state of the local optimizers from batch to batch,
-the schedule, the order in which targets are corrected, and when g is taken.
+All the choices that ports often change without notice take effect here: the state of the local optimizers
+    from
+batch to batch, the schedule, the order in which targets are corrected, and the moment at which g is computed.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ from locoprop_ref.oracle.second_source.numbers import Matrix, combine, norm, num
 
 
 def train(ctx: Any, inputs: dict[str, Any], choices: dict[str, str]) -> list[Layer]:
-    """Return the layers after one step per batch: `x` and `t` hold the batches one after the other."""
+    """Return the layers after one step per batch; `x` and `t` are lists of batches."""
     net = networks.layers(ctx, inputs, choices)
     state = None
     for x, t, rate in zip(inputs["x"], inputs["t"], inputs["rates"], strict=True):
@@ -75,7 +76,7 @@ def _backprop(
 
 
 def _correct_input(ctx: Any, moved: Layer, above: Layer, seen: Pass, i: int, choices: dict[str, str]) -> None:
-    """Move the input of the layer above towards its new value; its â follows, its g stays."""
+    """Move the input of the layer above towards its new value, and recompute its â but not its g."""
     has_one = above.bias
     old = [row[:-1] if has_one else row for row in seen.x[i + 1]]
     new = [moved.transfer.f(row) for row in product(seen.x[i], moved.W)]
@@ -91,7 +92,7 @@ def _correct_input(ctx: Any, moved: Layer, above: Layer, seen: Pass, i: int, cho
 def _from_the_top(
     ctx: Any, net: list[Layer], seen: Pass, batch: Any, choices: Any, state: Any, rate: Any
 ) -> list[Layer]:
-    """Update the layers from the last to the first, each g through weights above that have already moved."""
+    """Update the layers from the last to the first, and compute each g with the updated weights above."""
     moved, g = list(net), seen.g[-1]
     for i in reversed(range(len(net))):
         if i + 1 < len(net):

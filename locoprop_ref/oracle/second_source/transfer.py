@@ -1,8 +1,8 @@
-r"""Transfer functions from their definitions, one row of pre-activations at a time.
+r"""Transfer functions from their definitions, for one row of pre-activations at a time.
 
-f and F are written down as in a textbook, in an arithmetic wide enough to forget about cancellation; the
-derivative is the row's Jacobian; f⁻¹ is solved for, and F* is the supremum it is defined by, reached at
-a = f⁻¹(y) inside the range of f and as a limit on its boundary.
+f and F are written as in a textbook, because the arithmetic has enough digits to make cancellation harmless.
+The derivative is the Jacobian of a row. f⁻¹ is given by its formula, and F* by the supremum that defines it,
+which is attained at a = f⁻¹(y) inside the range of f and is a limit on its boundary.
 """
 
 from typing import Any
@@ -17,8 +17,8 @@ class Transfer:
         ctx: mpmath context.
         name: identity relu leaky_relu tanh sigmoid softplus elu arctan softmax.
         choices: the conventions `derivative_at_kink`, `softmax_vjp` and `integral_constant`.
-        slope: of leaky_relu below zero.
-        alpha: of elu.
+        slope: the slope of leaky_relu below zero.
+        alpha: the parameter of elu.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Transfer:
         return [dot(u, [J[i][j] for i in range(len(row))]) for j in range(len(row))]
 
     def F(self, row: list[Any]) -> list[Any]:
-        """Return F of one row: a list as long as the row, softmax a list of one number."""
+        """Return F of one row, as a list of the same length; for softmax a list of one number."""
         constant = self.ctx.mpf(0)
         if self.choices["integral_constant"] == "zero at zero":
             constant = self._F([constant] * len(row) if self.name == "softmax" else [constant])[0]
@@ -135,7 +135,7 @@ class Transfer:
         return y if y > 0 else y / self.slope
 
     def F_star(self, row: list[Any]) -> list[Any]:
-        """Return F*(y) = sup_a (a·y − F(a)): a list as long as the row, softmax a list of one number."""
+        """Return F*(y) = sup_a (a·y − F(a)), as a list of the same length; for softmax one number."""
         if self.name != "softmax":
             return [self._conjugate(y) for y in row]
         if min(row) < 0 or sum(row) != 1:
@@ -156,7 +156,7 @@ class Transfer:
         return a * y - self._integral(a)
 
     def range(self) -> tuple[Any, Any]:
-        """Return the ends of the closed range of f, as far as floats can meet them."""
+        """Return the ends of the closed range of f."""
         ctx = self.ctx
         match self.name:
             case "relu" | "softplus":
@@ -177,7 +177,7 @@ class Transfer:
         if self.name != "softmax":
             return [min(max(y, low), high) for y in row]
         best = None
-        for k in range(1, len(row) + 1):  # the k largest entries stay positive, for the right k
+        for k in range(1, len(row) + 1):  # for the right k, exactly the k largest entries stay positive
             kept = sorted(row, reverse=True)[:k]
             theta = (sum(kept) - 1) / k
             if kept[-1] - theta >= 0:
