@@ -96,7 +96,10 @@ def array(name: str, value: Any, *, ndim: int | None = None, shape: tuple | None
     """
     if not is_array_api_obj(value):
         raise TypeError(f"{name} must be an array of an array-API library, got {type(value).__name__}")
-    if not _is_float(value.dtype):
+    # the quick way for NumPy, CuPy and JAX, whose dtypes are NumPy's
+    dtype = value.dtype
+    known = dtype.char in "fd" if isinstance(dtype, np.dtype) else str(dtype).rpartition(".")[2] in FLOATS
+    if not known:
         raise TypeError(f"{name} must have dtype float32 or float64, got {value.dtype}")
     if ndim is not None and value.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimensions, got shape {tuple(value.shape)}")
@@ -167,12 +170,6 @@ def finite(name: str, value: Any, *, xp: Any) -> Any:
     if not bool(xp.all(xp.isfinite(value))):
         raise ValueError(f"{name} must be finite, got NaN or infinity in it")
     return value
-
-
-def _is_float(dtype: Any) -> bool:
-    if isinstance(dtype, np.dtype):  # the quick way, for NumPy, CuPy and JAX
-        return dtype.char in "fd"
-    return str(dtype).rpartition(".")[2] in FLOATS
 
 
 def _library(value: Any) -> str:

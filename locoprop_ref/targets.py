@@ -135,7 +135,7 @@ class GradientTargets:
             gamma: γ of this layer.
         """
         y = y_hat if f is layer.transfer else f.f(a_hat)
-        return LayerTarget(x, y - gamma * g, f, a_hat)
+        return LayerTarget(x, _stepped(y, g, gamma), f, a_hat)
 
 
 def target(y_hat: Any, g: Any, target_step: float) -> Any:
@@ -152,7 +152,11 @@ def target(y_hat: Any, g: Any, target_step: float) -> Any:
     checks.positive("target_step", target_step)
     checks.array("y_hat", y_hat)
     checks.like("g", g, y_hat, of="y_hat")
-    return y_hat - target_step * g
+    return _stepped(y_hat, g, target_step)
+
+
+def _stepped(y_hat: Any, g: Any, gamma: float) -> Any:
+    return y_hat - gamma * g
 
 
 def code_update(network: Network, trace: Trace, t: Any, step: float) -> tuple[Any, ...]:

@@ -24,6 +24,10 @@ def network_and_batch(dtype="float32"):
     return network, np.random.default_rng(3).random((200, SIZES[0])).astype(dtype)
 
 
+# costs above the size from which threads are used
+LARGE = (1e9, 4e9, 2e9, 3e9)
+
+
 def one_blas_thread():
     from threadpoolctl import threadpool_limits
 
@@ -42,7 +46,8 @@ def layer_tasks(name, network, x):
     trace = forward(network, x)
     parts = zip(network.layers, trace.x, trace.a_hat, trace.y_hat, backward(network, trace, x), strict=True)
     states = how.init(network)["layers"]
-    return [partial(how.solver, how.local_problem(*p), s, 1.0) for p, s in zip(parts, states, strict=True)]
+    pairs = zip(parts, states, strict=True)
+    return [partial(how.solver, how.local_problem(*p), state["solver"], 1.0) for p, state in pairs]
 
 
 @pytest.mark.parametrize("name", ["locoprop-s", "locoprop-m", "locoprop-s-closed"])
@@ -52,7 +57,7 @@ def test_side_by_side_gives_the_bits_of_in_order(name):
     with one_blas_thread():
         in_order = [task()[0] for task in tasks]
     for _ in range(20):
-        for (W, _), wanted in zip(side_by_side(tasks, [1, 4, 2, 3], like=x), in_order, strict=True):
+        for (W, _, _), wanted in zip(side_by_side(tasks, LARGE, like=x), in_order, strict=True):
             assert_array_equal(W, wanted, strict=True)
 
 
@@ -92,26 +97,30 @@ def test_results_come_in_order_and_the_most_costly_begins_first():
             begun.append(i)
         return i * i
 
-    results = side_by_side([partial(task, i) for i in range(6)], [3, 1, 9, 2, 5, 4], like=np.zeros(1))
+    results = side_by_side(
+        [partial(task, i) for i in range(6)], [1e9 * cost for cost in (3, 1, 9, 2, 5, 4)], like=np.zeros(1)
+    )
     assert results == [0, 1, 4, 9, 16, 25]
     assert begun[0] == 2  # the first thread takes the first of the queue
 
 
 def test_errors_and_error_settings_carry_over():
     with pytest.raises(ZeroDivisionError):
-        side_by_side([lambda: 1 // 0, lambda: 2], [1, 2], like=np.zeros(1))
+        side_by_side([lambda: 1 // 0, lambda: 2], LARGE[:2], like=np.zeros(1))
     with np.errstate(over="ignore"), warnings.catch_warnings():
         warnings.simplefilter("error")
-        (value,) = side_by_side([lambda: np.float32(1e30) * np.float32(1e30)], [1], like=np.zeros(1))
+        value, _ = side_by_side(
+            [lambda: np.float32(1e30) * np.float32(1e30), lambda: 0], LARGE[:2], like=np.zeros(1)
+        )
     assert value == np.inf
 
 
 def test_blas_threads_are_given_back():
     from threadpoolctl import threadpool_info
 
-    side_by_side([lambda: None], [1], like=np.zeros(1))
+    side_by_side([lambda: None] * 2, LARGE[:2], like=np.zeros(1))
     before = [pool["num_threads"] for pool in threadpool_info()]
-    side_by_side([lambda: None], [1], like=np.zeros(1))
+    side_by_side([lambda: None] * 2, LARGE[:2], like=np.zeros(1))
     assert [pool["num_threads"] for pool in threadpool_info()] == before
 
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from locoprop_ref.cli.parser import add, say
+from locoprop_ref.cli.parser import add, add_data_dir
 
 PRESETS = ("quick", "standard", "paper")
 SHARED = ("data", "layers", "epochs", "schedule_epochs", "width", "depth", "batch_size", "backend", "dtype")
@@ -19,26 +19,33 @@ def add_command(commands: Any) -> None:
         "--preset", default="quick", metavar="{" + ",".join(PRESETS) + "}",
         help="quick (default; small CURVES, a minute or two), standard (CURVES), paper (MNIST, 99 epochs)",
     )  # fmt: skip
-    command.add_argument("--methods", nargs="+", metavar="NAME", help="contestants (default all)")
+    command.add_argument("--methods", nargs="+", metavar="NAME", help="methods to compare (default all)")
     command.add_argument(
-        "--seeds", nargs="+", type=int, metavar="N", help="of weights and batches (default the preset's)"
+        "--seeds",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="seeds of weights and batches (default the preset's)",
     )
     _add_shared(command)
     command.add_argument(
         "--untuned", action="store_true", help="the package's defaults, not the tuned settings"
     )
-    command.add_argument(
-        "--data-dir", metavar="DIR", help="folder of the data set's files (or LOCOPROP_REF_DATA)"
-    )
+    add_data_dir(command)
     command.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side (default 1)")
     command.add_argument(
-        "--no-clock", action="store_true", help="do not measure seconds and memory of a step"
+        "--scheduler", metavar="ADDRESS", help="train on the workers of this Dask scheduler, tcp://HOST:PORT"
+    )
+    command.add_argument(
+        "--no-clock", action="store_true", help="do not measure the seconds and the memory of a step"
     )
     command.add_argument("--out", metavar="DIR", help="results folder (default compare-PRESET)")
     command.add_argument(
-        "--redraw", metavar="DIR", help="table and figures of a results folder again, nothing else"
+        "--redraw", metavar="DIR", help="write page and figures of a results folder again, and nothing else"
     )
-    command.add_argument("--figures", metavar="DIR", help="with --redraw: where figures go (default there)")
+    command.add_argument(
+        "--figures", metavar="DIR", help="with --redraw: folder for the figures (default the same)"
+    )
 
 
 def _add_shared(command: argparse.ArgumentParser) -> None:
@@ -47,9 +54,13 @@ def _add_shared(command: argparse.ArgumentParser) -> None:
         "layers": (str, "NAME", "widths, 784-400-784 (default the preset's, the data set's classic network)"),
         "epochs": (int, "N", "epochs to train (default the preset's)"),
         "schedule_epochs": (int, "N", "length of the schedule (default quick 48, standard 40, paper 100)"),
-        "width": (float, "X", "times every hidden layer (default 1)"),
-        "depth": (int, "N", "times each hidden layer as wide as the second (default 1)"),
-        "batch_size": (int, "N", "examples a batch (default the preset's)"),
+        "width": (float, "X", "factor for the width of every hidden layer (default 1)"),
+        "depth": (
+            int,
+            "N",
+            "repeat every hidden layer of the second one's width this many times (default 1)",
+        ),
+        "batch_size": (int, "N", "examples per batch (default the preset's)"),
         "backend": (str, "NAME", "array library (default numpy)"),
         "dtype": (str, "NAME", "float32 (default) or float64"),
     }
@@ -59,29 +70,30 @@ def _add_shared(command: argparse.ArgumentParser) -> None:
 
 
 def _compare(given: argparse.Namespace) -> int:
-    from locoprop_ref.experiments.compare.conduct import compare
+    from locoprop_ref.experiments.compare.page import redraw
     from locoprop_ref.experiments.compare.plan import comparison
-    from locoprop_ref.experiments.compare.report import redraw
+    from locoprop_ref.experiments.compare.run import compare
 
     if given.redraw is not None:
         _refuse_beside_redraw(given)
-        redraw(Path(given.redraw), say, pictures=Path(given.figures) if given.figures else None)
+        redraw(Path(given.redraw), pictures=Path(given.figures) if given.figures else None)
         return 0
     if given.figures is not None:
         raise ValueError("figures has no meaning without redraw: a comparison draws into its results folder")
     shared = {name: getattr(given, name) for name in SHARED}
     plan = comparison(
-        given.preset, contestants=given.methods, seeds=given.seeds, tuned=not given.untuned, **shared
+        given.preset, entries=given.methods, seeds=given.seeds, tuned=not given.untuned, **shared
     )
     out = Path(given.out or f"compare-{plan.preset}")
-    failures = compare(plan, out, jobs=given.jobs, clock=not given.no_clock, data_dir=given.data_dir, say=say)
+    how = {"jobs": given.jobs, "scheduler": given.scheduler, "data_dir": given.data_dir}
+    failures = compare(plan, out, clock=not given.no_clock, **how)
     for failure in failures:
         print(f"locoprop-ref compare: {failure}", file=sys.stderr)
     return 1 if failures else 0
 
 
 def _refuse_beside_redraw(given: argparse.Namespace) -> None:
-    neutral = {"preset": "quick", "jobs": 1, "untuned": False, "no_clock": False}
+    neutral: dict[str, Any] = {"preset": "quick", "jobs": 1, "untuned": False, "no_clock": False}
     for name, value in vars(given).items():
         if name not in ("command", "run", "redraw", "figures") and value != neutral.get(name):
             raise ValueError(f"{name} has no meaning beside redraw, which only reads a results folder")

@@ -1,4 +1,4 @@
-"""The command `locoprop-ref demo`: verify, draw, and train a small autoencoder four ways."""
+"""The command `locoprop-ref demo`: verify, draw, and train a small autoencoder with four methods."""
 
 import argparse
 from pathlib import Path
@@ -10,12 +10,12 @@ from locoprop_ref.cli.parser import add
 def add_command(commands: Any) -> None:
     """Add `demo` to the subparsers of the command line."""
     command = add(
-        commands, "demo", _demo, "verify, draw, train a small autoencoder four ways: about a minute"
+        commands, "demo", _demo, "verify, draw, train a small autoencoder with four methods: about a minute"
     )
     command.add_argument(
         "--out", metavar="DIR", default="demo", help="folder for figures and runs (default demo)"
     )
-    command.add_argument("--seed", type=int, default=0, help="of weights and batches (default 0)")
+    command.add_argument("--seed", type=int, default=0, help="seed of weights and batches (default 0)")
 
 
 def _demo(given: argparse.Namespace) -> int:

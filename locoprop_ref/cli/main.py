@@ -1,7 +1,8 @@
 r"""The command line, `locoprop-ref`: verify, figures, demo, train, compare, tune, apply, plot, info.
 
-Bad input is one line on standard error and exit status 2, a failed identity or a diverged run status 1, an
-interrupted one 130. Modules are imported by the commands that need them, so that `--help` is quick.
+The exit status is 0 for success, 1 for an identity that fails or a run that diverges, 2 for bad input (with
+one line on standard error), and 130 after Ctrl-C. A command imports its modules when it runs, so that
+`--help` is quick.
 """
 
 import argparse
@@ -10,7 +11,8 @@ from collections.abc import Sequence
 
 import locoprop_ref
 from locoprop_ref.cli import apply, compare, demo, figures, info, oracle, plot, train, tune, verify
-from locoprop_ref.cli.parser import Parser
+from locoprop_ref.cli.parser import Parser, log_to_terminal
+from locoprop_ref.experiments.pool import begin_as_child
 
 # in the order of the help
 COMMANDS = (verify, figures, demo, train, compare, apply, plot, info, tune, oracle)
@@ -18,18 +20,20 @@ COMMANDS = (verify, figures, demo, train, compare, apply, plot, info, tune, orac
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
+    begin_as_child()
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.command is None:
         parser.print_help()
         return 0
     try:
-        return int(given.run(given))
+        with log_to_terminal():
+            return int(given.run(given))
     except KeyboardInterrupt:
         print("locoprop-ref: interrupted; what was complete is kept", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        return 141  # as if the closed pipe's signal had ended it
+        return 141  # the status of a process that SIGPIPE has ended
     except (ValueError, TypeError, OSError, MemoryError) as error:
         print(f"locoprop-ref {given.command}: {_one_line(error)}", file=sys.stderr)
         return 2

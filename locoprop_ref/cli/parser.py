@@ -1,9 +1,12 @@
-"""The parser of the command line: every error is one line, with the nearest word that is known."""
+"""What the commands share: errors of one line with a suggestion, common options, log lines."""
 
 import argparse
 import difflib
+import logging
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 
@@ -11,11 +14,11 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line, and leave with status 2."""
+        """Print what is wrong in one line, and exit with status 2."""
         self.exit(2, f"{self.prog}: {message}{self._hint(message)}\n")
 
     def _hint(self, message: str) -> str:
-        """Return the nearest option, command or value to the one that was not known."""
+        """Return the option, command or value that is most like an unknown one, as a question."""
         pattern = r"unrecognized arguments: (--[\w-]+)|invalid choice: '(\S+)' \(choose from"
         unknown = re.search(pattern, message)
         if not unknown:
@@ -43,9 +46,48 @@ def add(commands: Any, name: str, run: Any, help: str) -> argparse.ArgumentParse
     return command
 
 
+def add_data_dir(command: argparse.ArgumentParser) -> None:
+    """Add the option `--data-dir`, the same for every command that reads a data set."""
+    command.add_argument(
+        "--data-dir", metavar="DIR", help="folder of the data set's files (or LOCOPROP_REF_DATA)"
+    )
+
+
+def add_backend(command: argparse.ArgumentParser) -> None:
+    """Add the option `--backend`, the same for every command that computes."""
+    command.add_argument("--backend", default="numpy", help="array library (default numpy)")
+
+
 def say(sentence: str) -> None:
     """Print a line for the user, above a progress bar if there is one."""
     from tqdm import tqdm
 
     tqdm.write(sentence)
     sys.stdout.flush()
+
+
+class _Terminal(logging.Handler):
+    """Prints log records; a closed pipe raises BrokenPipeError here, as `print` does."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record))
+
+
+@contextmanager
+def log_to_terminal() -> Iterator[None]:
+    """Print what the package logs at level INFO and above, each record as one plain line on standard output.
+
+    The library itself is silent: only the command line enters this context, for as long as a command runs.
+    """
+    logger, handler = logging.getLogger("locoprop_ref"), _Terminal(logging.INFO)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate

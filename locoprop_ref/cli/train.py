@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from locoprop_ref.cli.parser import add, say
+from locoprop_ref.cli.parser import add, add_data_dir
 
 
 def add_command(commands: Any) -> None:
@@ -14,9 +14,8 @@ def add_command(commands: Any) -> None:
     from locoprop_ref.training.config import PRESETS
     from locoprop_ref.training.options import Config
 
-    command = add(
-        commands, "train", _train, "train a network; every choice an option, kept after every epoch"
-    )
+    help = "train a network; every setting is an option, and every epoch is kept on disk"
+    command = add(commands, "train", _train, help)
     command.add_argument("--preset", help=f"a named experiment to start from: {', '.join(PRESETS)}")
     for option in fields(Config):
         flag, kind = "--" + option.name.replace("_", "-"), option.metadata["kind"]
@@ -26,14 +25,25 @@ def add_command(commands: Any) -> None:
         else:
             extra |= {"type": kind, "metavar": _metavar(option.metadata)}
         command.add_argument(flag, **extra)
-    command.add_argument(
-        "--data-dir", metavar="DIR", help="folder of the data set's files (or LOCOPROP_REF_DATA)"
-    )
+    add_data_dir(command)
     command.add_argument("--out", metavar="FILE.json", help="run file (default runs/METHOD-DATA-seedN.json)")
     command.add_argument(
-        "--resume", action="store_true", help="go on from the checkpoint beside the run file"
+        "--resume",
+        action="store_true",
+        help="continue from the checkpoint beside the run file, or start if there is none",
     )
     command.add_argument("--overwrite", action="store_true", help="replace an existing run file")
+    _add_circumstances(command)
+
+
+def _add_circumstances(command: argparse.ArgumentParser) -> None:
+    """Add what a comparison tells the runs that it starts, for their run files; hidden from the help.
+
+    --jobs-beside N: how many runs share the machine, this one included (the run file's `jobs`).
+    --comparison-command TEXT: the comparison's own command line (the run file's `command`).
+    """
+    command.add_argument("--jobs-beside", type=int, metavar="N", help=argparse.SUPPRESS)
+    command.add_argument("--comparison-command", metavar="TEXT", help=argparse.SUPPRESS)
 
 
 def _help(metadata: Any) -> str:
@@ -55,12 +65,22 @@ def _train(given: argparse.Namespace) -> int:
     config = resolve(given.preset, **{option.name: getattr(given, option.name) for option in fields(Config)})
     name = f"{config.method}-{Path(config.data).stem}-seed{config.seed}.json"
     out = Path(given.out) if given.out else Path("runs") / name
-    settings = {"resume": given.resume, "overwrite": given.overwrite, "data_dir": given.data_dir}
     try:
-        result = train(config, out=out, say=say, **settings)
+        result = train(
+            config,
+            out=out,
+            resume=given.resume,
+            overwrite=given.overwrite,
+            data_dir=given.data_dir,
+            jobs=given.jobs_beside,
+            command=given.comparison_command,
+        )
     except KeyboardInterrupt:
-        kept = f"{out} holds every complete epoch (--resume goes on)" if out.exists() else "nothing was kept"
-        print(f"locoprop-ref train: interrupted; {kept}", file=sys.stderr)
+        kept = f"{out} holds every complete epoch (--resume continues)"
+        print(
+            f"locoprop-ref train: interrupted; {kept if out.exists() else 'nothing was kept'}",
+            file=sys.stderr,
+        )
         return 130
     if result.run["status"] == "diverged":
         print(f"locoprop-ref train: {result.run['message']} ({out})", file=sys.stderr)

@@ -3,19 +3,19 @@
 import argparse
 from typing import Any
 
-from locoprop_ref.cli.parser import add, say
+from locoprop_ref.cli.parser import add
 from locoprop_ref.experiments.tuned import CONTESTANTS
 
 # options of the command that are fields of `problem.Problem`
 _PROBLEM = {
     "data": (str, "NAME", "data set in place of the problem's, or your own FILE.npz"),
     "layers": (str, "NAME", "widths from input to output (default: the problem's)"),
-    "width": (float, "X", "times every hidden layer (default mnist 0.25, curves 1)"),
-    "batch_size": (int, "N", "examples a batch (default mnist 1000, curves 500)"),
+    "width": (float, "X", "factor of the width of every hidden layer (default mnist 0.25, curves 1)"),
+    "batch_size": (int, "N", "examples per batch (default mnist 1000, curves 500)"),
     "epochs": (int, "N", "epochs of a trial (default mnist 30, curves 12)"),
     "schedule_epochs": (int, "N", "length of the authors' schedule (default 4 times the epochs)"),
     "examples": (int, "N", "training images to train on (default 10000)"),
-    "held_out": (int, "N", "further training images to select by (default 5000)"),
+    "held_out": (int, "N", "further training images that select the settings (default 5000)"),
     "backend": (str, "NAME", "array library (default numpy)"),
     "dtype": (str, "NAME", "float32 (default) or float64"),
 }
@@ -23,25 +23,35 @@ _PROBLEM = {
 
 def add_command(commands: Any) -> None:
     """Add `tune` to the subparsers of the command line."""
-    help = "search hyper-parameters on held-out training images, every contestant alike; resumes by itself"
+    help = (
+        "search the hyper-parameters of every method in the same way, on held-out training images; the same "
+        "command resumes"
+    )
     command = add(commands, "tune", _tune, help)
     command.add_argument(
-        "contestants", metavar="CONTESTANT", nargs="*", help=f"{', '.join(CONTESTANTS)} (default: all)"
+        "methods", metavar="METHOD", nargs="*", help=f"{', '.join(CONTESTANTS)} (default: all)"
     )
     command.add_argument("--problem", default="mnist", help="mnist (default) or curves, both reduced")
     command.add_argument(
-        "--trials", type=int, default=30, metavar="N", help="complete or pruned ones a study (default 30)"
+        "--trials", type=int, default=30, metavar="N", help="complete or pruned trials a study (default 30)"
     )
     command.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of network, batches and search (default 0)"
     )
     command.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="trials at a time, each on its share of the cores"
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes, each on its share of the cores (default 1)",
     )
     command.add_argument(
-        "--storage", metavar="URL", help="database (default sqlite:///tuning/PROBLEM.db; a server's for many)"
+        "--storage", metavar="URL",
+        help="database (default sqlite:///tuning/PROBLEM.db; a server's for several machines)",
+    )  # fmt: skip
+    command.add_argument(
+        "--out", metavar="DIR", default="tuning", help="folder of the results (default tuning)"
     )
-    command.add_argument("--out", metavar="DIR", default="tuning", help="results (default tuning)")
     command.add_argument(
         "--range", metavar="NAME=LOW:HIGH", action="append", default=[],
         help="another range of a searched value, as learning_rate=1e-6:1 or 1-momentum=1e-5:1",
@@ -62,7 +72,7 @@ def _tune(given: argparse.Namespace) -> int:
 
     on = reduced_problem(given.problem, **{name: getattr(given, name) for name in _PROBLEM})
     tune(
-        given.contestants,
+        given.methods,
         on,
         final=None if given.no_final else whole_problem(on),
         trials=given.trials,
@@ -72,6 +82,5 @@ def _tune(given: argparse.Namespace) -> int:
         out=given.out,
         data_dir=given.data_dir,
         ranges=parse_ranges(given.range),
-        say=say,
     )
     return 0

@@ -4,14 +4,14 @@ import argparse
 import json
 from typing import Any
 
-from locoprop_ref.cli.parser import add
+from locoprop_ref.cli.parser import add, add_backend
 
 
 def add_command(commands: Any) -> None:
     """Add `verify` to the subparsers of the command line."""
     command = add(commands, "verify", _verify, "measure every identity of the method against its bound")
-    command.add_argument("--seed", type=int, default=0, help="of the random networks (default 0)")
-    command.add_argument("--backend", default="numpy", help="array library (default numpy)")
+    command.add_argument("--seed", type=int, default=0, help="seed of the random networks (default 0)")
+    add_backend(command)
     command.add_argument("--json", metavar="FILE", help="also write the results as JSON")
 
 

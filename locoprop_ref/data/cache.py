@@ -1,4 +1,4 @@
-"""The cache folder: our own files only, never trusted without their hash."""
+"""The cache folder: it holds only files that the package wrote, and none is used unless its hash is right."""
 
 import os
 from pathlib import Path
@@ -8,10 +8,10 @@ CACHE_VARIABLE = "LOCOPROP_REF_CACHE"
 
 
 def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """The folder for drawn and downloaded data; not created here.
+    """Return the folder for drawn and downloaded data; it is not created here.
 
-    It is the argument, else LOCOPROP_REF_CACHE, else what the operating system has for a user's caches
-    (~/.cache/locoprop-ref on Linux).
+    It is the argument, else the value of LOCOPROP_REF_CACHE, else the operating system's folder for a user's
+    caches (~/.cache/locoprop-ref on Linux).
 
     >>> cache_folder("here").name
     'here'

@@ -2,16 +2,16 @@ r"""CURVES: images of smooth curves through three random points, drawn from a se
 
 The data set behind the classic deep-autoencoder benchmark (Hinton & Salakhutdinov 2006, then Martens 2010
 and Martens & Grosse 2015), here in a drawing of our own, so that it needs no download. Every image is a
-function of six numbers, the coordinates of three points. Their order p₀, p₁, p₂ is the short way round (the
-longest of the three distances lies between p₀ and p₂), and the curve is the parabola through them
-(Lagrange's interpolation), its parameter the length along the chords:
+function of six numbers, the coordinates of three points. They are ordered p₀, p₁, p₂ so that the longest of
+the three distances lies between p₀ and p₂. The curve is the parabola through them (Lagrange's interpolation),
+parametrized by the length along the chords:
 
     p(t) = (t−τ)(t−1)/τ · p₀  +  t(1−t)/(τ(1−τ)) · p₁  +  t(t−τ)/(1−τ) · p₂,      0 ≤ t ≤ 1,
     τ = ‖p₁−p₀‖ / (‖p₁−p₀‖ + ‖p₂−p₁‖).
 
-The bytes are the same on every machine: random bits come as raw integers from PCG64, and every operation
-between them and the pixel is one that IEEE 754 rounds correctly (+ − × ÷ √, comparisons), in a fixed order.
-There is no exp, no matrix product, no sum whose order depends on the width of a SIMD register.
+The bytes are the same on every machine: the random bits are raw integers of PCG64, and every operation from
+them to the pixel is one that IEEE 754 rounds correctly (+ − × ÷ √, comparisons), in a fixed order. There is
+no exp, no matrix product, and no sum whose order depends on the width of a SIMD register.
 """
 
 from collections.abc import Iterator
@@ -43,13 +43,14 @@ def draw_curves(
     r"""Draw images of smooth curves through three random points.
 
     Args:
-        num_images: how many. The first n images are the same, however many follow.
-        seed: of the points, a non-negative integer.
+        num_images: how many. The first n images do not depend on how many follow.
+        seed: seed of the points, a non-negative integer.
         thickness: width of the stroke in pixels; its edge is blurred over one pixel.
         margin: least distance in pixels between the curve (the middle of its stroke) and the border of the
             image. Curves that come closer are replaced by curves through three new points.
-        spacing: least distance in pixels between neighbouring points; triples that lie closer are replaced.
-        segments: straight pieces that the curve is drawn with; 24 keeps within 0.06 pixels of the parabola.
+        spacing: least distance in pixels between neighbouring points; points that lie closer are replaced.
+        segments: number of straight segments that a curve is drawn with; 24 of them stay within 0.06 pixels
+            of the parabola.
 
     Returns:
         uint8 array (num_images, 784), one image row after the other; 0 is the background, 255 the stroke.
@@ -75,7 +76,7 @@ def draw_curves(
 
 
 def _curves_inside(num_images: int, seed: int, margin: float, spacing: float, segments: int) -> np.ndarray:
-    """(num_images, segments + 1, 2): the first curves of the seed's stream that keep margin and spacing."""
+    """Return the first curves from the seed that keep margin and spacing, (num_images, segments + 1, 2)."""
     found: list[np.ndarray] = []
     missing = num_images
     for points in _random_points(seed, margin):
@@ -91,7 +92,7 @@ def _curves_inside(num_images: int, seed: int, margin: float, spacing: float, se
 
 
 def _random_points(seed: int, margin: float) -> Iterator[np.ndarray]:
-    """Endless blocks (candidates, 3, 2): uniform on the square inside the margin, the short way round."""
+    """Yield blocks of ordered points, uniform on the square inside the margin, (candidates, 3, 2)."""
     bits = np.random.PCG64(seed)
     while True:
         raw = bits.random_raw(_CANDIDATES * 6).reshape(_CANDIDATES, 3, 2)
@@ -108,12 +109,12 @@ def _length(vectors: np.ndarray) -> np.ndarray:
 
 
 def _chords(points: np.ndarray) -> np.ndarray:
-    """(n, 3, 2) points -> (n, 2): ‖p₁−p₀‖ and ‖p₂−p₁‖."""
+    """Return ‖p₁−p₀‖ and ‖p₂−p₁‖, (n, 2), of points (n, 3, 2)."""
     return np.stack([_length(points[:, 1] - points[:, 0]), _length(points[:, 2] - points[:, 1])], axis=1)
 
 
 def _parabola(points: np.ndarray, chords: np.ndarray, segments: int) -> np.ndarray:
-    """(n, 3, 2) points -> (n, segments + 1, 2) vertices p(t) at t = 0, 1/segments, ..., 1."""
+    """Return p(t) at t = 0, 1/segments, ..., 1, (n, segments + 1, 2), of points (n, 3, 2)."""
     t = (np.arange(segments + 1) / segments)[:, None]
     p0, p1, p2 = (points[:, i, None, :] for i in range(3))
     tau = (chords[:, 0] / (chords[:, 0] + chords[:, 1]))[:, None, None]
@@ -122,7 +123,7 @@ def _parabola(points: np.ndarray, chords: np.ndarray, segments: int) -> np.ndarr
 
 
 def _draw(vertices: np.ndarray, thickness: float) -> np.ndarray:
-    """(n, segments + 1, 2) vertices -> (n, 784) bytes: 255 x min(max(thickness/2 + 1/2 − distance, 0), 1)."""
+    """Return bytes (n, 784), 255·min(max(thickness/2 + 1/2 − distance, 0), 1), of (n, segments + 1, 2)."""
     nearest = np.full((len(vertices), SIDE, SIDE), np.inf)
     for start, end in zip(vertices[:, :-1].swapaxes(0, 1), vertices[:, 1:].swapaxes(0, 1), strict=True):
         np.minimum(nearest, _squared_distance(start, end), out=nearest)
@@ -132,10 +133,11 @@ def _draw(vertices: np.ndarray, thickness: float) -> np.ndarray:
 
 
 def _squared_distance(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    r"""(n, 28, 28): ‖q − a‖² − c(2s − c‖d‖²), from the pixel centres q to the segments from a to a + d.
+    r"""Return the squared distances from the pixel centres q to the segments from a to a + d, (n, 28, 28).
 
-    s = ⟨q − a, d⟩, and c = s/‖d‖² cut to [0, 1] is where on the segment the nearest point lies.
-    Both ‖q − a‖² and s are a term of the column plus one of the row: only their sum is of the image's size.
+    They are ‖q − a‖² − c(2s − c‖d‖²) with s = ⟨q − a, d⟩, where c = s/‖d‖² clipped to [0, 1] is the position
+    of the nearest point on the segment. Both ‖q − a‖² and s are the sum of a term for the column and a term
+    for the row, so that only the sums have the size of the image.
     """
     centres = np.arange(SIDE) + 0.5
     dx, dy = (end - start).T[:, :, None]

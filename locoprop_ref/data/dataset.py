@@ -1,8 +1,8 @@
-"""What every source of data ends in: a checked `Dataset`, and pixels turned into numbers."""
+"""`Dataset`: checked arrays and the hash of their bytes, whatever their source; pixels as numbers."""
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from locoprop_ref import checks
 
 #: dtypes of x: pixels (0..255), or a user's own numbers.
 X_DTYPES = ("uint8", "float32", "float64")
+#: Where a data set came from.
+Source = Literal["drawn from seed", "folder", "cache", "download"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +28,7 @@ class Dataset:
             that are not None: for each an ASCII line "name dtype shape", as "x_train uint8 (60000, 784)", and
             a newline, then its elements row by row in little-endian bytes.
         source: where it came from: "drawn from seed", "folder", "cache" or "download". Never a path.
-        notes: sentences on what could not be checked.
+        notes: sentences about what could not be checked.
     """
 
     name: str
@@ -36,7 +38,7 @@ class Dataset:
     labels_test: np.ndarray | None
     image_shape: tuple[int, int] | None
     sha256: str
-    source: str
+    source: Source
     notes: tuple[str, ...] = ()
 
 
@@ -44,14 +46,17 @@ def checked_dataset(
     name: str,
     arrays: dict[str, np.ndarray],
     *,
-    source: str,
+    source: Source,
     notes: tuple[str, ...] = (),
     where: str = "",
 ) -> Dataset:
-    """Check x_train, x_test and, where present, labels_train, labels_test; flatten images; hash.
+    """Check x_train, x_test and, if present, labels_train, labels_test; flatten images; hash the bytes.
 
     Args:
+        name: see `Dataset`.
         arrays: x as (N, d), or (N, height, width) for images; labels as (N,) integers.
+        source: see `Dataset`.
+        notes: see `Dataset`.
         where: words such as "in my.npz", for the errors.
 
     Raises:
@@ -86,7 +91,7 @@ def checked_dataset(
 
 
 def scaled(x: np.ndarray, dtype: Any = "float64") -> np.ndarray:
-    """Pixels as numbers in [0, 1]: x/255 for uint8; a user's own floats are only cast. Always a new array.
+    """Return pixels as numbers in [0, 1], x/255 for uint8; floats are only cast. Always a new array.
 
     Args:
         x: uint8, float32 or float64, not empty, finite.
@@ -94,7 +99,7 @@ def scaled(x: np.ndarray, dtype: Any = "float64") -> np.ndarray:
 
     Raises:
         ValueError: x is empty, not finite, or does not fit the dtype; an unknown dtype.
-        TypeError: x is no NumPy array of these dtypes.
+        TypeError: x is not a NumPy array of these dtypes.
 
     >>> scaled(np.array([[0, 51, 255]], dtype=np.uint8), "float64")
     array([[0. , 0.2, 1. ]])
@@ -142,7 +147,7 @@ def _check_labels(name: str, labels: np.ndarray, count: int) -> None:
 
 
 def _rows(x: np.ndarray) -> np.ndarray:
-    """(N, ...) -> (N, d) in C order and native byte order."""
+    """Return an array (N, ...) as (N, d), in C order and native byte order."""
     return np.ascontiguousarray(x.reshape(len(x), -1), dtype=x.dtype.newbyteorder("="))
 
 

@@ -1,4 +1,8 @@
-"""MNIST and Fashion-MNIST: from the user's folder, else the cache, else a mirror, never without a check."""
+"""MNIST and Fashion-MNIST: from the user's folder, else from the cache, else from a mirror; always checked.
+
+pooch downloads into the cache alone, and keeps a file only if its SHA-256 is the published one. The user's
+own files are opened for reading and hashed here.
+"""
 
 import os
 import sys
@@ -17,7 +21,15 @@ DATA_VARIABLE = "LOCOPROP_REF_DATA"
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One file of a data set: where its array goes, and the published hashes (None: not published)."""
+    """One file of a data set: the name and shape of its array, and the published hashes.
+
+    Attributes:
+        key: name of the array in the data set.
+        name: file name without the ending .gz.
+        shape: of the array.
+        gz_sha256: hash of the gzip file at the mirrors.
+        sha256: hash of the decompressed bytes; None if it is not published.
+    """
 
     key: str
     name: str
@@ -28,7 +40,7 @@ class IdxFile:
 
 @dataclass(frozen=True)
 class IdxSet:
-    """Four IDX files, the folders that users have them in (below the one they name), and their mirrors."""
+    """Four IDX files, the usual places for them below the user's folder, and their mirrors."""
 
     name: str
     title: str
@@ -104,7 +116,7 @@ def load_idx_set(
         try:
             return _from_folder(idx_set, Path(folder).expanduser())
         except _NotHere as error:
-            if data_dir is not None:  # asked for by name: nothing else will do
+            if data_dir is not None:  # the caller asked for this folder: no other source may replace it
                 raise
             reason = str(error)
     cache = cache_folder(cache_dir) / idx_set.name
@@ -122,7 +134,7 @@ def load_idx_set(
 
 
 def _from_folder(idx_set: IdxSet, folder: Path) -> Dataset:
-    """The user's own copy, plain or gzipped, told from a stranger's by the hash of its decompressed bytes."""
+    """Load the user's own copy, plain or gzipped; the hash of the decompressed bytes identifies it."""
     place, paths = _find(idx_set, folder)
     arrays, unverified = {}, False
     for file, path in zip(idx_set.files, paths, strict=True):
@@ -142,7 +154,7 @@ def _from_folder(idx_set: IdxSet, folder: Path) -> Dataset:
 
 
 def _find(idx_set: IdxSet, folder: Path) -> tuple[Path, list[Path | None]]:
-    """The first of the usual places that holds one of the files, and its four paths (None: missing)."""
+    """Return the first of the usual places that has one of the files, and the four paths (None: missing)."""
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"data_dir (or {DATA_VARIABLE}) must be a folder, got {str(folder)!r}")
     for place in (folder / name for name in idx_set.folders):
@@ -159,7 +171,7 @@ def _plain_or_gz(path: Path) -> Path | None:
 
 
 def _check_published(idx_set: IdxSet, file: IdxFile, path: Path, idx: Idx) -> None:
-    """The published hash; without one, at least not that of another set (names and shapes are the same)."""
+    """Compare the hash with the published one, and with those of the other set of the same file names."""
     if file.sha256 is not None and idx.sha256 != file.sha256:
         raise ValueError(
             f"{path} must decompress to the {idx_set.title} file of SHA-256 {file.sha256}, got {idx.sha256}"
@@ -172,7 +184,7 @@ def _check_published(idx_set: IdxSet, file: IdxFile, path: Path, idx: Idx) -> No
 
 
 def _cached(cache: Path, file: IdxFile) -> Idx | None:
-    """The file in our cache, None unless its bytes are the published ones."""
+    """Return the file in the cache, or None if its bytes are not the published ones."""
     try:
         idx = read_idx(cache / f"{file.name}.gz", file.shape)
     except (OSError, ValueError):
@@ -181,11 +193,16 @@ def _cached(cache: Path, file: IdxFile) -> Idx | None:
 
 
 def _download(idx_set: IdxSet, file: IdxFile, cache: Path, reason: str) -> None:
-    """Try the mirrors in turn; pooch writes the file into the cache only if its hash is right."""
+    """Download a file from the first mirror that has the published bytes.
+
+    Raises:
+        ConnectionError: no mirror has them; the sentence gives the reason for each, and says what to do.
+        OSError: the cache cannot be written.
+    """
     import pooch
 
     _make_writable(cache, idx_set)
-    pooch.get_logger().setLevel("WARNING")  # what went wrong is said in one sentence, here
+    pooch.get_logger().setLevel("WARNING")  # one sentence, raised here, says what went wrong
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=1 << 16, timeout=30)
     failures = []
     for mirror in idx_set.mirrors:

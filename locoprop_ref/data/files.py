@@ -1,29 +1,57 @@
-"""Files written whole or not at all."""
+"""Files: read with one sentence for every error, written completely or not at all."""
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 
-def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
-    """Create or replace a file as a whole: readers see the old one or the new one, never a part.
+@contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Read a file in this context: anything but a regular file is refused, every OSError is one sentence.
 
-    The bytes go to a hidden file beside it, are flushed to the disk, and take its name in one step. What
-    an earlier process left behind when it was killed in the middle is removed.
+    A pipe or a device could block for ever, or never end.
 
     Args:
-        path: the file; its folder is made if need be.
+        path: the file.
+        kind: what it should be, with its article, for the errors: "an NPZ file".
+
+    Raises:
+        FileNotFoundError, IsADirectoryError, PermissionError, OSError: it cannot be read.
+        ValueError: it is a pipe, socket or device.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} must be {kind}, got a directory")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} must be a regular file, got a pipe, socket or device")
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} must be {kind}, got nothing by that name") from None
+    except PermissionError:
+        raise PermissionError(f"{path} must be readable, got permission denied") from None
+    except OSError as error:
+        raise OSError(f"{path} must be readable, got {error.strerror or error}") from None
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
+    """Create or replace a file in one step: readers see the old content or the new one, never a part of it.
+
+    The bytes are written to a hidden file beside it and flushed to the disk; then that file is renamed.
+    Hidden files that a killed process left behind are removed.
+
+    Args:
+        path: the file; its folder is created if it does not exist.
         write: is called with the open binary file.
 
     Raises:
-        OSError: the folder or the file cannot be written; the old file, if there was one, is intact.
+        OSError: the folder or the file cannot be written; the old file, if there was one, is unchanged.
     """
-    path = Path(path).resolve()  # a link stays a link
+    path = Path(path).resolve()  # replaces the file that a link points to, not the link
     if path.is_dir():
         raise IsADirectoryError(f"{path} must be a file to write, got a directory")
-    if path.exists() and not path.is_file():  # a pipe or a device has no old state to keep
+    if path.exists() and not path.is_file():  # a pipe or a device has no content to replace
         with open(path, "wb") as file:
             write(file)
         return
@@ -38,7 +66,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError) and error.errno:  # under the name that the caller knows
+        if isinstance(error, OSError) and error.errno:  # with the name that the caller knows
             raise type(error)(error.errno, error.strerror, str(path)) from None
         raise
     _remove_leftovers(path)

@@ -4,8 +4,8 @@
     n times 4 bytes       the dimensions, big-endian
     unsigned bytes        the elements, the last dimension fastest
 
-A file is a stranger's until it is checked: it is read only as far as the expected array can reach, so that
-neither an endless file nor a gzip bomb fills the memory.
+A file is not trusted before it is checked: at most as many bytes are read and decompressed as the expected
+array can need, so that neither an endless file nor a gzip bomb fills the memory.
 """
 
 import gzip
@@ -13,14 +13,15 @@ import hashlib
 import io
 import math
 import os
-import stat
 import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-# gzip makes nothing of ours longer by more than this: 5 bytes for each stored block of 16 KiB or more, 18 for
+from locoprop_ref.data.files import reading
+
+# gzip adds at most this to a file of such a size: 5 bytes for each stored block of 16 KiB or more, 18 for
 # header and trailer, the rest for a file name and padding
 _GZIP_OVERHEAD = 1 << 20
 
@@ -34,18 +35,21 @@ class Idx(NamedTuple):
 
 
 def read_idx(path: str | os.PathLike[str], shape: tuple[int, ...]) -> Idx:
-    """Read a file that holds an IDX array of unsigned bytes of a known shape. Gzip is told by the content.
+    """Read a file that holds an IDX array of unsigned bytes of a known shape, gzipped or not.
 
     Args:
-        path: a regular file; opened for reading only.
-        shape: the dimensions that its header must give.
+        path: a regular file; it is only opened for reading.
+        shape: the dimensions that its header must declare.
 
     Raises:
         FileNotFoundError, IsADirectoryError, PermissionError, OSError: it cannot be read; one sentence.
-        ValueError: it is not that array: empty, truncated, corrupt, wrong magic, wrong counts, too long.
+        ValueError: it does not hold that array: empty, truncated, corrupt, wrong magic, wrong counts, too
+            long.
     """
     size = 4 + 4 * len(shape) + math.prod(shape)
-    raw = _read_at_most(Path(path), size + _GZIP_OVERHEAD + 1)
+    path = Path(path)
+    with reading(path, "a file"), path.open("rb") as file:
+        raw = file.read(size + _GZIP_OVERHEAD + 1)
     data = raw
     if raw[:2] == b"\x1f\x8b":
         if len(raw) > size + _GZIP_OVERHEAD:
@@ -58,7 +62,7 @@ def read_idx(path: str | os.PathLike[str], shape: tuple[int, ...]) -> Idx:
 
 
 def parse_idx(data: bytes, shape: tuple[int, ...], where: str = "data") -> np.ndarray:
-    """IDX bytes -> uint8 array of that shape.
+    """Return IDX bytes as a uint8 array of that shape.
 
     Raises:
         ValueError: one sentence that begins with `where`.
@@ -85,28 +89,8 @@ def parse_idx(data: bytes, shape: tuple[int, ...], where: str = "data") -> np.nd
     return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape).copy()
 
 
-def _read_at_most(path: Path, limit: int) -> bytes:
-    """The first `limit` bytes of a regular file (a pipe or a device could make us wait for ever)."""
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(f"{path} must be a file, got a directory")
-        if not stat.S_ISREG(mode):
-            raise ValueError(f"{path} must be a regular file, got a pipe, socket or device")
-        with path.open("rb") as file:
-            return file.read(limit)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} must be a file, got nothing by that name") from None
-    except PermissionError:
-        raise PermissionError(f"{path} must be readable, got permission denied") from None
-    except OSError as error:
-        if error.strerror is None:  # already one of our sentences
-            raise
-        raise OSError(f"{path} must be readable, got {error.strerror}") from None
-
-
 def _gunzip(raw: bytes, limit: int, where: str) -> bytes:
-    """The first `limit` bytes of the decompressed data; its checksum is verified if it ends before them."""
+    """Return the first `limit` decompressed bytes; the checksum is verified if the data ends before them."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
             return file.read(limit)

@@ -1,7 +1,10 @@
-"""A user's own data: one NPZ file with x_train, x_test and, if there are classes, labels_train, labels_test.
+"""NPZ files, which may come from anybody: a user's own data, checkpoints, the cache.
 
-An NPZ is a zip of NPY files. Nothing in it is trusted: no pickle, and the sizes that the zip declares and the
-shapes that the NPY headers declare are read and compared before a single array is made.
+An NPZ is a zip of NPY files. The bytes are read by the function that `numpy.load(allow_pickle=False)` calls,
+`numpy.lib.format.read_array`, but only after a check of what the file declares. `numpy.load` alone would
+return a member that is not an array as bytes, ignore bytes that follow an array, take either of two members
+of one name, guess at headers of Python 2, and reserve memory for whatever shape a header claims: gigabytes
+for a member of a few bytes.
 """
 
 import math
@@ -24,13 +27,14 @@ from numpy.lib import format as npy
 
 from locoprop_ref import checks
 from locoprop_ref.data.dataset import Dataset, checked_dataset
+from locoprop_ref.data.files import reading
 
 #: Keys of the file: the first two must be there.
 KEYS = ("x_train", "x_test", "labels_train", "labels_test")
 
 _MAX_HEADER = 20_000  # bytes; NumPy itself refuses NPY headers of more than 10,000
-# What zipfile, the decompressors and NumPy's header parser raise where bytes are damaged, encrypted, or of an
-# unknown kind
+# What zipfile, the decompressors and NumPy's header parser raise for bytes that are damaged, encrypted, or
+# compressed by an unknown method
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, LZMAError, TokenError, struct.error,
     ValueError, TypeError, SyntaxError, EOFError, OverflowError, RuntimeError, MemoryError,
@@ -43,12 +47,12 @@ def load_npz(path: str | os.PathLike[str], *, max_bytes: int = 4 << 30) -> Datas
     Args:
         path: the file. Keys x_train and x_test: (N, d), or (N, height, width) for images, both uint8 (pixels)
             or both float32 or both float64; labels_train and labels_test, optional: (N,) integers of at least
-            0. Other keys are left unread, and a note says so.
+            0. Other keys are not read, and a note says so.
         max_bytes: most bytes that the arrays may take, by the file's own declaration; 4 GiB.
 
     Raises:
         OSError: FileNotFoundError, PermissionError, ...: it cannot be read.
-        ValueError: it is not such a file; one sentence.
+        ValueError: it is not such a file; one sentence says why.
     """
     checks.integer("max_bytes", max_bytes)
     path = Path(path).expanduser()
@@ -58,70 +62,70 @@ def load_npz(path: str | os.PathLike[str], *, max_bytes: int = 4 << 30) -> Datas
 
 
 def read_npz(
-    path: Path, keys: tuple[str, ...], *, required: tuple[str, ...], max_bytes: int
+    path: Path, keys: tuple[str, ...] | None, *, required: tuple[str, ...], max_bytes: int
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """The arrays of an NPZ file that go by these keys, and the names of the others.
+    """Return the arrays of an NPZ file that have these keys (None: all), and the names of the others.
+
+    Args:
+        path: a regular file.
+        keys: what to read; a key that is not in the file is skipped.
+        required: keys that must be there.
+        max_bytes: most bytes that the arrays may take, by the file's own declaration.
 
     Raises:
         OSError, ValueError: see `load_npz`.
     """
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} must be an NPZ file, got a directory")
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} must be a regular file, got a pipe, socket or device")
-    with ExitStack() as stack:
-        with _one_sentence(path):
+    with reading(path, "an NPZ file"), ExitStack() as stack:
+        with _whole(path):
             archive = stack.enter_context(zipfile.ZipFile(path))
-        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        _check_members(path, members, keys, required, max_bytes)
-        arrays = {key: _read_member(archive, members[key], path, key) for key in keys if key in members}
-    return arrays, tuple(name for name in members if name not in keys)
+        members = _members(archive, path)
+        wanted = tuple(members) if keys is None else tuple(key for key in keys if key in members)
+        for key in required:
+            if key not in members:
+                raise ValueError(f"{path} must have the key {key}, got {_names(members) or 'no keys'}")
+        declared = sum(members[key].file_size for key in wanted)
+        if declared > max_bytes:
+            raise ValueError(
+                f"{path} must declare at most max_bytes = {max_bytes} bytes of arrays, got {declared}"
+            )
+        arrays = {key: _read_member(archive, members[key], path, key) for key in wanted}
+    return arrays, tuple(name for name in members if name not in arrays)
+
+
+def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    """Return the entries of the zip's directory by key."""
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        key = info.filename.removesuffix(".npy")
+        if key in members:
+            raise ValueError(f"{path} must have every key once, got {_names([key])} twice")
+        members[key] = info
+    return members
 
 
 @contextmanager
-def _one_sentence(path: Path) -> Iterator[None]:
-    """Say what the zip reader's errors mean: no such file, no permission, or a damaged one."""
+def _whole(path: Path) -> Iterator[None]:
+    """Turn the zip reader's many errors about a damaged file into one sentence."""
     try:
         yield
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} must be an NPZ file, got nothing by that name") from None
-    except PermissionError:
-        raise PermissionError(f"{path} must be readable, got permission denied") from None
     except _DAMAGE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise ValueError(f"{path} must be a whole NPZ file, got a damaged one ({reason})") from None
     except OSError as error:
-        if error.errno == EINVAL:  # a place before the start of the file, from a damaged table of contents
-            raise ValueError(f"{path} must be a whole NPZ file, got one with wrong places in it") from None
-        raise OSError(f"{path} must be readable, got {error.strerror}") from None
-
-
-def _check_members(
-    path: Path,
-    members: dict[str, zipfile.ZipInfo],
-    keys: tuple[str, ...],
-    required: tuple[str, ...],
-    max_bytes: int,
-) -> None:
-    for key in required:
-        if key not in members:
-            raise ValueError(f"{path} must have the key {key}, got {_names(members) or 'no keys'}")
-    declared = sum(members[key].file_size for key in keys if key in members)
-    if declared > max_bytes:
-        raise ValueError(
-            f"{path} must declare at most max_bytes = {max_bytes} bytes of arrays, got {declared}"
-        )
+        if error.errno == EINVAL:  # the zip's directory points to before the start of the file
+            raise ValueError(f"{path} must be a whole NPZ file, got one with wrong offsets in it") from None
+        raise
 
 
 def _names(names: Iterable[str]) -> str:
-    """The names in one line, whatever characters are in them, and however many there are."""
+    """Return names as one line, whatever characters are in them and however many there are."""
     first = [name if name.isprintable() else ascii(name) for name in islice(names, 9)]
     return ", ".join(first[:8] + ["..."] * (len(first) > 8))
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, key: str) -> np.ndarray:
-    """One NPY file: first the header alone, then the array (zipfile itself stops at the declared size)."""
-    with _one_sentence(path), archive.open(info) as file:
+    """Read one NPY file: first the header alone, then the array (zipfile stops at the declared size)."""
+    with _whole(path), archive.open(info) as file:
         start = file.read(min(info.file_size, _MAX_HEADER))
     shape, dtype, header = _read_header(start, f"{key} in {path}")
     if dtype.kind not in "iuf":
@@ -131,16 +135,16 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, ke
             f"{key} in {path} must hold the array of shape {shape} that it declares, "
             f"got {info.file_size} bytes with the header"
         )
-    with _one_sentence(path), archive.open(info) as file:
+    with _whole(path), archive.open(info) as file:
         return npy.read_array(file, allow_pickle=False)
 
 
 def _read_header(start: bytes, where: str) -> tuple[tuple[int, ...], np.dtype, int]:
-    """The shape and the dtype that an NPY file declares, and the length of its header."""
+    """Return the shape and the dtype that an NPY file declares, and the length of its header."""
     file = BytesIO(start)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # what NumPy can still guess at: Python 2, outdated dtypes
+            warnings.simplefilter("error")  # headers that NumPy can only guess at: Python 2, outdated dtypes
             version = npy.read_magic(file)
             read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
             if read is None:

@@ -63,9 +63,7 @@ def demo(out: Path, *, seed: int = 0) -> int:
     for config in configs(seed):
         print(f"  {LABELS[config.method]}", flush=True)
         run_file = out / f"run-{config.method}.json"
-        trained.append(
-            train(config, out=run_file, overwrite=True, say=lambda line: print(f"    {line}", flush=True))
-        )
+        trained.append(train(config, out=run_file, overwrite=True))
     runs, labels = [result.run for result in trained], list(LABELS.values())
     for metric in ("train ce", "test ce"):
         path = out / f"{metric.replace(' ', '-')}.png"

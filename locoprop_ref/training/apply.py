@@ -1,7 +1,8 @@
-"""Apply a trained network to a data set and keep what it says."""
+"""Apply a trained network to a data set and keep its outputs."""
 
 import os
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -12,12 +13,14 @@ from locoprop_ref.data.files import same_file, write_atomically
 from locoprop_ref.network import Network, predict
 from locoprop_ref.training.checkpoint import load_network
 
+Part = Literal["train", "test"]
+
 
 def outputs(network: Network, x: np.ndarray, *, backend: str = "numpy", rows: int = 5000) -> np.ndarray:
-    """Return the network's outputs for examples on the host, `rows` at a time, as a host array (N, d_M).
+    """Return the network's outputs for NumPy examples, `rows` at a time, as a NumPy array (N, d_M).
 
     Raises:
-        ValueError: x has another width than the network's input.
+        ValueError: x does not have the width of the network's input.
     """
     xp, dtype = namespace(backend), dtype_name(network.layers[0].W)
     checks.integer("rows", rows)
@@ -32,7 +35,7 @@ def apply_network(
     data: str,
     out: str | os.PathLike[str],
     *,
-    part: str = "test",
+    part: Part = "test",
     data_dir: str | os.PathLike[str] | None = None,
     backend: str = "numpy",
 ) -> str:
@@ -47,9 +50,9 @@ def apply_network(
         backend: array library to compute with.
 
     Raises:
-        ValueError, OSError: a file that is not what it should be, or a width that does not fit.
+        ValueError, OSError: a file that cannot be read or written, or a width that does not fit.
     """
-    checks.one_of("part", part, ("train", "test"))
+    checks.one_of("part", part, get_args(Part))
     if Path(out).suffix != ".npz":
         raise ValueError(f"out must be a path that ends in .npz, got {str(out)!r}")
     for name, source in (("the network", network), ("the data", data)):

@@ -1,8 +1,9 @@
 r"""Checkpoints: one NPZ with weights, optimizer state, random generator and history; never a pickle.
 
-An array `meta` holds JSON: schema, config, the network's form, the generator's state, the run so far, and the
-tree of the method's state with each array's place marked by its name. The other members are plain arrays.
-The same file serves as the trained network that `apply` and `load_network` read.
+The array `meta` holds JSON (`Meta` below): transfer functions and loss of the network, the method's state,
+the random generator's state and the run so far. Where the network or the state has an array, the JSON has its
+name, and the array is a member of the NPZ. `apply` and `load_network` read the trained network from the same
+file.
 """
 
 import json
@@ -11,23 +12,51 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from locoprop_ref.backend import dtype_name, to_backend, to_numpy
 from locoprop_ref.data.files import write_atomically
 from locoprop_ref.data.npz import read_npz
+from locoprop_ref.data.records import NotJson, as_record, parse_json
 from locoprop_ref.layers import Layer
 from locoprop_ref.losses import output_loss
 from locoprop_ref.network import Network
 from locoprop_ref.transfers import transfer
 
 SCHEMA = 1
-_ARRAY = "$array"
+_ARRAY = "$array"  # {"$array": name} stands where the nest has the array of that name
+
+
+class LayerRecord(msgspec.Struct):
+    """A layer: its transfer function, and the names of its arrays (no bias: null)."""
+
+    transfer: str
+    parameters: dict[str, Any]
+    W: Any
+    b: Any
+
+
+class NetworkRecord(msgspec.Struct):
+    """A network: its layers and its loss."""
+
+    layers: list[LayerRecord]
+    loss: str
+
+
+class Meta(msgspec.Struct):
+    """What the array `meta` holds; `run` is the content of the run file, checked by `run_file.check_run`."""
+
+    schema: int
+    network: NetworkRecord
+    state: Any
+    generator: dict[str, Any] | None
+    run: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run after one of its epochs.
+    """A run after one of its epochs, 0 for a run that begins.
 
     Attributes:
         network: the weights.
@@ -41,6 +70,19 @@ class Checkpoint:
     generator: dict[str, Any] | None
     run: dict[str, Any]
 
+    def random_generator(self) -> np.random.Generator:
+        """Return the run's random generator in its state after that epoch.
+
+        Raises:
+            ValueError: there is none, or it is of another kind than `numpy.random.default_rng` makes.
+        """
+        rng = np.random.default_rng()
+        try:
+            rng.bit_generator.state = self.generator or {}
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise ValueError("it must hold a random generator's state, got another") from None
+        return rng
+
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     """Write a checkpoint atomically.
@@ -53,14 +95,15 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
         OSError: it cannot be written; an earlier checkpoint of that name is intact.
     """
     arrays: dict[str, np.ndarray] = {}
-    layers = []
-    for m, layer in enumerate(checkpoint.network.layers):
-        form = {"transfer": layer.transfer.name, "parameters": dict(layer.transfer.parameters)}
-        named = {
-            name: _store(value, f"layer_{m}_{name}", arrays)
-            for name, value in (("W", layer.W), ("b", layer.b))
+    layers = [
+        {
+            "transfer": layer.transfer.name,
+            "parameters": dict(layer.transfer.parameters),
+            "W": _store(layer.W, f"layer_{m}_W", arrays),
+            "b": _store(layer.b, f"layer_{m}_b", arrays),
         }
-        layers.append(form | named)
+        for m, layer in enumerate(checkpoint.network.layers)
+    ]
     meta = {
         "schema": SCHEMA,
         "network": {"layers": layers, "loss": checkpoint.network.loss.name},
@@ -85,20 +128,14 @@ def load_checkpoint(path: str | os.PathLike[str], *, xp: Any, max_bytes: int = 1
         ValueError: it is no checkpoint; one sentence.
     """
     path = Path(path)
-    arrays, meta = _read(path, max_bytes)
+    arrays, _ = read_npz(path, None, required=("meta",), max_bytes=max_bytes)
     try:
-        if meta.get("schema") != SCHEMA:
-            raise ValueError(f"its schema is {meta.get('schema')!r}, wanted {SCHEMA}")
-        layers = tuple(_layer(form, arrays, xp) for form in meta["network"]["layers"])
-        network = Network(layers, output_loss(meta["network"]["loss"]))
-        state = _fetch(meta["state"], arrays, xp)
-        for key in ("run", "generator"):
-            if not isinstance(meta[key], dict) and (key, meta[key]) != ("generator", None):
-                raise ValueError(f"its {key} is no object")
-        return Checkpoint(network, state, meta["generator"], meta["run"])
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        reason = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{path} must be a checkpoint of locoprop-ref, but {reason}") from None
+        meta = _meta(arrays["meta"])
+        layers = tuple(_layer(record, arrays, xp) for record in meta.network.layers)
+        network = Network(layers, output_loss(meta.network.loss))
+        return Checkpoint(network, _fetch(meta.state, arrays, xp), meta.generator, meta.run)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} must be a checkpoint of locoprop-ref, but {error}") from None
 
 
 def load_network(path: str | os.PathLike[str], *, xp: Any = np) -> Network:
@@ -129,7 +166,7 @@ def save_network(path: str | os.PathLike[str], network: Network) -> None:
 
 
 def form(nest: Any) -> Any:
-    """Return what a nest of dicts, tuples, arrays and numbers is made of: its keys, shapes and dtypes.
+    """Return the form of a nest of dicts, tuples, arrays and numbers: its keys, types, shapes and dtypes.
 
     >>> form({"count": 3, "mean": np.zeros((2, 1))})
     {'count': 'int', 'mean': ('float64', (2, 1))}
@@ -141,27 +178,25 @@ def form(nest: Any) -> Any:
     return (dtype_name(nest), tuple(nest.shape)) if hasattr(nest, "shape") else type(nest).__name__
 
 
-def _read(path: Path, max_bytes: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    first, others = read_npz(path, ("meta",), required=("meta",), max_bytes=max_bytes)
-    if first["meta"].dtype != np.uint8 or first["meta"].ndim != 1:
-        raise ValueError(f"{path} must be a checkpoint of locoprop-ref, but its meta is no text")
+def _meta(text: np.ndarray) -> Meta:
+    if text.dtype != np.uint8 or text.ndim != 1:
+        raise ValueError("its meta is not text")
     try:
-        meta = json.loads(first["meta"].tobytes())
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
-        raise ValueError(f"{path} must be a checkpoint of locoprop-ref, but its meta is not JSON") from None
-    if not isinstance(meta, dict):
-        raise ValueError(f"{path} must be a checkpoint of locoprop-ref, but its meta is no object")
-    arrays, _ = read_npz(path, others, required=others, max_bytes=max_bytes)
-    return arrays, meta
+        content = parse_json(text.tobytes())
+    except NotJson as error:
+        raise ValueError(f"its meta is not JSON ({error})") from None
+    if isinstance(content, dict) and content.get("schema") != SCHEMA:
+        raise ValueError(f"its schema is {content.get('schema')!r}, wanted {SCHEMA}"[:80])
+    return as_record(content, Meta)
 
 
-def _layer(form: dict[str, Any], arrays: dict[str, np.ndarray], xp: Any) -> Layer:
-    f = transfer(form["transfer"], **form["parameters"])
-    return Layer(_fetch(form["W"], arrays, xp), _fetch(form["b"], arrays, xp), f)
+def _layer(record: LayerRecord, arrays: dict[str, np.ndarray], xp: Any) -> Layer:
+    f = transfer(record.transfer, **record.parameters)
+    return Layer(_fetch(record.W, arrays, xp), _fetch(record.b, arrays, xp), f)
 
 
 def _store(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
-    """Return a nest as JSON, its arrays put aside under the names that stand in their place."""
+    """Return a nest as JSON; its arrays go into `arrays`, and their names stand in their place."""
     if isinstance(value, dict):
         return {key: _store(item, f"{name}_{key}", arrays) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -173,7 +208,7 @@ def _store(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def _fetch(value: Any, arrays: dict[str, np.ndarray], xp: Any) -> Any:
-    """Return the nest that `_store` put aside; lists come back as tuples."""
+    """Return the nest that `_store` took apart; lists come back as tuples."""
     if isinstance(value, dict) and set(value) == {_ARRAY}:
         if value[_ARRAY] not in arrays:
             raise ValueError(f"its array {value[_ARRAY]!r} is missing")

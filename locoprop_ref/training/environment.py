@@ -1,6 +1,6 @@
-r"""What a number depends on besides the code: versions, array library, device, BLAS and its threads.
+r"""What the numbers depend on besides the code: versions, array library, device, BLAS and its threads.
 
-No host name, no paths: what stands here is written into every run file.
+All of this is written into every run file, so it contains no host name and no paths.
 """
 
 import contextlib
@@ -11,8 +11,10 @@ import platform
 import re
 from typing import Any
 
+import numpy as np
+
 import locoprop_ref
-from locoprop_ref.backend import BACKENDS, describe_device
+from locoprop_ref.backend import BACKENDS, describe_device, namespace
 
 LIBRARIES = ("numpy", "scipy", "array-api-compat", "matplotlib")
 BLAS_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
@@ -30,7 +32,7 @@ def blas_libraries() -> list[dict[str, Any]]:
     """Return library, version, kernel and threads of every BLAS that this process has loaded."""
     from threadpoolctl import threadpool_info
 
-    importlib.import_module("scipy.linalg")  # brings a BLAS of its own: listed from the first call on
+    importlib.import_module("scipy.linalg")  # has a BLAS of its own: load it, so that every call lists it
     found = [
         {
             "library": pool["internal_api"],
@@ -41,7 +43,7 @@ def blas_libraries() -> list[dict[str, Any]]:
         for pool in threadpool_info()
         if pool["user_api"] == "blas"
     ]
-    return sorted(found, key=str)  # the order of loading is not always the same
+    return sorted(found, key=str)  # libraries are not always loaded in the same order
 
 
 def environment(backend: str, xp: Any) -> dict[str, Any]:
@@ -67,7 +69,7 @@ def _backend_version(backend: str, xp: Any) -> str | None:
 
 
 def forced_kernel() -> str | None:
-    """Return a sentence where OPENBLAS_CORETYPE holds OpenBLAS to an older kernel than this processor has."""
+    """Return a warning if OPENBLAS_CORETYPE restricts OpenBLAS to an older kernel than the processor has."""
     forced = os.environ.get("OPENBLAS_CORETYPE", "")
     flags = _processor_flags()
     newer = {"avx512f": 3, "avx2": 2}
@@ -96,11 +98,7 @@ def _processor_flags() -> set[str]:
 
 def report() -> str:
     """Return what `locoprop-ref info` prints: versions, array libraries and devices, BLAS, warnings."""
-    import numpy as np
-
-    from locoprop_ref.backend import namespace
-
-    np.ones((2, 2)) @ np.ones((2, 2))
+    np.ones((2, 2)) @ np.ones((2, 2))  # loads NumPy's BLAS, so that it is listed
     lines = [f"locoprop-ref {locoprop_ref.__version__}, Python {platform.python_version()}"]
     lines += [f"  {name} {version(name) or 'not installed'}" for name in LIBRARIES]
     lines.append(f"machine: {platform.system()} {platform.machine()}, {os.cpu_count()} cores")

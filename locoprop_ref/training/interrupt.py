@@ -1,7 +1,8 @@
-"""Ctrl-C between two steps: noted when it comes, raised where the work can be ended cleanly.
+"""Ctrl-C between two steps: recorded when the signal arrives, raised where the work can end cleanly.
 
-Python raises KeyboardInterrupt wherever it happens to be: in a half-written archive, between a lock and the
-thread that waits for it, which then waits for ever, or in the callback of a weak reference, where it is lost.
+Python raises KeyboardInterrupt at whatever instruction is running: inside a half-written archive; between a
+lock and the thread that waits for it, which then waits for ever; or in the callback of a weak reference,
+where it is lost.
 """
 
 import signal
@@ -10,48 +11,50 @@ from types import TracebackType
 from typing import Any
 
 
-def heard() -> tuple[int, ...]:
-    """Return which of SIGINT and SIGTERM raise KeyboardInterrupt here: those that Python handles."""
+def handled_signals() -> tuple[int, ...]:
+    """Return which of SIGINT and SIGTERM have a Python handler (SIGINT has one, unless it is ignored)."""
     return tuple(n for n in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(n)))
 
 
 class Interrupts:
-    """Signals that end the work of this context: where it calls `heed`, or at its end; the second at once.
+    """A context that raises KeyboardInterrupt for a signal at the next `check`, or at the end of the context.
 
-    In another thread than the main one, where Python delivers no signals, nothing is changed.
+    A second signal raises it at once, for a user who cannot wait for the end of a long step. Only the main
+    thread receives signals in Python; in another thread the context changes nothing.
 
     Args:
-        numbers: `heard()`; SIGTERM for a worker that ignores Ctrl-C and is told to stop so.
+        numbers: the signals: `handled_signals()`, or SIGTERM for a worker that ignores Ctrl-C and is told to
+            stop by that signal.
 
-    >>> with Interrupts(*heard()) as interrupts:
+    >>> with Interrupts(*handled_signals()) as interrupts:
     ...     for step in range(3):
-    ...         interrupts.heed()
+    ...         interrupts.check()
     """
 
     def __init__(self, *numbers: int) -> None:
-        self.numbers, self.noted = numbers, False
+        self.numbers, self.received = numbers, False
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupts":
-        """Begin to note them."""
+        """Begin to record the signals."""
         if threading.current_thread() is threading.main_thread():
-            self.before = {number: signal.signal(number, self._note) for number in self.numbers}
+            self.before = {number: signal.signal(number, self._record) for number in self.numbers}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let the signals do again what they did before; raise KeyboardInterrupt for one that was noted."""
+        """Restore the signals' earlier handlers; raise KeyboardInterrupt if a signal was recorded."""
         for number, handler in self.before.items():
             signal.signal(number, handler)
         if kind is None:
-            self.heed()
+            self.check()
 
-    def heed(self) -> None:
-        """Raise KeyboardInterrupt if a signal has come."""
-        if self.noted:
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if a signal has arrived."""
+        if self.received:
             raise KeyboardInterrupt
 
-    def _note(self, *_: Any) -> None:
-        self.heed()  # somebody cannot wait for the end of a long step
-        self.noted = True
+    def _record(self, *_: Any) -> None:
+        self.check()
+        self.received = True

@@ -1,8 +1,9 @@
-"""The epochs: what is complete is on disk before the next one begins."""
+"""The epochs of a run: each is on disk before the next one begins."""
 
 import dataclasses
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -13,14 +14,24 @@ from locoprop_ref.backend import synchronize, to_backend
 from locoprop_ref.network import Network
 from locoprop_ref.training.build import build_method, epoch_rate
 from locoprop_ref.training.checkpoint import Checkpoint, save_checkpoint
-from locoprop_ref.training.interrupt import Interrupts, heard
+from locoprop_ref.training.interrupt import Interrupts, handled_signals
 from locoprop_ref.training.options import Config
-from locoprop_ref.training.run_file import write_run
-from locoprop_ref.training.start import Files, Start
+from locoprop_ref.training.run_file import Files, Status, write_run
 from locoprop_ref.training.task import Examples, losses_of
 
-# a train loss so many times the untrained network's, or no number at all, counts as divergence
+log = logging.getLogger(__name__)
+
+#: A run counts as diverged when its loss exceeds the untrained network's so many times.
 DIVERGENCE = 100.0
+
+
+def diverged(loss: float, untrained: float) -> bool:
+    """Tell whether a loss counts as divergence, given the untrained network's loss on the same examples.
+
+    >>> diverged(101.0, 1.0), diverged(float("nan"), 1.0), diverged(99.0, 1.0)
+    (True, True, False)
+    """
+    return not isfinite(loss) or loss > DIVERGENCE * untrained
 
 
 @dataclass(frozen=True)
@@ -33,21 +44,20 @@ class TrainedRun:
 
 
 class Loop:
-    """The epochs; what is complete is always on disk before the next one begins."""
+    """The epochs of a run: each is on disk before the next one begins.
 
-    def __init__(
-        self,
-        config: Config,
-        data: Examples,
-        xp: Any,
-        files: Files | None,
-        progress: bool,
-        say: Callable[[str], None],
-    ) -> None:
-        self.config, self.data, self.xp, self.files, self.say = config, data, xp, files, say
+    Args:
+        config: resolved.
+        data: inputs and targets on the device.
+        xp: array namespace.
+        files: where the run is kept, or None.
+        progress: show a progress bar if standard error is a terminal.
+    """
+
+    def __init__(self, config: Config, data: Examples, xp: Any, files: Files | None, progress: bool) -> None:
+        self.config, self.data, self.xp, self.files, self.progress = config, data, xp, files, progress
         self.method: Any = build_method(config)
         self.batches = data.x_train.shape[0] // config.batch_size
-        self.progress = progress
         self.run_so_far: dict[str, Any] = {}
 
     @property
@@ -55,33 +65,42 @@ class Loop:
         """The last epoch that is kept."""
         return self.run_so_far["epochs"][-1]["epoch"] if self.run_so_far else 0
 
-    def run(self, start: Start) -> TrainedRun:
-        """Train from there to the last epoch, or to divergence."""
-        with Interrupts(*heard()) as self.interrupts:
-            return self._run(start)
+    def run(self, start: Checkpoint) -> TrainedRun:
+        """Train from a checkpoint to the last epoch, or to divergence.
 
-    def _run(self, start: Start) -> TrainedRun:
-        network, state, rng = start.network, start.state, start.rng
+        Raises:
+            OSError: the run cannot be written; the last complete state is kept.
+            KeyboardInterrupt: passed on, after the run file has been given the status "interrupted".
+        """
+        try:
+            with Interrupts(*handled_signals()) as self.interrupts:
+                return self._run(start)
+        except KeyboardInterrupt:
+            self._stop("interrupted", f"interrupted after epoch {self.last_epoch}")
+            raise
+
+    def _run(self, start: Checkpoint) -> TrainedRun:
+        network, state, rng = start.network, start.state, start.random_generator()
         self._keep(network, state, rng, start.run)
         first = self.last_epoch
         if first == 0:
-            self.say(describe(start.run["epochs"][0]))
+            log.info(describe(start.run["epochs"][0]))
         with self._bar(self.config.epochs - first) as bar, np.errstate(over="ignore", invalid="ignore"):
             for epoch in range(first, self.config.epochs):
                 try:
                     network, state, row = self._epoch(epoch, network, state, rng, bar)
                 except (np.linalg.LinAlgError, _Diverged) as error:
                     message = f"diverged in epoch {epoch + 1}: {error}; kept what stood after epoch {epoch}"
-                    self.stop("diverged", message)
+                    self._stop("diverged", message)
                     break
                 status = "finished" if epoch + 1 == self.config.epochs else "running"
                 rows = [*self.run_so_far["epochs"], row]
                 self._keep(network, state, rng, self.run_so_far | {"epochs": rows, "status": status})
                 bar.set_postfix_str(describe(row))
-                still = epoch_rate(self.config, epoch) == 0
-                self.say(describe(row) + (" (rate 0: the schedule moves no weight yet)" if still else ""))
+                still = " (rate 0: the schedule does not move the weights yet)"
+                log.info(describe(row) + (still if epoch_rate(self.config, epoch) == 0 else ""))
             else:
-                self.stop("finished")
+                self._stop("finished")
         return TrainedRun(self.run_so_far, network, state)
 
     def _epoch(self, epoch: int, network: Network, state: Any, rng: np.random.Generator, bar: Any) -> Any:
@@ -91,25 +110,17 @@ class Loop:
         for x, t, method in self._each_batch(order):
             network, state, info = method.step(network, state, x, t, rate=rate)
             bar.update()
-            self.interrupts.heed()
+            self.interrupts.check()
         synchronize(network.layers[-1].W)
         stepped = time.perf_counter()
         losses = losses_of(network, self.data)
-        untrained = self.run_so_far["epochs"][0]["train"]
-        loss_name = next(iter(untrained))
-        loss = losses["train"][loss_name]
-        if not all(isfinite(value) for part in losses.values() for value in part.values()):
-            raise _Diverged(f"the {loss_name} is no longer a finite number")
-        if loss > DIVERGENCE * untrained[loss_name]:
-            raise _Diverged(
-                f"the train {loss_name} is {loss:.4g}, {DIVERGENCE:g} times the untrained network's"
-            )
+        self._check_divergence(losses)
         row = {"epoch": epoch + 1, **losses, "step_seconds": stepped - started}
         row["eval_seconds"] = time.perf_counter() - stepped
-        return network, state, row | ({"diagnostics": info} if info else {})
+        return network, state, row | ({"diagnostics": info} if self.config.diagnostics else {})
 
     def _each_batch(self, order: Any) -> Iterator[tuple[Any, Any, Any]]:
-        """Yield x, t and the method; the last batch of an epoch is the one that is diagnosed."""
+        """Yield x, t and the method; only the last batch of an epoch records diagnostics."""
         size, take = self.config.batch_size, self.xp.take
         for number in range(self.batches):
             rows = order[number * size : (number + 1) * size]
@@ -119,15 +130,24 @@ class Loop:
             method = dataclasses.replace(self.method, diagnose=True) if diagnose else self.method
             yield x, t, method
 
-    def stop(self, status: str, message: str | None = None) -> None:
-        """Write the run file with its last status, if anything is kept; what is finished stays it."""
+    def _check_divergence(self, losses: dict[str, dict[str, float]]) -> None:
+        untrained = self.run_so_far["epochs"][0]["train"]
+        name = next(iter(untrained))
+        loss = losses["train"][name]
+        if not all(isfinite(value) for part in losses.values() for value in part.values()):
+            raise _Diverged(f"the {name} is no longer a finite number")
+        if diverged(loss, untrained[name]):
+            raise _Diverged(f"the train {name} is {loss:.4g}, {DIVERGENCE:g} times the untrained network's")
+
+    def _stop(self, status: Status, message: str | None = None) -> None:
+        """Write the run file with its last status, if anything is kept; a finished run stays finished."""
         if self.run_so_far.get("status") != "finished":
             self.run_so_far = self.run_so_far | {"status": status} | ({"message": message} if message else {})
         if self.files and self.run_so_far.get("epochs"):
             write_run(self.files.run, self.run_so_far)
 
     def _keep(self, network: Network, state: Any, rng: np.random.Generator, run: dict[str, Any]) -> None:
-        """Replace the checkpoint and then the run file: cut off at any moment, that is never ahead of it."""
+        """Replace the checkpoint and then the run file, which is never ahead of it if the process dies."""
         if not self.files:
             self.run_so_far = run
             return
@@ -146,12 +166,12 @@ class Loop:
     def _bar(self, epochs: int) -> Any:
         from tqdm import tqdm
 
-        quiet = None if self.progress else True  # None: quiet when standard error is not a terminal
+        quiet = None if self.progress else True  # None: no bar if standard error is not a terminal
         return tqdm(total=max(epochs, 0) * self.batches, unit="step", disable=quiet, desc=self.config.method)
 
 
 class _Diverged(Exception):
-    """The train loss is no number, or far above the untrained network's."""
+    """The train loss is not finite, or far above the untrained network's."""
 
 
 def describe(row: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A data set as a task: inputs and targets on the device, and the losses on all of them."""
+"""A data set as a learning task: inputs and targets on the device, and the losses over all examples."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from locoprop_ref.training.options import Config
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs and targets of the training and the test set, on the device; labels on the host, or None."""
+    """Inputs and targets of the training set and the test set on the device; labels in NumPy, or None."""
 
     x_train: Any
     t_train: Any
@@ -26,11 +26,11 @@ class Examples:
 
 
 def examples(dataset: Dataset, config: Config, xp: Any) -> Examples:
-    """Return a data set as a task: inputs are their own targets, or labels as rows of 0 and one 1.
+    """Return a data set as a learning task; the targets are the inputs themselves, or one-hot labels.
 
     Raises:
-        ValueError: widths of the network and of the data differ, labels are missing, the batch is larger
-            than the training set, or pixels of a user's own are outside [0, 1] under a cross-entropy.
+        ValueError: the widths of network and data differ, labels are missing, the batch is larger than the
+            training set, or a user's own inputs are outside [0, 1] with a cross-entropy as loss.
     """
     sizes = layer_sizes(config)
     if dataset.x_train.shape[1] != sizes[0]:

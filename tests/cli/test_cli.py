@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import re
 import zipfile
@@ -12,6 +13,7 @@ from small_runs import arrays, run, shell, write_data
 
 import locoprop_ref
 from locoprop_ref.cli import main as cli
+from locoprop_ref.cli.parser import log_to_terminal
 from locoprop_ref.network import initialize
 from locoprop_ref.training import environment
 from locoprop_ref.training.checkpoint import save_network
@@ -86,12 +88,20 @@ def put_array(name, value):
 # a checkpoint, changed → what `apply` says of it; None: its network is whole, only `--resume` must refuse it
 CHECKPOINTS = {
     "schema": (put("schema", 2), "its schema is 2, wanted 1"),
-    "no-network": (lambda meta, found: meta.pop("network"), "KeyError 'network'"),
+    "no-network": (lambda meta, found: meta.pop("network"), "it has no network"),
+    "no-state": (lambda meta, found: meta.pop("state"), "it has no state"),
     "no-layers": (
         lambda meta, found: meta["network"].update(layers=[]),
         "layers must hold at least one layer",
     ),
-    "layer-is-a-number": (lambda meta, found: meta["network"].update(layers=[3]), "but"),
+    "layer-is-a-number": (
+        lambda meta, found: meta["network"].update(layers=[3]),
+        r"but its network.layers\[0\] is wrong: expected `object`, got `int`",
+    ),
+    "transfer-is-a-number": (
+        lambda meta, found: meta["network"]["layers"][0].update(transfer=3),
+        r"but its network.layers\[0\].transfer is wrong: expected `str`, got `int`",
+    ),
     "unknown-transfer": (
         lambda meta, found: meta["network"]["layers"][0].update(transfer="tahn"),
         r"did you mean 'tanh'",
@@ -120,10 +130,10 @@ CHECKPOINTS = {
     "mixed-dtypes": (put_array("layer_0_b", np.ones(6)), "b must have the dtype of W"),
     "bias-too-short": (put_array("layer_0_b", np.ones(5, np.float32)), r"b must have shape \(6,\)"),
     "layers-do-not-meet": (put_array("layer_1_W", np.ones((5, 9), np.float32)), "layers must meet"),
-    "meta-is-a-list": (None, "its meta is no object"),
+    "meta-is-a-list": (None, "but it is wrong: expected `object`, got `array`"),
     "meta-is-no-json": (None, "its meta is not JSON"),
     "meta-is-deep": (None, "its meta is not JSON"),
-    "meta-is-no-text": (None, "its meta is no text"),
+    "meta-is-no-text": (None, "its meta is not text"),
     "object-array": (None, "must be an array of numbers, got dtype object"),
     "complex-array": (put_array("layer_0_W", np.ones((9, 6), complex)), "must be an array of numbers"),
     "text-array": (put_array("layer_0_W", np.array(["a"])), "must be an array of numbers, got dtype <U1"),
@@ -132,10 +142,13 @@ CHECKPOINTS = {
     "bomb": (None, "must declare at most max_bytes = 17179869184 bytes of arrays"),
     "not-a-checkpoint": (None, "must have the key meta, got x_train, x_test"),
     "no-run": (put("run", {}), None),
-    "run-is-a-list": (put("run", []), "its run is no object"),
+    "run-is-a-list": (put("run", []), "its run is wrong: expected `object`, got `array`"),
     "run-without-epochs": (lambda meta, found: meta["run"].update(epochs=[]), None),
     "run-without-losses": (lambda meta, found: meta["run"]["epochs"][1].update(train={}), None),
-    "generator-is-a-number": (put("generator", 3), "its generator is no object"),
+    "generator-is-a-number": (
+        put("generator", 3),
+        r"its generator is wrong: expected `object \| null`, got `int`",
+    ),
     "generator-of-another-kind": (
         lambda meta, found: meta["generator"].update(bit_generator="MT19937"),
         None,
@@ -143,8 +156,11 @@ CHECKPOINTS = {
     "generator-without-state": (lambda meta, found: meta["generator"].pop("state"), None),
     "state-missing": (put("state", {}), None),
     "state-of-fewer-layers": (lambda meta, found: meta["state"]["layers"].pop(), None),
-    "state-of-another-shape": (put_array("state_layers_0_mean_square", np.ones((3, 6), np.float32)), None),
-    "state-of-another-dtype": (put_array("state_layers_0_mean_square", np.ones((10, 6))), None),
+    "state-of-another-shape": (
+        put_array("state_layers_0_solver_mean_square", np.ones((3, 6), np.float32)),
+        None,
+    ),
+    "state-of-another-dtype": (put_array("state_layers_0_solver_mean_square", np.ones((10, 6))), None),
     "state-of-another-optimizer": (put("state", {"layers": [{"velocity": 0.0}, {"velocity": 0.0}]}), None),
     "a-network-without-a-run": (put("generator", None), None),
 }
@@ -207,9 +223,16 @@ RUNS = {
     "no-json": (b"{", "must be a run file in JSON"),
     "no-text": (b"\xff\xfe\x00", "must be a run file in JSON"),
     "deep": (b"[" * 100_000, "must be a run file in JSON"),
-    "list": (b"[]", "it holds a list"),
+    "list": (b"[]", "it is wrong: expected `object`, got `array`"),
+    "nothing": (b"", "must be a run file in JSON"),
+    "not-finite": (b"[NaN]", r"must be a run file in JSON, .*invalid character \(byte 1\)"),
+    "too-large-a-number": (b"[1e999]", "must be a run file in JSON, .*out of range"),
     "schema-2": (b'{"schema": 2}', "its schema is 2"),
-    "no-config": (b'{"schema": 1}', "its config is None"),
+    "no-config": (b'{"schema": 1}', "it has no config"),
+    "config-is-a-list": (
+        b'{"schema": 1, "config": []}',
+        "its config is wrong: expected `object`, got `array`",
+    ),
 }
 
 
@@ -229,6 +252,12 @@ def prepared(tmp_path_factory):
         "no-epochs": lambda r: r.update(epochs=[]),
         "status": lambda r: r.update(status="done"),
         "command": lambda r: r.update(command=7),
+        "jobs": lambda r: r.update(jobs="one"),
+        "data-is-text": lambda r: r.update(data="tiny"),
+        "no-environment": lambda r: r.pop("environment"),
+        "epoch-is-true": lambda r: r["epochs"][1].update(epoch=True),
+        "no-losses": lambda r: r["epochs"][1].update(train={}),
+        "true-loss": lambda r: r["epochs"][1]["train"].update(ce=True),
         "gap": lambda r: r["epochs"].pop(0),
         "no-seconds": lambda r: r["epochs"][1].pop("step_seconds"),
         "nan-loss": lambda r: r["epochs"][1]["train"].update(ce=float("nan")),
@@ -247,6 +276,7 @@ def prepared(tmp_path_factory):
     (folder / "file").write_bytes(b"")
     os.symlink("loop.npz", folder / "loop.npz")
     os.mkfifo(folder / "pipe.npz")
+    os.mkfifo(folder / "pipe.json")
     return folder
 
 
@@ -497,15 +527,40 @@ BAD = {
         f"run: {name}": (["plot", f"{name}.json"], f"{name}.json.*{words}")
         for name, (_, words) in RUNS.items()
     },
-    "run: no epochs": (["plot", "no-epochs.json"], "it has no epochs"),
-    "run: status": (["plot", "status.json"], "its status is 'done'"),
-    "run: command": (["plot", "command.json"], "its command is 7"),
+    "run: no epochs": (["plot", "no-epochs.json"], "its epochs is wrong: expected `array` of length >= 1"),
+    "run: status": (["plot", "status.json"], "its status is wrong: invalid enum value 'done'"),
+    "run: command": (["plot", "command.json"], "its command is wrong: expected `str`, got `int`"),
+    "run: jobs": (["plot", "jobs.json"], r"its jobs is wrong: expected `int \| null`, got `str`"),
+    "run: data": (["plot", "data-is-text.json"], "its data is wrong: expected `object`, got `str`"),
+    "run: no environment": (["plot", "no-environment.json"], "it has no environment"),
     "run: gap": (["plot", "gap.json"], "its epoch 0 is missing"),
-    "run: no seconds": (["plot", "no-seconds.json"], "the seconds of its epoch 1 are missing"),
-    "run: not a number": (["plot", "nan-loss.json"], "the losses of its epoch 1 are missing"),
-    "run: text": (["plot", "text-loss.json"], "the losses of its epoch 0 are missing"),
+    "run: an epoch that is true": (
+        ["plot", "epoch-is-true.json"],
+        r"its epochs\[1\].epoch is wrong: expected `int`, got `bool`",
+    ),
+    "run: no seconds": (
+        ["plot", "no-seconds.json"],
+        r"its epochs\[1\] has no step_seconds",
+    ),
+    "run: not a number": (["plot", "nan-loss.json"], "must be a run file in JSON, got text that is not JSON"),
+    "run: text": (
+        ["plot", "text-loss.json"],
+        r"its epochs\[0\].test\[...\] is wrong: expected `float`, got `str`",
+    ),
+    "run: a loss that is true": (
+        ["plot", "true-loss.json"],
+        r"its epochs\[1\].train\[...\] is wrong: expected `float`, got `bool`",
+    ),
+    "run: no losses": (
+        ["plot", "no-losses.json"],
+        r"its epochs\[1\].train is wrong: expected `object` of length >= 1",
+    ),
     "run: other losses": (["plot", "other-loss.json"], "its epoch 1 has other losses than the first"),
-    "run: no method": (["plot", "no-method.json"], "its config has no method"),
+    "run: no method": (
+        ["plot", "no-method.json"],
+        "its config has no method",
+    ),
+    "run: a pipe": (["plot", "pipe.json"], "pipe.json must be a regular file, got a pipe"),
     "run: too large": (["plot", "huge.json"], "must be a run file of at most 67108864 bytes, got 67108865"),
     "run: not there": (["plot", "no.json"], "no.json must be a run file, got nothing by that name"),
     "run: a folder": (["plot", "folder.json"], "folder.json must be a run file, got a directory"),
@@ -610,6 +665,35 @@ def test_unwritable_folder(here, capsys, monkeypatch):
         "the last complete state is kept\n"
     )
     assert not (here / "new.json").exists()
+
+
+# ------------------------------ log lines
+
+
+def test_log_lines_are_plain_lines_on_standard_output_while_a_command_runs(capsys, caplog):
+    caplog.set_level(logging.INFO)  # a user's own handler on the root logger does not get them a second time
+    logger = logging.getLogger("locoprop_ref.some.module")
+    before = logging.getLogger("locoprop_ref").__dict__.copy()
+    with log_to_terminal():
+        logger.info("a line with a %d", 3)
+        logger.debug("a detail")
+        assert capsys.readouterr() == ("a line with a 3\n", "")
+    logger.info("afterwards")
+    assert capsys.readouterr() == ("", "")
+    assert caplog.messages == ["afterwards"]
+    after = logging.getLogger("locoprop_ref").__dict__
+    assert {key: after[key] for key in ("handlers", "level", "propagate")} == {
+        key: before[key] for key in ("handlers", "level", "propagate")
+    }
+
+
+def test_a_closed_pipe_ends_the_command(here, capsys, monkeypatch):
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Closed())
+    assert cli.main(TRAIN) == 141
 
 
 # ------------------------------ help, info, and what works

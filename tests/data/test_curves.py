@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from locoprop_ref import data
 from locoprop_ref.data import curves as module
+from locoprop_ref.data import drawn
 from locoprop_ref.data.curves import NUM_TEST, NUM_TRAIN, PINNED_SHA256, SIDE, draw_curves
 
 
@@ -111,7 +112,7 @@ def test_bad_arguments(arguments, error, words):
 def quick(images, monkeypatch):
     """Count the drawings, and take the images that were drawn already."""
     calls = []
-    monkeypatch.setattr(data, "draw_curves", lambda n: calls.append(n) or images.copy())
+    monkeypatch.setattr(drawn, "draw_curves", lambda n: calls.append(n) or images.copy())
     return calls
 
 
@@ -183,6 +184,6 @@ def test_a_directory_in_place_of_the_cache_file_is_no_error(quick, tmp_path):
 def test_a_machine_that_draws_other_bytes_says_so_and_keeps_nothing(tmp_path, monkeypatch, images):
     other = images.copy()
     other[0, 0] = 1
-    monkeypatch.setattr(data, "draw_curves", lambda n: other)
+    monkeypatch.setattr(drawn, "draw_curves", lambda n: other)
     loaded = data.load("curves", cache_dir=tmp_path)
     assert "other bytes" in loaded.notes[0] and not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -194,6 +195,10 @@ BAD_MEMBERS = {
     "Python 2": (npy(X).replace(b"(4, 3)", b"(4L,3)"), r"got a bad header \(Reading .* Python 2"),
     "outdated dtype": (npy(X).replace(b"|u1", b"|a1"), "got a bad header"),
     "deep header": (b"\x93NUMPY\x01\x00\x88\x13" + b"(" * 5000, "got a bad header"),
+    "claims what memory may hold": (
+        claim((2 * 10**9,), content=b"0123456789"),
+        "must hold the array of shape",
+    ),
 }
 
 
@@ -203,6 +208,29 @@ def test_bad_members(tmp_path, content, words):
     with pytest.raises(ValueError, match=words) as caught:
         data.load(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [("x_train.npy", "x_train.npy"), ("x_train.npy", "x_train")])
+def test_a_key_that_is_there_twice_is_refused(tmp_path, names):
+    path = tmp_path / "own.npz"
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+        warnings.simplefilter("ignore")  # zipfile warns of the second one
+        for name, content in zip((*names, "x_test.npy"), (X, X + 1, X), strict=True):
+            archive.writestr(name, npy(content))
+    with pytest.raises(ValueError, match=r"must have every key once, got x_train twice$"):
+        data.load(path)
+
+
+def test_a_claimed_shape_reserves_no_memory(tmp_path, monkeypatch):
+    """10 bytes that claim to be 2 GB are refused by the header alone; `numpy.load` would reserve the 2 GB."""
+    path = zip_of(tmp_path / "own.npz", x_train=claim((2 * 10**9,), content=b"0123456789"), x_test=npy(X))
+
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("the array was read")
+
+    monkeypatch.setattr("numpy.lib.format.read_array", refuse)
+    with pytest.raises(ValueError, match=r"must hold the array of shape \(2000000000,\) that it declares"):
+        data.load(path)
 
 
 def test_no_pickle_is_ever_loaded(tmp_path):

@@ -42,7 +42,7 @@ def write_data(path, **changed):
     return path
 
 
-def run(data, *, out=None, resume=False, overwrite=False, say=lambda sentence: None, **options):
+def run(data, *, out=None, resume=False, overwrite=False, **options):
     """Train on a tiny NPZ: BASE with `options` over it; an option that is None is left to its own default."""
     chosen = {name: value for name, value in {**BASE, **options}.items() if value is not None}
     if chosen.get("method", "locoprop-m") not in ("locoprop-s", "locoprop-m"):
@@ -50,7 +50,7 @@ def run(data, *, out=None, resume=False, overwrite=False, say=lambda sentence: N
             name: value for name, value in chosen.items() if name != "local_lr" or "local_lr" in options
         }
     config = resolve(data=str(data), **chosen)
-    return train(config, out=out, resume=resume, overwrite=overwrite, progress=False, say=say)
+    return train(config, out=out, resume=resume, overwrite=overwrite, progress=False)
 
 
 def by_hand(

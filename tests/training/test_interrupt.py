@@ -1,4 +1,4 @@
-"""Ctrl-C between two steps: noted when it comes, raised where the work can be ended cleanly."""
+"""Ctrl-C between two steps: recorded when the signal arrives, raised where the work can end cleanly."""
 
 import signal
 import threading
@@ -6,7 +6,7 @@ import threading
 import pytest
 from numpy.testing import assert_equal
 
-from locoprop_ref.training.interrupt import Interrupts, heard
+from locoprop_ref.training.interrupt import Interrupts, handled_signals
 
 
 @pytest.fixture(autouse=True)
@@ -16,18 +16,18 @@ def handlers_are_left_as_they_were():
     assert_equal([signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before, True)
 
 
-def test_a_signal_is_raised_where_it_is_heeded():
+def test_a_signal_is_raised_at_the_next_check():
     reached = []
     with pytest.raises(KeyboardInterrupt), Interrupts(signal.SIGINT) as interrupts:
-        interrupts.heed()
+        interrupts.check()
         signal.raise_signal(signal.SIGINT)
-        reached.append("noted")
-        interrupts.heed()
-        reached.append("not heeded")
-    assert_equal(reached, ["noted"])
+        reached.append("recorded")
+        interrupts.check()
+        reached.append("not checked")
+    assert_equal(reached, ["recorded"])
 
 
-def test_a_signal_that_nobody_heeded_is_raised_at_the_end():
+def test_a_signal_that_nobody_checked_is_raised_at_the_end():
     reached = []
     with pytest.raises(KeyboardInterrupt), Interrupts(signal.SIGINT):
         signal.raise_signal(signal.SIGINT)
@@ -39,10 +39,10 @@ def test_the_second_signal_is_raised_at_once():
     reached = []
     with pytest.raises(KeyboardInterrupt), Interrupts(signal.SIGINT, signal.SIGTERM):
         signal.raise_signal(signal.SIGINT)
-        reached.append("noted")
+        reached.append("recorded")
         signal.raise_signal(signal.SIGTERM)
         reached.append("not raised")
-    assert_equal(reached, ["noted"])
+    assert_equal(reached, ["recorded"])
 
 
 def test_another_error_is_not_hidden():
@@ -52,10 +52,10 @@ def test_another_error_is_not_hidden():
 
 
 def test_which_signals_python_handles():
-    assert_equal(heard(), (signal.SIGINT,))
+    assert_equal(handled_signals(), (signal.SIGINT,))
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        assert_equal(heard(), ())
+        assert_equal(handled_signals(), ())
     finally:
         signal.signal(signal.SIGINT, before)
 

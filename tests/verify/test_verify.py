@@ -1,5 +1,6 @@
 """`verify`: every identity holds, on every array library; and a wrong formula makes the right one fail."""
 
+import copy
 import dataclasses
 import functools
 import json
@@ -110,11 +111,11 @@ def in_verify(patch, name, wrong):
 
 
 def wrong_target_sign(patch):
-    patch.setattr(locoprop, "target", lambda y_hat, g, gamma: y_hat + gamma * g)
+    patch.setattr(targets, "_stepped", lambda y_hat, g, gamma: y_hat + gamma * g)
 
 
 def target_without_gamma(patch):
-    patch.setattr(locoprop, "target", lambda y_hat, g, gamma: y_hat - g)
+    patch.setattr(targets, "_stepped", lambda y_hat, g, gamma: y_hat - g)
 
 
 def m_with_the_target_of_s(patch):
@@ -156,15 +157,13 @@ def softmax_slope_is_diagonal(patch):
 
 def bias_is_no_input(patch):
     """W̃ has its bias row, X̃ a column of zeros for it."""
-    right = layers.layer_input
+    right = layers.Layer.augment
 
-    def wrong(layer, x):
-        x = right(layer, x)
-        return x * np.r_[np.ones(x.shape[1] - 1), 0.0] if layer.b is not None else x
+    def wrong(self, x):
+        x = right(self, x)
+        return x * np.r_[np.ones(x.shape[1] - 1), 0.0] if self.b is not None else x
 
-    for module in (network, locoprop):
-        patch.setattr(module, "layer_input", wrong)
-    _in_verify(patch, "layer_input", wrong)
+    patch.setattr(layers.Layer, "augment", wrong)
 
 
 def _forms(patch, **wrong):
@@ -202,12 +201,14 @@ def pseudo_inverse_is_a_transpose(patch):
 
 
 def gradient_without_regularizer(patch):
-    patch.setattr(local.LocalProblem, "gradient", lambda self, W: self.scale * self.x.T @ self.residual(W))
+    patch.setattr(
+        local.LocalProblem, "unchecked_gradient", lambda self, W: self.scale * self.x.T @ self.residual(W)
+    )
 
 
 def gradient_averaged(patch):
-    right = local.LocalProblem.gradient
-    patch.setattr(local.LocalProblem, "gradient", lambda self, W: right(self, W) / self.x.shape[0])
+    right = local.LocalProblem.unchecked_gradient
+    patch.setattr(local.LocalProblem, "unchecked_gradient", lambda self, W: right(self, W) / self.x.shape[0])
 
 
 def frozen_gradient(patch):
@@ -256,7 +257,14 @@ def relu_integral_on_both_sides(patch):
 
 def _transfers(patch, **wrong):
     right = transfers.transfer
-    _in_verify(patch, "transfer", lambda name: dataclasses.replace(right(name), **wrong.get(name, {})))
+
+    def changed(name):
+        function = copy.copy(right(name))
+        for formula, other in wrong.get(name, {}).items():
+            object.__setattr__(function, formula, other)
+        return function
+
+    _in_verify(patch, "transfer", changed)
 
 
 def tanh_integral_shifted(patch):
@@ -290,7 +298,7 @@ def newton_with_another_eta(patch):
 
 def output_factor_without_the_batch(patch):
     """gᵀg, as if g were that of one example's loss and not of the mean."""
-    patch.setattr(kfac, "output_factor", lambda g: g.T @ g)
+    patch.setattr(kfac, "output_factor", lambda g, num_examples: g.T @ g)
 
 
 def factored_damping_unsplit(patch):
@@ -312,7 +320,7 @@ def damping_a_little_off(patch):
 def input_factor_summed(patch):
     """X̃ᵀX̃ where its mean over the batch belongs."""
     for module in (foof, kfac):
-        patch.setattr(module, "input_factor", lambda x: x.T @ x)
+        patch.setattr(module, "input_factor", lambda x, num_examples: x.T @ x)
 
 
 def codes_see_the_old_code_above(patch):

@@ -1,19 +1,21 @@
 """Methods × seeds on one data set and network: trained, timed, summed up and drawn.
 
-plan          what is compared, presets
-folder        the results folder and its manifest
-lock          one command at work in it at a time
-agreement     where files of a folder, or two plans, disagree
-runs          training, one after the other or side by side
-workers       processes for it; one that dies takes no other with it
-timing        seconds of a step, all contestants in turn
-memory        memory of a step: at its peak, kept, counted
-clock         both of every contestant, in a file
-pictures      reconstructions
-summary       the numbers of every contestant, with their spread
-table         the table and its notes, in words
-claims        the paper's three claims against the numbers
-figures       curves, costs, reconstructions
-report        everything that follows from the folder's JSON files
-conduct       `compare`: all of it
+plan              what is compared, presets
+records           the JSON files, typed and checked
+folder            the results folder: what it holds, read
+folder_lock       one command at a time in it
+agreement         where files of a folder, or two plans, disagree
+manifest          a plan joined with the folder that it is for
+timing            seconds of a step, all entries in turn
+memory            memory of a step: at its peak, kept, counted
+measure           one of the two, in a process of its own
+clock             both of every entry, in a file
+reconstructions   test images and what the networks make of them
+summary           the numbers of every entry, with their spread
+table             the table and its notes, in words
+claims            the paper's three claims against the numbers
+figures           curves, costs, reconstructions
+page              everything that follows from the folder's JSON files
+one_run           one run as a `train` command, and how far it is
+run               `compare`: all of it
 """

@@ -1,11 +1,11 @@
 r"""The paper's three claims against the numbers, by one rule for all, whoever wins.
 
 Two spreads (least to largest over seeds, or over blocks of timed steps) are *apart* where they do not
-overlap; only then is one contestant better than another. Per cents compare medians (of seconds a step: the
-means over all timed steps). A run that diverged has
-an infinite loss, a mark that is never reached infinite seconds.
+overlap; only then is one method better than another. Percentages compare medians (of seconds a step: the
+means over all timed steps). A run that diverged has an infinite loss, and a mark that is never reached
+infinite seconds.
 
-Every variant of LocoProp stands by itself. Its tests are
+Every variant of LocoProp stands by itself. Its criteria are
 
     loss      final train and final test loss, at equal epochs: each below that of every first-order method,
               apart; and not above that of the best second-order method, apart and by more than 5 %
@@ -14,34 +14,78 @@ Every variant of LocoProp stands by itself. Its tests are
               but do not count, because the claim is about higher-order methods
     memory    peak of a step, and bytes of the state: each below that of every second-order method
 
-A variant's verdict is "held" where every test holds, "not" where none does, else "partly"; the claim's
-verdict follows from the variants' in the same way. "not measured" is a test without an opponent or without
-numbers, and counts for neither side.
+A variant's verdict is "held" where every criterion holds, "not" where none does, else "partly"; the claim's
+verdict follows from the variants' in the same way. "not measured" is a criterion without an opponent or
+without numbers, and counts for neither side.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
-from typing import Any
+from typing import Literal
 
 from locoprop_ref.experiments.compare.summary import Row, Spread
 
 FIRST_ORDER = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 SECOND_ORDER = ("shampoo", "kfac", "foof")
 LOCOPROP = ("locoprop-s", "locoprop-s-closed", "locoprop-m")
+GROUPS = {"first-order": FIRST_ORDER, "second-order": SECOND_ORDER}
 MARGIN = 0.05
-Value = Callable[[Row], Spread | None]
+Verdict = Literal["held", "partly", "not", "not measured"]
+
+
+def _point(value: float | None) -> Spread | None:
+    return None if value is None else Spread(value, value, value)
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One comparison of a variant with a group of methods.
+
+    Attributes:
+        what: the quantity, in words.
+        value: the quantity of a row.
+        group: which methods.
+        comparable: True where being comparable to the best of them is enough, else less than all is wanted.
+        counts: whether the verdict rests on it.
+    """
+
+    what: str
+    value: Callable[[Row], Spread | None]
+    group: Literal["first-order", "second-order"]
+    comparable: bool = False
+    counts: bool = True
+
+
+_TO_MARK = "seconds to RMSProp's final train loss"
+CLAIMS: dict[str, tuple[Criterion, ...]] = {
+    "Loss: significantly better than first-order methods at equal epochs, comparable to second-order": (
+        Criterion("train loss", lambda row: row.final_train, "first-order"),
+        Criterion("train loss", lambda row: row.final_train, "second-order", comparable=True),
+        Criterion("test loss", lambda row: row.final_test, "first-order"),
+        Criterion("test loss", lambda row: row.final_test, "second-order", comparable=True),
+    ),
+    "Time: significantly faster than second-order methods": (
+        Criterion("seconds a step", lambda row: row.step_seconds, "second-order"),
+        Criterion(_TO_MARK, lambda row: row.seconds_to_mark, "second-order"),
+        Criterion(_TO_MARK, lambda row: row.seconds_to_mark, "first-order", counts=False),
+    ),
+    "Memory: without the memory of second-order methods": (
+        Criterion("peak of a step", lambda row: _point(row.peak), "second-order"),
+        Criterion("bytes of the state", lambda row: _point(row.state), "second-order"),
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison of a variant with a group of methods.
+    """What came out of a criterion.
 
     Attributes:
         what: the quantity, in words.
         holds: None where it could not be measured.
         counts: whether the verdict rests on it.
-        sentence: what came out, with the opponent that decides and the per cents.
+        sentence: the opponent that decides, and by how many per cent.
     """
 
     what: str
@@ -51,52 +95,47 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """The verdict on a variant of LocoProp, and what came out of every criterion."""
+
+    verdict: Verdict
+    tests: list[Finding]
+
+
+@dataclass(frozen=True)
 class Claim:
-    """A claim, the verdict on it, and every variant's verdict and tests by its label."""
+    """A claim, the verdict on it, and every variant by its label."""
 
     statement: str
-    verdict: str
-    variants: dict[str, tuple[str, list[Finding]]]
+    verdict: Verdict
+    variants: dict[str, Variant]
 
 
 def claims(rows: Sequence[Row]) -> list[Claim]:
     """Return the three claims as the rows bear them out."""
-    variants = [row for row in rows if row.contestant in LOCOPROP]
-    first = [row for row in rows if row.contestant in FIRST_ORDER]
-    second = [row for row in rows if row.contestant in SECOND_ORDER]
-    return [
-        _claim(
-            "Loss: significantly better than first-order methods at equal epochs, comparable to second-order",
-            {row.label: _loss_tests(row, first, second) for row in variants},
-        ),
-        _claim(
-            "Time: significantly faster than second-order methods",
-            {row.label: _time_tests(row, first, second) for row in variants},
-        ),
-        _claim(
-            "Memory: without the memory of second-order methods",
-            {row.label: _memory_tests(row, second) for row in variants},
-        ),
-    ]
+    found = []
+    for statement, criteria in CLAIMS.items():
+        variants = {}
+        for row in rows:
+            if row.entry in LOCOPROP:
+                findings = [_finding(criterion, row, rows) for criterion in criteria]
+                verdict = _verdict([finding.holds for finding in findings if finding.counts])
+                variants[row.label] = Variant(verdict, findings)
+        found.append(Claim(statement, _overall([variant.verdict for variant in variants.values()]), variants))
+    return found
 
 
-def _claim(statement: str, tests: dict[str, list[Finding]]) -> Claim:
-    verdicts = {
-        name: _verdict([test.holds for test in found if test.counts]) for name, found in tests.items()
-    }
-    summed = {"held": True, "not": False}
-    if "partly" in verdicts.values():
-        overall = "partly"
-    else:
-        overall = _verdict([summed.get(verdict) for verdict in verdicts.values()])
-    return Claim(statement, overall, {name: (verdicts[name], found) for name, found in tests.items()})
-
-
-def _verdict(holds: Sequence[bool | None]) -> str:
+def _verdict(holds: Sequence[bool | None]) -> Verdict:
     measured = [one for one in holds if one is not None]
     if not measured:
         return "not measured"
     return "held" if all(measured) else "partly" if any(measured) else "not"
+
+
+def _overall(verdicts: Sequence[Verdict]) -> Verdict:
+    if "partly" in verdicts:
+        return "partly"
+    return _verdict([{"held": True, "not": False}.get(verdict) for verdict in verdicts])
 
 
 def apart(a: Spread, b: Spread) -> bool:
@@ -104,75 +143,30 @@ def apart(a: Spread, b: Spread) -> bool:
     return a.high < b.low or b.high < a.low
 
 
-def _loss_tests(row: Row, first: Sequence[Row], second: Sequence[Row]) -> list[Finding]:
-    tests = []
-    for split, value in (("train", _final_train), ("test", _final_test)):
-        tests.append(_less_than_all(f"{split} loss", row, first, value, "first-order"))
-        tests.append(_comparable(f"{split} loss", row, second, value))
-    return tests
-
-
-def _time_tests(row: Row, first: Sequence[Row], second: Sequence[Row]) -> list[Finding]:
-    return [
-        _less_than_all("seconds a step", row, second, lambda r: r.step_seconds, "second-order"),
-        _less_than_all(
-            "seconds to RMSProp's final train loss", row, second, lambda r: r.seconds_to_mark, "second-order"
-        ),
-        _less_than_all(
-            "seconds to RMSProp's final train loss",
-            row, first, lambda r: r.seconds_to_mark, "first-order", counts=False,
-        ),
-    ]  # fmt: skip
-
-
-def _memory_tests(row: Row, second: Sequence[Row]) -> list[Finding]:
-    return [
-        _less_than_all("peak of a step", row, second, lambda r: _point(r.peak), "second-order"),
-        _less_than_all("bytes of the state", row, second, lambda r: _point(r.state), "second-order"),
+def _finding(criterion: Criterion, row: Row, rows: Sequence[Row]) -> Finding:
+    """Hold a variant against the methods of a group that have the quantity."""
+    mine = criterion.value(row)
+    others = [
+        (other, theirs)
+        for other in rows
+        if other.entry in GROUPS[criterion.group] and (theirs := criterion.value(other)) is not None
     ]
-
-
-def _final_train(row: Row) -> Spread | None:
-    return row.final_train
-
-
-def _final_test(row: Row) -> Spread | None:
-    return row.final_test
-
-
-def _point(value: float | None) -> Spread | None:
-    return None if value is None else Spread(value, value, value)
-
-
-def _best(rows: Sequence[Row], value: Value) -> tuple[Row, Spread] | None:
-    """Return the row with the least median, and its spread."""
-    known = [(row, found) for row in rows if (found := value(row)) is not None]
-    return min(known, key=lambda pair: pair[1].median) if known else None
-
-
-def _less_than_all(
-    what: str, row: Row, others: Sequence[Row], value: Value, group: str, *, counts: bool = True
-) -> Finding:
-    """Finding whether the row's spread lies below every other's."""
-    mine, best = value(row), _best(others, value)
-    if mine is None or best is None:
-        return Finding(what, None, counts, f"{what} against {group} methods: not measured")
-    known = [(other, found) for other in others if (found := value(other)) is not None]
-    not_beaten = [other.label for other, found in known if not mine.high < found.low]
+    if mine is None or not others:
+        return Finding(
+            criterion.what,
+            None,
+            criterion.counts,
+            f"{criterion.what} against {criterion.group} methods: not measured",
+        )
+    best, theirs = min(others, key=lambda pair: pair[1].median)
+    role = f"the best {criterion.group} method"
+    sentence = f"{criterion.what} {_against(criterion.what, mine, best, theirs, role)}"
+    if criterion.comparable:
+        worse = apart(mine, theirs) and mine.median > (1 + MARGIN) * theirs.median
+        return Finding(criterion.what, isfinite(mine.median) and not worse, criterion.counts, sentence)
+    not_beaten = [other.label for other, value in others if not mine.high < value.low]
     tail = f"; not below: {', '.join(not_beaten)}" if len(not_beaten) > 1 else ""
-    sentence = f"{what} {_against(what, mine, *best, f'the best {group} method')}{tail}"
-    return Finding(what, not not_beaten, counts, sentence)
-
-
-def _comparable(what: str, row: Row, second: Sequence[Row], value: Value) -> Finding:
-    """Finding whether the row is not worse than the best second-order method, apart and by more than 5 %."""
-    mine, best = value(row), _best(second, value)
-    if mine is None or best is None:
-        return Finding(what, None, True, f"{what} against second-order methods: not measured")
-    theirs = best[1]
-    worse = apart(mine, theirs) and mine.median > (1 + MARGIN) * theirs.median
-    holds = isfinite(mine.median) and not worse
-    return Finding(what, holds, True, f"{what} {_against(what, mine, *best, 'the best second-order method')}")
+    return Finding(criterion.what, not not_beaten, criterion.counts, sentence + tail)
 
 
 def _against(what: str, mine: Spread, other: Row, theirs: Spread, role: str) -> str:
@@ -194,27 +188,7 @@ def sentences(found: Sequence[Claim]) -> list[str]:
     lines = []
     for number, claim in enumerate(found, start=1):
         lines.append(f"({number}) {claim.statement}: {claim.verdict}.")
-        for label, (verdict, tests) in claim.variants.items():
-            lines.append(f"    {label}: {verdict}. " + "; ".join(test.sentence for test in tests) + ".")
+        for label, variant in claim.variants.items():
+            findings = "; ".join(finding.sentence for finding in variant.tests)
+            lines.append(f"    {label}: {variant.verdict}. {findings}.")
     return lines
-
-
-def as_json(found: Sequence[Claim]) -> list[dict[str, Any]]:
-    """Return the claims as JSON values."""
-    return [
-        {
-            "statement": claim.statement,
-            "verdict": claim.verdict,
-            "variants": {
-                label: {
-                    "verdict": verdict,
-                    "tests": [
-                        {"what": t.what, "holds": t.holds, "counts": t.counts, "sentence": t.sentence}
-                        for t in tests
-                    ],
-                }
-                for label, (verdict, tests) in claim.variants.items()
-            },
-        }
-        for claim in found
-    ]

@@ -11,7 +11,7 @@ import numpy as np
 
 from locoprop_ref.experiments.compare.claims import FIRST_ORDER, LOCOPROP, SECOND_ORDER
 from locoprop_ref.experiments.compare.folder import Results
-from locoprop_ref.experiments.compare.pictures import pixels_of
+from locoprop_ref.experiments.compare.reconstructions import Reconstructions, pixels_of
 from locoprop_ref.experiments.compare.summary import Row, finished, loss_name, rows_of
 from locoprop_ref.experiments.compare.table import provenance_lines
 from locoprop_ref.plot.images import reconstructions
@@ -31,26 +31,26 @@ _FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], float, tuple[str, .
 }
 
 
-def look(contestant: str) -> dict[str, Any]:
-    """Return colour, line style, width and marker of a contestant, the same in every figure."""
+def look(entry: str) -> dict[str, Any]:
+    """Return colour, line style, width and marker of an entry, the same in every figure."""
     for members, colours, width, markers in _FAMILIES.values():
-        if contestant in members:
-            i = members.index(contestant)
+        if entry in members:
+            i = members.index(entry)
             return {
                 "color": colours[i % len(colours)],
                 "linestyle": _STYLES[i],
                 "linewidth": width,
                 "marker": markers[i],
             }
-    raise ValueError(f"contestant must belong to a family, got {contestant!r}")
+    raise ValueError(f"entry must belong to a family, got {entry!r}")
 
 
 @styled
 def curves(results: Results, split: str = "train") -> "Figure":
-    """Draw a loss of every contestant against epochs (left) and against seconds (right), seeds as bands.
+    """Draw a loss of every entry against epochs (left) and against seconds (right), seeds as bands.
 
-    Seconds are those of the clock files, see `summary.step_seconds`; a contestant without is not in the right
-    panel, and where nobody has any the panel says so. Of a contestant with runs that diverged the others are
+    Seconds are those of the clock files, see `summary.step_seconds`; an entry without is not in the right
+    panel, and where nobody has any the panel says so. Of an entry with runs that diverged the others are
     drawn, if there are any.
 
     Args:
@@ -61,8 +61,8 @@ def curves(results: Results, split: str = "train") -> "Figure":
         ValueError: no run that ended has an epoch.
     """
     loss = loss_name(results)
-    drawn = {name: _drawn_runs(results, name) for name in results.manifest["contestants"]}
-    shown = {row.contestant: row for row in rows_of(results) if drawn[row.contestant]}
+    drawn = {name: _drawn_runs(results, name) for name in results.manifest.entries}
+    shown = {row.entry: row for row in rows_of(results) if drawn[row.entry]}
     if not shown:
         raise ValueError("results must hold at least one run with an epoch, got none")
     what = f"{split} {'cross-entropy (nats an example)' if loss == 'ce' else loss.replace('_', ' ')}"
@@ -70,13 +70,13 @@ def curves(results: Results, split: str = "train") -> "Figure":
         2, width=13, height=5.4, right=3.3, gap=0.4, sharey=True, title=f"{what}: by epoch, and by the clock"
     )
     bands = {c: band(drawn[c], f"{split} {loss}") for c in shown}
-    for contestant, b in bands.items():
-        _draw(left, b["epoch"], b, contestant, _name(shown[contestant]))
-        seconds = shown[contestant].epoch_seconds
+    for entry, b in bands.items():
+        _draw(left, b["epoch"], b, entry, _name(shown[entry]))
+        seconds = shown[entry].epoch_seconds
         if seconds is not None:
             # a logarithmic axis has no place for the untrained network at 0 s
             after = {key: values[1:] for key, values in b.items()}
-            _draw(right, after["epoch"] * seconds, after, contestant, _name(shown[contestant]))
+            _draw(right, after["epoch"] * seconds, after, entry, _name(shown[entry]))
     label(left, x="epoch", y=what, legend=None)
     label(right, x="training time (s), evaluation left out", y="", legend=None)
     _axes_of_values(left, bands)
@@ -87,11 +87,11 @@ def curves(results: Results, split: str = "train") -> "Figure":
 
 def has_curves(results: Results) -> bool:
     """Tell whether `curves` has anything to draw."""
-    return any(_drawn_runs(results, name) for name in results.manifest["contestants"])
+    return any(_drawn_runs(results, name) for name in results.manifest.entries)
 
 
-def _drawn_runs(results: Results, contestant: str) -> list[dict[str, Any]]:
-    runs = [run for run in finished(results, contestant).values() if len(run["epochs"]) > 1]
+def _drawn_runs(results: Results, entry: str) -> list[dict[str, Any]]:
+    runs = [run for run in finished(results, entry).values() if len(run["epochs"]) > 1]
     return [run for run in runs if run["status"] != "diverged"] or runs
 
 
@@ -99,16 +99,16 @@ def _name(row: Row) -> str:
     return f"{row.label} ({row.diverged} of {row.seeds} diverged)" if row.diverged else row.label
 
 
-def _draw(panel: "Axes", x: Any, b: dict[str, np.ndarray], contestant: str, name: str) -> None:
-    style = look(contestant)
+def _draw(panel: "Axes", x: Any, b: dict[str, np.ndarray], entry: str, name: str) -> None:
+    style = look(entry)
     every = max(1, len(x) // 8)
-    start = list(_all_contestants()).index(contestant) % every
+    start = list(_all_entries()).index(entry) % every
     panel.plot(x, b["median"], **style, markersize=6, markevery=(start, every), label=name)
     if np.any(b["high"] > b["low"]):
         panel.fill_between(x, b["low"], b["high"], color=style["color"], alpha=0.2, linewidth=0)
 
 
-def _all_contestants() -> tuple[str, ...]:
+def _all_entries() -> tuple[str, ...]:
     return (*FIRST_ORDER, *SECOND_ORDER, *LOCOPROP)
 
 
@@ -146,8 +146,8 @@ def _axis_of_seconds(panel: "Axes", timed: Sequence[Row], of: int) -> None:
 
 def _told(results: Results, what: str, bands: dict[str, Any], shown: dict[str, Row]) -> str:
     ends = []
-    for contestant, b in bands.items():
-        row, epoch = shown[contestant], int(b["epoch"][-1])
+    for entry, b in bands.items():
+        row, epoch = shown[entry], int(b["epoch"][-1])
         time = "" if row.epoch_seconds is None else f" in {spell(epoch * row.epoch_seconds)} s"
         ends.append(f"{row.label} from {b['median'][0]:.4g} to {b['median'][-1]:.4g} at epoch {epoch}{time}")
     return (
@@ -158,12 +158,12 @@ def _told(results: Results, what: str, bands: dict[str, Any], shown: dict[str, R
 
 @styled
 def cost(results: Results) -> "Figure":
-    """Draw time and memory of a step as bars, a line for each contestant with a clock file.
+    """Draw time and memory of a step as bars, a line for each entry with a clock file.
 
     Raises:
         ValueError: no clock file.
     """
-    rows = [row for row in rows_of(results) if row.contestant in results.clocks]
+    rows = [row for row in rows_of(results) if row.entry in results.clocks]
     if not rows:
         raise ValueError("results must hold at least one clock file, got none")
     milliseconds = [1e3 * row.step_seconds.median if row.step_seconds else None for row in rows]
@@ -179,7 +179,7 @@ def cost(results: Results) -> "Figure":
     place = np.arange(len(rows))
     for panel, (title, unit, values) in zip(axes, quantities, strict=True):
         numbers = [0.0 if value is None else value for value in values]
-        colours = [look(row.contestant)["color"] for row in rows]
+        colours = [look(row.entry)["color"] for row in rows]
         panel.barh(place, numbers, color=colours, height=0.7)
         for y, value, number in zip(place, values, numbers, strict=True):
             panel.annotate(f" {_spelled(value)}", (number, y), va="center")
@@ -202,10 +202,10 @@ def _spelled(value: float | None) -> str:
     return "not measured" if value is None else spell(value)
 
 
-def images(results: Results, kept: dict[str, Any]) -> "Figure":
-    """Draw the test images above every contestant's reconstructions, from `reconstructions.json`."""
-    labels = {name: about["label"] for name, about in results.manifest["contestants"].items()}
-    rows = {labels[name]: pixels_of(rows) for name, rows in kept["rows"].items() if name in labels}
-    figure = reconstructions(pixels_of(kept["originals"]), rows, shape=tuple(kept["shape"]))
-    seed, lines = kept["seed"], " ".join(provenance_lines(results))
+def images(results: Results, kept: Reconstructions) -> "Figure":
+    """Draw the test images above every entry's reconstructions, from `reconstructions.json`."""
+    labels = {name: entry.label for name, entry in results.manifest.entries.items()}
+    rows = {labels[name]: pixels_of(rows) for name, rows in kept.rows.items() if name in labels}
+    figure = reconstructions(pixels_of(kept.originals), rows, shape=tuple(kept.shape))
+    seed, lines = kept.seed, " ".join(provenance_lines(results))
     return describe(figure, f"{alt_text(figure)} Test images, networks of seed {seed}. {lines}")

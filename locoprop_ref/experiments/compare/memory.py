@@ -3,10 +3,14 @@ r"""Memory of a step: what it allocates at its peak, what the state holds, and w
 The count by formula, in numbers of the dtype, for layers d_in → d_out with d̃ = d_in + 1 (the bias):
 
     parameters   2·Σ d̃·d_out                 old and new: nothing is changed in place
-    state        2·(state)                    old and new, see `state_numbers`
+    state        2·(numbers in the state)     old and new
     batch        B·(d_0 + Σ 3·d_out)          x, then â, ŷ, g of every layer; LocoProp has y* too: 4·d_out
 
-Whatever a solver needs besides (gradients, Gram matrices, local steps under way) is in the peak alone.
+A first-order rule keeps 0, 1 or 2 arrays as large as the parameters, and so do LocoProp's local steps.
+Second-order methods keep Kronecker factors and their inverses or roots: Σ 2(d̃² + d_out²), with FOOF Σ 2d̃²;
+and as many numbers as the parameters for momentum (Shampoo: only where it is not 0), and for the mean square
+and buffer of Shampoo's RMSProp grafting. Whatever a solver needs besides (gradients, Gram matrices, local
+steps under way) is in the peak alone.
 """
 
 import math
@@ -17,12 +21,32 @@ from typing import Any
 
 import numpy as np
 
-from locoprop_ref.backend import device_bytes, dtype_name, free_device_reserve
+from locoprop_ref.backend import device_bytes, dtype_name, free_device_reserve, namespace
+from locoprop_ref.data import Dataset
+from locoprop_ref.experiments.compare.timing import Training, interval
+from locoprop_ref.training import examples
 from locoprop_ref.training.build import layer_sizes
 from locoprop_ref.training.options import Config
 
-# arrays as large as the parameters that a first-order rule keeps
-BUFFERS = {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "rmsprop": 2, "adam": 2}
+
+def memory_of(config: Config, dataset: Dataset) -> dict[str, Any]:
+    """Return "memory" of a clock file: of a whole interval of steps, after the first."""
+    xp = namespace(config.backend)
+    data = examples(dataset, config, xp)
+    training = Training(config, data, xp)
+    training.step()  # the first step imports SciPy, megabytes that are not the step's
+    state_bytes, size = array_bytes(training.state), np.dtype(config.dtype).itemsize
+    del training
+    peak = peak_bytes(lambda: Training(config, data, xp).step, 1, interval(config) + 1, xp)
+    counted = counted_numbers(config, state_bytes // size)
+    return {
+        "parameters": parameter_numbers(config),
+        "parameter_bytes": size * parameter_numbers(config),
+        "state_bytes": state_bytes,
+        "peak_bytes": peak,
+        "counted": counted,
+        "counted_bytes": size * sum(counted.values()),
+    }
 
 
 def parameter_numbers(config: Config) -> int:
@@ -30,38 +54,13 @@ def parameter_numbers(config: Config) -> int:
     return sum((d_in + config.bias) * d_out for d_in, d_out in pairwise(layer_sizes(config)))
 
 
-def state_numbers(config: Config) -> int:
-    r"""Return the numbers in a method's state by formula.
-
-    A first-order rule keeps 0, 1 or 2 arrays as large as the parameters, and so do LocoProp's local steps.
-    Second-order methods keep Kronecker factors and their inverses or roots: Σ 2(d̃² + d_out²), with FOOF
-    Σ 2d̃²; and as many numbers as the parameters for momentum (Shampoo: only where it is not 0), and for the
-    mean square and buffer of Shampoo's RMSProp grafting.
-
-    Raises:
-        ValueError: a method without a formula.
-    """
-    if config.optimizer is not None:
-        return BUFFERS[config.optimizer] * parameter_numbers(config)
-    pairs = [(d_in + config.bias, d_out) for d_in, d_out in pairwise(layer_sizes(config))]
-    both, inputs = sum(2 * (d * d + e * e) for d, e in pairs), sum(2 * d * d for d, _ in pairs)
-    if config.method == "shampoo":
-        buffers = bool(config.momentum) + 2 * (getattr(config, "grafting", "none") == "rmsprop")
-        return both + buffers * parameter_numbers(config)
-    if config.method in ("kfac", "foof"):
-        return (both if config.method == "kfac" else inputs) + parameter_numbers(config)
-    if config.method.startswith("locoprop-"):
-        return 0
-    raise ValueError(f"method must be one whose state has a formula, got {config.method!r}")
-
-
-def counted_numbers(config: Config) -> dict[str, int]:
+def counted_numbers(config: Config, state_numbers: int) -> dict[str, int]:
     """Return the numbers that a step must hold at once, by what they are."""
     outputs = 4 if config.method.startswith("locoprop-") else 3
     first, *others = layer_sizes(config)
     return {
         "parameters": 2 * parameter_numbers(config),
-        "state": 2 * state_numbers(config),
+        "state": 2 * state_numbers,
         "batch": config.batch_size * (first + outputs * sum(others)),
     }
 

@@ -1,6 +1,8 @@
-"""What is compared: contestants × seeds on one data set and network, everything but their settings in common.
+"""What is compared: entries × seeds on one data set and network; all but their settings in common.
 
->>> plan = comparison("quick", contestants=["rmsprop", "locoprop-m"])
+An entry is a method with its optimizer, by the name that it has in tables and figures.
+
+>>> plan = comparison("quick", entries=["rmsprop", "locoprop-m"])
 >>> plan.config("rmsprop", 1).layers == plan.config("locoprop-m", 1).layers
 True
 >>> comparison("quik")
@@ -44,7 +46,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # the authors' experiment: 99 epochs of a schedule of length 100
     "paper": {"data": "mnist", "batch_size": 1000, "epochs": 99, "schedule_epochs": 100, "seeds": (0, 1, 2)},
 }
-# what a contestant may have to itself; every other option is shared
+# what an entry may have to itself; every other option is shared
 OWN = ("method", *APPLIES)
 # what settings are not tuned for: finals are shorter than runs, every array library computes the same
 FREE = ("epochs", "schedule_epochs", "backend", "device")
@@ -56,15 +58,15 @@ class Comparison:
 
     Attributes:
         preset: where it began.
-        contestants: names from `tuned.CONTESTANTS`.
-        seeds: of weights and batches, the same for every contestant.
-        shared: options of `config.resolve` that all have in common.
+        entries: names from `tuned.CONTESTANTS`.
+        seeds: seeds of the weights and the batches, the same for every entry.
+        shared: options of `config.resolve` that all entries have in common.
         images: how many training and test images are taken, the first ones of the data set; None for all.
-        tuned: whether contestants have the settings that `locoprop-ref tune` found, else the defaults.
+        tuned: whether entries have the settings that `locoprop-ref tune` found, else the defaults.
     """
 
     preset: str
-    contestants: tuple[str, ...]
+    entries: tuple[str, ...]
     seeds: tuple[int, ...]
     shared: Mapping[str, Any]
     images: tuple[int, int] | None
@@ -75,53 +77,48 @@ class Comparison:
         """Whose tuned settings serve: those of MNIST for all but CURVES."""
         return "curves" if self.shared["data"] == "curves" else "mnist"
 
-    def config(self, contestant: str, seed: int, data: str | None = None) -> Config:
-        """Return the settings of one run; `data` says where the images really are."""
-        own = options(contestant, self.problem) if self.tuned else CONTESTANTS[contestant]
-        own = {name: value for name, value in own.items() if name in OWN}
-        shared = dict(self.shared) | ({} if data is None else {"data": data})
-        return resolve(**own, **shared, seed=seed)
+    def options(self, entry: str, seed: int, data: str | None = None) -> dict[str, Any]:
+        """Return the options of one run for `config.resolve`; `data` says where the images really are."""
+        own = options(entry, self.problem) if self.tuned else CONTESTANTS[entry]
+        shared = self.shared if data is None else {**self.shared, "data": data}
+        return {name: value for name, value in own.items() if name in OWN} | {**shared, "seed": seed}
 
-    def settings(self, contestant: str) -> dict[str, Any]:
-        """Return what a contestant has to itself, resolved, as JSON values."""
-        return {k: v for k, v in as_json(self.config(contestant, self.seeds[0])).items() if k in OWN}
+    def config(self, entry: str, seed: int, data: str | None = None) -> Config:
+        """Return the settings of one run, checked and complete."""
+        return resolve(**self.options(entry, seed, data))
+
+    def settings(self, entry: str) -> dict[str, Any]:
+        """Return what an entry has to itself, resolved, as JSON values."""
+        return {k: v for k, v in as_json(self.config(entry, self.seeds[0])).items() if k in OWN}
 
     def in_common(self) -> dict[str, Any]:
-        """Return what all contestants share, resolved, as JSON values."""
-        resolved = as_json(self.config(self.contestants[0], self.seeds[0]))
+        """Return what all entries share, resolved, as JSON values."""
+        resolved = as_json(self.config(self.entries[0], self.seeds[0]))
         resolved = {k: v for k, v in resolved.items() if k not in OWN and k != "seed"}
         return resolved | {"data": Path(resolved["data"]).name, "images": self.images and list(self.images)}
 
-    def is_tuned(self, contestant: str) -> bool:
-        """Tell whether a contestant has settings that a study found."""
-        return self.tuned and provenance(contestant, self.problem) is not None
+    def is_tuned(self, entry: str) -> bool:
+        """Tell whether an entry has settings that a study found."""
+        return self.tuned and provenance(entry, self.problem) is not None
 
-    def source(self, contestant: str) -> str:
-        """Say where a contestant's settings come from: "tuned", "tuned on ..." or "package defaults".
+    def source(self, entry: str) -> str:
+        """Say where the settings of an entry come from: "tuned", "tuned on ..." or "package defaults".
 
         >>> comparison("standard").source("adam")
         'tuned on layers 784-100-50-6-50-100-784, batch_size 500'
         """
-        stored = provenance(contestant, self.problem) if self.tuned else None
+        stored = provenance(entry, self.problem) if self.tuned else None
         if stored is None:
             return "package defaults"
         problem, here = stored.get("final", stored)["problem"], self.in_common()
         options = {name: problem[name] for name in ("data", "layers", "width", "batch_size", "dtype")}
-        there = as_json(resolve(**CONTESTANTS[contestant], **options))
+        there = as_json(resolve(**CONTESTANTS[entry], **options))
         named = [name for name in here if name in there and name not in FREE and here[name] != there[name]]
         return f"tuned on {', '.join(f'{name} {there[name]}' for name in named)}" if named else "tuned"
 
     def command(self) -> str:
         """Return the command that makes this comparison, without the paths of a machine."""
-        words = [
-            "locoprop-ref",
-            "compare",
-            "--preset",
-            self.preset,
-            "--methods",
-            *self.contestants,
-            "--seeds",
-        ]
+        words = ["locoprop-ref", "compare", "--preset", self.preset, "--methods", *self.entries, "--seeds"]
         words += map(str, self.seeds)
         for name, value in self.shared.items():
             if PRESETS[self.preset].get(name) != value:
@@ -132,7 +129,7 @@ class Comparison:
 def comparison(
     preset: str = "quick",
     *,
-    contestants: Iterable[str] | None = None,
+    entries: Iterable[str] | None = None,
     seeds: Iterable[int] | None = None,
     tuned: bool = True,
     **shared: Any,
@@ -141,10 +138,10 @@ def comparison(
 
     Args:
         preset: one of `PRESETS`.
-        contestants: default all.
+        entries: default all.
         seeds: default those of the preset.
         tuned: False for the package's defaults.
-        **shared: options of `config.resolve`, the same for every contestant; None counts as not given.
+        **shared: options of `config.resolve`, the same for every entry; None counts as not given.
 
     Raises:
         ValueError, TypeError: unknown names (the nearest is suggested), a seed below 0 or twice, an option
@@ -152,7 +149,7 @@ def comparison(
     """
     chosen = dict(PRESETS[checks.one_of("preset", preset, PRESETS)])
     images, default_seeds = chosen.pop("images", None), chosen.pop("seeds")
-    names = tuple(CONTESTANTS if contestants is None else contestants)
+    names = tuple(CONTESTANTS if entries is None else entries)
     for name in names:
         checks.one_of("methods", name, CONTESTANTS)
     numbers = default_seeds if seeds is None else tuple(seeds)
@@ -184,12 +181,12 @@ def _listed(values: tuple) -> str:
     return ", ".join(map(str, values)) or "none"
 
 
-def describe(plan: Comparison) -> list[str]:
-    """Return the plan in lines: what is shared, and every contestant's own settings with their source."""
+def describe_plan(plan: Comparison) -> list[str]:
+    """Return the plan in lines: what is shared, and the own settings of every entry with their source."""
     shared = {k: v for k, v in plan.in_common().items() if v is not None}
-    lines = [f"comparison {plan.preset}: {len(plan.contestants)} methods, seeds {_listed(plan.seeds)}"]
+    lines = [f"comparison {plan.preset}: {len(plan.entries)} methods, seeds {_listed(plan.seeds)}"]
     lines.append("  for all: " + _spelled(shared))
-    for name in plan.contestants:
+    for name in plan.entries:
         own = {k: v for k, v in plan.settings(name).items() if k not in ("method", "diagnostics")}
         lines.append(f"  {name} ({plan.source(name)}): {_spelled(own)}")
     return lines

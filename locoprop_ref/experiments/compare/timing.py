@@ -1,10 +1,10 @@
-r"""Seconds of a step: all contestants in turn, round after round, in one process with all cores.
+r"""Seconds of a step: all entries in turn, round after round, in one process with all cores.
 
-What the machine does besides changes from minute to minute; measured one after the other, a contestant would
-be judged by its minute. So every round times a block of steps of each, in alternating order, and the range
-of a contestant's blocks tells what the machine's other work makes of its mean. Steps are on real batches, and
-a block is a whole interval of what the method does only now and then (inverses, roots), so that costly steps
-come in the share that training has.
+The other work of the machine changes from minute to minute; measured one after the other, an entry would be
+judged by its minute. Therefore every round times a block of steps of each entry, in alternating order, and
+the range of an entry's blocks shows how much the machine's other work changes its mean. Steps are on real
+batches, and a block is a whole interval of what the method does only now and then (inverses, roots), so that
+costly steps have the same share as in training.
 """
 
 import statistics
@@ -22,7 +22,7 @@ from locoprop_ref.training import Examples, examples
 from locoprop_ref.training.build import build_method, build_network, epoch_rate
 from locoprop_ref.training.options import Config, as_json
 
-# steps a contestant at least, after a few that are not timed, of which one is before each later block
+# least number of timed steps of an entry; untimed steps before its first block (one before others); rounds
 LEAST_STEPS, WARM_UP, ROUNDS = 20, 3, 4
 
 
@@ -70,7 +70,7 @@ class Training:
 
 @dataclass
 class Turns:
-    """A contestant's turns: its training, how many steps a block has, and the seconds of its blocks."""
+    """The turns of an entry: its training, how many steps a block has, and the seconds of its blocks."""
 
     training: Training
     block: int
@@ -100,29 +100,29 @@ class Turns:
         }
 
 
-def in_turn(configs: Mapping[str, Config], data: Dataset) -> dict[str, dict[str, Any] | Exception]:
-    """Return "step" of a clock file for every contestant, or the exception that ended it.
+def in_turn(configs: Mapping[str, Config], data: Dataset) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Return "step" of a clock file for every entry, and what went wrong with the others.
 
     Args:
-        configs: of the contestants, with data, dtype and array library in common.
+        configs: of the entries, with data, dtype and array library in common.
         data: the data set.
     """
     first = next(iter(configs.values()))
     xp = namespace(first.backend)
     on_device = examples(data, first, xp)
-    found: dict[str, dict[str, Any] | Exception] = {}
     turns: dict[str, Turns] = {}
+    failures: dict[str, str] = {}
     for number in range(ROUNDS):
         for name in list(configs) if number % 2 == 0 else reversed(list(configs)):
-            if name in found:
+            if name in failures:
                 continue
             try:
                 if number == 0:
                     turns[name] = _turns(configs[name], on_device, xp)
                 turns[name].take()
             except (ValueError, MemoryError) as error:  # LinAlgError is a ValueError
-                found[name] = error
-    return found | {name: one.record() for name, one in turns.items() if name not in found}
+                failures[name] = str(error) or type(error).__name__
+    return {name: one.record() for name, one in turns.items() if name not in failures}, failures
 
 
 def _turns(config: Config, data: Examples, xp: Any) -> Turns:

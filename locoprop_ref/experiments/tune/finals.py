@@ -1,73 +1,90 @@
-"""The final: what was best on the reduced problem, tried on the whole network before it is kept.
+"""The finals of studies: their missing runs, round by round, one after the other or side by side."""
 
-Momenta, decays and dampings carry over from a narrow network to a wide one; rates do not (RMSProp's, tuned
-on a quarter of the width, let the whole network's loss rise again). So the best settings are trained on the
-whole network with their rate times 1, ¼ and 1/16, and those that the search began with beside them. Whichever
-wins, further rounds try four times or a quarter of its rate, until a larger and a smaller one were worse. The
-least held-out loss is kept.
-"""
-
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from locoprop_ref.experiments.tuned import CONTESTANTS
+from locoprop_ref.experiments.tune.final import Played, play
+from locoprop_ref.experiments.tune.problem import Problem, tuning_data
+from locoprop_ref.experiments.tune.runs import RunWork, run_of, split_file
+from locoprop_ref.experiments.tune.space import Values, settings
+from locoprop_ref.experiments.tune.study import Study
+from locoprop_ref.experiments.tune.workers import run_workers
 
-FACTORS = (1.0, 0.25, 0.0625)
-# which option of a contestant is its rate
-RATE = {name: "learning_rate" for name in CONTESTANTS} | {
-    "locoprop-s": "local_lr",
-    "locoprop-m": "local_lr",
-    "locoprop-s-closed": "target_step",
-}
+log = logging.getLogger(__name__)
 
 
-def candidates(
-    contestant: str, best: Mapping[str, Any], untuned: Mapping[str, Any]
-) -> tuple[dict[str, Any], ...]:
-    """Return the settings of the final: the best ones at three rates, then the first, unless among them.
+@dataclass(frozen=True)
+class Finals:
+    """The finals of studies on one problem.
 
     Args:
-        contestant: one of `tuned.CONTESTANTS`.
-        best: settings that were best on the reduced problem.
-        untuned: those that the search began with, see `space.untuned`.
-
-    >>> [c["learning_rate"] for c in candidates("sgd", {"learning_rate": 0.8}, {"learning_rate": 0.01})]
-    [0.8, 0.2, 0.05, 0.01]
-    >>> [c["learning_rate"] for c in candidates("sgd", {"learning_rate": 0.01}, {"learning_rate": 0.01})]
-    [0.01, 0.0025, 0.000625]
+        problem: the whole one.
+        folder: holds the runs; commands that use the same folder share them.
+        data_dir: folder of the data set's files.
+        jobs: runs side by side.
     """
-    rate = RATE[contestant]
-    scaled = [dict(best) | {rate: float(f"{factor * best[rate]:.3g}")} for factor in FACTORS]
-    return (*scaled, *([] if untuned in scaled else [dict(untuned)]))
 
+    problem: Problem
+    folder: Path
+    data_dir: str | None
+    jobs: int
 
-def further(
-    contestant: str, winner: Mapping[str, Any], tried: Sequence[Mapping[str, Any]]
-) -> tuple[dict[str, Any], ...]:
-    """Return the settings of a further round: the winner's at four times its rate, at a quarter, or none.
+    @property
+    def sha256(self) -> str:
+        """The hash of the data."""
+        return tuning_data(self.problem, self.data_dir).sha256
 
-    Args:
-        contestant: one of `tuned.CONTESTANTS`.
-        winner: settings that are the best so far.
-        tried: all that were, the winner among them. Where one has a larger (smaller) rate, and is the winner
-            otherwise, the winner is not tried with a larger (smaller) one.
+    def play_all(self, studies: Sequence[Study], bar: Any) -> list[Played]:
+        """Train what the finals are missing, round by round, until they have ended."""
+        split = split_file(tuning_data(self.problem, self.data_dir), self.folder)
+        best = [study.best() for study in studies]
+        while True:
+            missing: list[RunWork] = []
+            played = [self._play(*of, split, missing) for of in zip(studies, best, strict=True)]
+            if missing:
+                self._train(missing, bar)
+                continue
+            before, best = best, [study.best() for study in studies]
+            changed = [
+                s for s, old, new in zip(studies, before, best, strict=True) if old.number != new.number
+            ]
+            if not changed:
+                return played
+            for study in changed:
+                log.info("%s: a better trial came in meanwhile, its final begins anew", study.search.method)
 
-    >>> further("sgd", {"learning_rate": 0.8}, [{"learning_rate": 0.8}, {"learning_rate": 0.2}])
-    ({'learning_rate': 3.2},)
-    >>> further("sgd", {"learning_rate": 0.2}, [{"learning_rate": r} for r in (0.8, 0.2, 0.05)])
-    ()
-    """
-    rate = RATE[contestant]
-    rates = [each[rate] for each in tried if alike(contestant, each, winner)]
-    factors = [4.0] * (winner[rate] == max(rates)) + [0.25] * (winner[rate] == min(rates))
-    return tuple(dict(winner) | {rate: float(f"{factor * winner[rate]:.3g}")} for factor in factors)
+    def _play(self, study: Study, best: Any, split: Path, missing: list[RunWork]) -> Played:
+        """Return a final as far as its runs are there, and append those that are missing."""
+        search = study.search
 
+        def run(chosen: Values) -> RunWork:
+            config = self.problem.config(search.method, seed=search.seed, **chosen)
+            return run_of(search.method, chosen, config, split=split, sha256=self.sha256, jobs=self.jobs)
 
-def alike(contestant: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether settings differ in nothing but the rate.
+        start = settings(search.start())
+        played = play(search.method, settings(best.params), start, lambda chosen: run(chosen).outcome())
+        missing += map(run, played.missing)
+        return played
 
-    >>> alike("adam", {"learning_rate": 0.1, "decay": 0.9}, {"learning_rate": 0.2, "decay": 0.9})
-    True
-    """
-    rate = RATE[contestant]
-    return dict(one) | {rate: other[rate]} == other
+    def _train(self, runs: Sequence[RunWork], bar: Any) -> None:
+        waiting = list(runs)
+        bar.total += len(runs)
+
+        def look() -> None:
+            for run in tuple(waiting):
+                outcome = run.outcome()
+                if outcome:
+                    waiting.remove(run)
+                    log.info("%s", run.describe(outcome))
+                    bar.update()
+
+        if self.jobs == 1:
+            for run in runs:
+                run.run()
+                look()
+        else:
+            lost = "a worker was killed, its run goes on from the last complete epoch"
+            run_workers(runs, self.jobs, missing=lambda: len(waiting), tick=look, lost=lost)

@@ -1,7 +1,6 @@
-"""One trial: train as the settings say, and report the held-out loss after every epoch."""
+"""One trial: train with the given settings, and report the held-out loss after every epoch."""
 
 from collections.abc import Callable, Iterator
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -10,30 +9,31 @@ from locoprop_ref.backend import to_backend
 from locoprop_ref.network import Network
 from locoprop_ref.training import DIVERGENCE, Examples, evaluate
 from locoprop_ref.training.build import build_method, build_network, epoch_rate
+from locoprop_ref.training.loop import diverged
 from locoprop_ref.training.options import Config
 
 
 class Diverged(Exception):
-    """The held-out loss is no number, or far above the untrained network's."""
+    """The held-out loss is not finite, or far above the untrained network's."""
 
 
 def held_out_losses(
-    config: Config, data: Examples, xp: Any, heed: Callable[[], None] = lambda: None
+    config: Config, data: Examples, xp: Any, after_step: Callable[[], None] = lambda: None
 ) -> Iterator[float]:
     """Yield the network loss on the held-out images: of the untrained network, then after every epoch.
 
-    Networks, batches and rates are those of `train.train`; the training images are not evaluated.
+    Networks, batches and rates are those of `train`; the training images are not evaluated.
 
     Args:
         config: resolved.
         data: training images as `x_train`, held-out ones as `x_test`.
         xp: array namespace.
-        heed: called after every step; may raise KeyboardInterrupt.
+        after_step: called after every step; may raise KeyboardInterrupt.
 
     Raises:
         Diverged: the loss is not finite or more than `DIVERGENCE` times the untrained network's, or a step
-            after the first raised ValueError (LinAlgError is one): shapes and settings were right before, so
-            that it can only be the numbers.
+            after the first raised ValueError (which LinAlgError is). The first step has shown that shapes and
+            settings are right, so that only the numbers can be the cause.
     """
     rng = np.random.default_rng(config.seed)
     network, method = build_network(config, rng, xp=xp), build_method(config)
@@ -49,28 +49,29 @@ def held_out_losses(
                     if epoch == number == 0:
                         raise
                     raise Diverged(f"epoch {epoch + 1}: {error}") from error
-                heed()
+                after_step()
             loss = _loss(network, data)
-        if not isfinite(loss) or loss > DIVERGENCE * untrained:
+        if diverged(loss, untrained):
             raise Diverged(f"epoch {epoch + 1}: loss {loss:.4g}")
         yield loss
 
 
 def objective(
-    trial: Any, config: Config, data: Examples, xp: Any, heed: Callable[[], None] = lambda: None
+    trial: Any, config: Config, data: Examples, xp: Any, after_step: Callable[[], None] = lambda: None
 ) -> float:
     """Return the held-out loss after the last epoch, to Optuna; the loss of every epoch is reported to it.
 
-    A trial that diverges counts with `DIVERGENCE` times the untrained network's loss, the least that is
-    called so: no better than any that did not, but a number, so that the sampler learns from it.
+    A trial that diverges counts as `DIVERGENCE` times the untrained network's loss, which is the least loss
+    that is called divergence. No other trial is worse, but it is a number, so that the sampler learns from
+    it.
 
     Raises:
-        optuna.TrialPruned: the pruner has seen enough.
+        optuna.TrialPruned: the pruner ends the trial.
     """
     from optuna import TrialPruned
 
     kept = trial.user_attrs.get("untuned", False)
-    losses = held_out_losses(config, data, xp, heed)
+    losses = held_out_losses(config, data, xp, after_step)
     untrained = loss = next(losses)
     try:
         for epoch, loss in enumerate(losses, start=1):

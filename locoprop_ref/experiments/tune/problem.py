@@ -1,7 +1,7 @@
-"""The reduced problem that settings are tuned on: small enough to train thirty times, never the test set.
+"""The reduced problem that settings are tuned on: small enough to train thirty times, without the test set.
 
-Of the training images, permuted from a seed, the first `examples` train and the next `held_out` select. What
-`load` returns besides, the test set, is let go here: nothing behind `tuning_data` can reach it.
+The training images are permuted from a seed. The first `examples` of them are trained on, and the next
+`held_out` select the settings. `tuning_data` discards the test set, so that no later code can reach it.
 """
 
 import functools
@@ -28,14 +28,15 @@ class Problem:
         name: "mnist" or "curves", the folder that the settings are stored in.
         data: data set, or path of an NPZ, see `data.load`.
         layers: widths from input to output.
-        width: times every hidden layer.
-        batch_size: examples a batch.
-        epochs: to train, at least 1; default 12, mnist 30.
-        schedule_epochs: length of the authors' schedule; default four times the epochs, the first quarter of
-            a run: up over the first sixth (of 12 epochs: 0, 0.5), then near 1 (down to 0.78).
+        width: factor of the width of every hidden layer.
+        batch_size: examples per batch.
+        epochs: epochs of a trial, at least 1; default 12, mnist 30.
+        schedule_epochs: length of the authors' schedule; default four times the epochs, so that a trial is
+            the first quarter of a run: the rate rises over its first sixth (in 12 epochs: 0, 0.5), then stays
+            near 1 (down to 0.78).
         examples: training images to train on; default 10,000. None: all but those held out.
-        held_out: further training images to select by; default 5,000.
-        split_seed: of the permutation that chooses them; default 0.
+        held_out: further training images that select the settings; default 5,000.
+        split_seed: seed of the permutation that chooses them; default 0.
         backend, dtype: array library and precision; default numpy, float32.
 
     >>> reduced_problem("curves", epochs=6).schedule_epochs
@@ -66,32 +67,33 @@ class Problem:
         if self.schedule_epochs is None:
             object.__setattr__(self, "schedule_epochs", 4 * self.epochs)
 
-    def config(self, contestant: str, *, seed: int, **settings: Any) -> Config:
-        """Return the resolved Config of a contestant with these settings on this problem.
+    def config(self, method: str, *, seed: int, **settings: Any) -> Config:
+        """Return the resolved Config of a method with these settings on this problem.
 
         Raises:
             ValueError, TypeError: as `config.resolve`.
         """
         ours = ("data", "layers", "width", "batch_size", "epochs", "schedule_epochs", "backend", "dtype")
         options = {name: getattr(self, name) for name in ours}
-        return resolve(**CONTESTANTS[contestant], **options, **settings, seed=seed)
+        return resolve(**CONTESTANTS[method], **options, **settings, seed=seed)
 
     def record(self, sha256: str) -> dict[str, Any]:
-        """Return the problem as JSON: a user's own data by name, not by path; the hash of what is used."""
+        """Return the problem as JSON with the hash of its data; a user's own data by name, not by path."""
         return asdict(self) | {"data": Path(self.data).name, "data sha256": sha256}
 
 
 _PAPER_LAYERS = "784-1000-500-250-30-250-500-1000-784"
 PROBLEMS: Mapping[str, Problem] = {
-    # the paper's architecture at a quarter of its width; 300 steps, since RMSProp's mean square from ones
-    # (tf1) needs a hundred to forget them, and a shorter problem would tune them away
+    # the paper's architecture at a quarter of its width. 300 steps: RMSProp's mean square begins at one (tf1)
+    # and needs a hundred steps to forget it, so that a shorter problem would tune that beginning away
     "mnist": Problem(name="mnist", data="mnist", layers=_PAPER_LAYERS, width=0.25, epochs=30),
     "curves": Problem(name="curves", data="curves", layers="784-100-50-6-50-100-784", batch_size=500),
 }
 
-# the whole network, for the final; CURVES is whole already. It is the beginning of the authors' schedule of
-# length 100: rates 0, 0.2, … 0.8, 0.99. Shorter ones prefer the hasty: with its mean square from ones (tf1)
-# RMSProp's known setting is far behind a decay near 0 after three epochs, and far ahead after ten
+# the whole network, for the final; CURVES is whole already. A run is the beginning of the authors' schedule
+# of length 100: rates 0, 0.2, … 0.8, 0.99. Shorter runs favour settings that converge early: with its mean
+# square from one (tf1), RMSProp's known setting is far behind a decay near 0 after three epochs, and far
+# ahead of it after ten
 WHOLE: Mapping[str, Problem] = {
     "mnist": Problem(
         name="mnist", data="mnist", layers=_PAPER_LAYERS, epochs=6, schedule_epochs=100, examples=None
@@ -100,7 +102,7 @@ WHOLE: Mapping[str, Problem] = {
 
 
 def whole_problem(reduced: Problem) -> Problem | None:
-    """Return the problem of the final that goes with a reduced one, or None where that one is whole."""
+    """Return the problem of the final that belongs to a reduced one, or None where that one is whole."""
     if reduced.name not in WHOLE:
         return None
     same = ("data", "layers", "batch_size", "held_out", "split_seed", "backend", "dtype")
@@ -108,10 +110,10 @@ def whole_problem(reduced: Problem) -> Problem | None:
 
 
 def reduced_problem(name: str, **changed: Any) -> Problem:
-    """Return the problem of that name with other fields where given; None counts as not given.
+    """Return the problem of that name with some fields changed; None leaves a field as it is.
 
     Raises:
-        ValueError, TypeError: an unknown name (the nearest is suggested), or a value out of range.
+        ValueError, TypeError: an unknown name (the nearest is suggested), or a value outside its range.
     """
     base = PROBLEMS[checks.one_of("problem", name, PROBLEMS)]
     given = {key: value for key, value in changed.items() if value is not None}
@@ -122,9 +124,9 @@ def reduced_problem(name: str, **changed: Any) -> Problem:
 
 @functools.lru_cache(maxsize=2)
 def tuning_data(problem: Problem, data_dir: str | None) -> Dataset:
-    """Return the images to train on as `x_train` and the held-out ones as `x_test`, all training images.
+    """Return the images to train on as `x_train` and the held-out ones as `x_test`: all are training images.
 
-    The data of the last two problems are kept, for the next trial.
+    The data of the last two problems are kept for the next trial.
 
     Raises:
         ValueError: fewer training images than the two take together.

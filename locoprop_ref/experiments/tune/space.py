@@ -1,8 +1,9 @@
-r"""What is searched: the options of every contestant that its own practice tunes, with their ranges.
+r"""The search space: which options of every method are searched, and over which ranges.
 
-All ranges are searched on a logarithmic scale; momenta and decays by their distance from 1, so that 0.9, 0.99
-and 0.999 are equally far apart. Values are rounded to three significant digits before they are used: what is
-stored is what was measured.
+Every method is searched in the options that are usually tuned for it. All ranges are searched on a
+logarithmic scale; momenta and decays by their distance from 1, so that 0.9, 0.99 and 0.999 are equally far
+apart. Values are rounded to three significant digits before they are used, so that the stored value is the
+one that was measured.
 
 >>> [r.name for r in search_space("momentum")]
 ['learning_rate', '1 - momentum']
@@ -13,25 +14,28 @@ stored is what was measured.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf, log
-from typing import Any
+from typing import Any, Literal
 
 from locoprop_ref import checks
 from locoprop_ref.experiments.tuned import CONTESTANTS
 from locoprop_ref.training.config import resolve
 
-Params = dict[str, float | str | int]
+Value = str | int | float
+Values = dict[str, Value]
+Edge = Literal["low", "high"]
 
 
 @dataclass(frozen=True)
 class Range:
-    """An option with its range: low to high on a logarithmic scale, or names to choose from.
+    """An option with its range: from low to high on a logarithmic scale, or values to choose from.
 
     Attributes:
-        option: of `config.Config`.
-        low, high: of the searched number, which is 1 − option where `one_minus` is set.
+        option: a field of `Config`.
+        low, high: the ends of the searched number, which is 1 − option where `one_minus` is set.
         one_minus: search the distance from 1.
-        nothing_below, nothing_above: beyond `low` or `high` nothing changes any more, or there is nothing.
+        nothing_below, nothing_above: values beyond `low` or `high` have the same effect, or do not exist.
         choices: names, or numbers in ascending order, instead of a range.
     """
 
@@ -41,25 +45,34 @@ class Range:
     one_minus: bool = False
     nothing_below: bool = False
     nothing_above: bool = False
-    choices: tuple[str | float, ...] = ()
+    choices: tuple[Value, ...] = ()
 
     @property
     def name(self) -> str:
-        """What is searched: "learning_rate", "1 - momentum"."""
+        """The name of the searched number: "learning_rate", "1 - momentum"."""
         return f"1 - {self.option}" if self.one_minus else self.option
 
     @property
-    def record(self) -> list[Any]:
-        """As JSON: [low, high], or the names."""
+    def record(self) -> list[Value]:
+        """The range as JSON: [low, high], or the choices."""
         return list(self.choices) or [self.low, self.high]
 
     @property
-    def of_numbers(self) -> bool:
-        """Whether numbers are searched, from a range or among choices, and no names."""
+    def is_numeric(self) -> bool:
+        """Whether numbers are searched, and not names."""
         return not any(isinstance(choice, str) for choice in self.choices)
 
+    def clipped(self, value: Value) -> Value:
+        """Return the value of an option as it is searched, moved to the nearer end if it lies outside."""
+        if not self.is_numeric or isinstance(value, str):
+            return value
+        if self.choices:
+            low, high = float(self.choices[0]), float(self.choices[-1])
+            return self.choices[0] if value < low else self.choices[-1] if value > high else value
+        return min(max(round(1 - value, 12) if self.one_minus else value, self.low), self.high)
+
     def within(self, low: float, high: float) -> "Range":
-        """Return the range with other ends; of numbers to choose from those that lie between them."""
+        """Return the range with other ends; choices keep the numbers between them."""
         if not self.choices:
             return replace(self, low=float(low), high=float(high))
         kept = tuple(choice for choice in self.choices if low <= float(choice) <= high)
@@ -67,104 +80,101 @@ class Range:
             raise ValueError(f"range of {self.name} must hold one of {self.record}, got {low:g} to {high:g}")
         return replace(self, choices=kept, nothing_below=self.nothing_below and kept[0] == self.choices[0])
 
-
-def _log(option: str, low: float, high: float) -> Range:
-    return Range(option, float(low), float(high))
-
-
-def _one_minus(option: str, low: float, high: float) -> Range:
-    return Range(option, float(low), float(high), one_minus=True)
-
-
-def _tiny(option: str, low: float, high: float) -> Range:
-    return Range(option, low, high, nothing_below=True)
-
-
-def _bound(option: str, low: float, high: float) -> Range:
-    return Range(option, low, high, nothing_above=True)
+    def edge(self, value: Value, share: float) -> Edge | None:
+        """Return which edge of the range a value lies on; see `edges`."""
+        if not self.is_numeric or isinstance(value, str) or len(self.choices) == 1:
+            return None
+        if self.choices:
+            place = self.choices.index(value) / (len(self.choices) - 1)
+        else:
+            place = log(value / self.low) / log(self.high / self.low)
+        if place < share and not self.nothing_below:
+            return "low"
+        if place > 1 - share and not (self.nothing_above or (self.one_minus and self.high == 1)):
+            return "high"
+        return None
 
 
-def _names(option: str, *choices: str) -> Range:
-    return Range(option, choices=choices)
+_one_minus = partial(Range, one_minus=True)
+_tiny = partial(Range, nothing_below=True)
+_bound = partial(Range, nothing_above=True)
 
 
-def _among(option: str, *choices: float) -> Range:
-    """Numbers of which there is none below the first: every step, or no memory."""
-    return Range(option, choices=choices, nothing_below=True)
+def _among(option: str, *choices: Value) -> Range:
+    """Return choices; of numbers, the first is the least that exists (every step, or no memory)."""
+    return Range(option, choices=choices, nothing_below=not isinstance(choices[0], str))
 
 
-# LocoProp by steps: s·γ is the rate of BackProp, the rest is the local RMSProp. K = 10 and η = ∞ stay the
-# authors': their steps have no proximal term and are kept few instead
+# LocoProp by K steps: s·γ plays the part of BackProp's rate, the rest is the local RMSProp. K = 10 and η = ∞
+# stay the authors': their steps have no proximal term and are limited in number instead
 _BY_STEPS = (
-    _log("local_lr", 1e-7, 1e-3), _log("target_step", 0.3, 1e4),
-    _one_minus("momentum", 1e-4, 1), _one_minus("decay", 1e-3, 1),
+    Range("local_lr", 1e-7, 1e-3), Range("target_step", 0.3, 1e4),
+    _one_minus("momentum", 1e-4, 1.0), _one_minus("decay", 1e-3, 1.0),
 )  # fmt: skip
 
 # fmt: off
-SPACE: dict[str, tuple[Range, ...]] = {
-    "sgd":        (_log("learning_rate", 1e-5, 1),),
-    "momentum":   (_log("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1)),
-    "nesterov":   (_log("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1)),
-    "adagrad":    (_log("learning_rate", 1e-4, 1),    _log("initial_accumulator", 1e-10, 1)),
-    "rmsprop":    (_log("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1),
-                   _one_minus("decay", 1e-3, 1),      _tiny("epsilon", 1e-16, 1e-1)),
-    "adam":       (_log("learning_rate", 1e-5, 1e-1), _one_minus("momentum", 1e-3, 1),
-                   _one_minus("decay", 1e-4, 1),      _tiny("epsilon", 1e-12, 1e-1)),
-    "shampoo":    (_log("learning_rate", 1e-5, 10),   _one_minus("momentum", 1e-2, 1),
-                   _log("epsilon", 1e-12, 1),         _names("grafting", "none", "sgd", "rmsprop"),
+SPACE: Mapping[str, tuple[Range, ...]] = {
+    "sgd":        (Range("learning_rate", 1e-5, 1.0),),
+    "momentum":   (Range("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1.0)),
+    "nesterov":   (Range("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1.0)),
+    "adagrad":    (Range("learning_rate", 1e-4, 1.0),  Range("initial_accumulator", 1e-10, 1.0)),
+    "rmsprop":    (Range("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1.0),
+                   _one_minus("decay", 1e-3, 1.0),     _tiny("epsilon", 1e-16, 1e-1)),
+    "adam":       (Range("learning_rate", 1e-5, 1e-1), _one_minus("momentum", 1e-3, 1.0),
+                   _one_minus("decay", 1e-4, 1.0),     _tiny("epsilon", 1e-12, 1e-1)),
+    "shampoo":    (Range("learning_rate", 1e-5, 10.0), _one_minus("momentum", 1e-2, 1.0),
+                   Range("epsilon", 1e-12, 1.0),       _among("grafting", "none", "sgd", "rmsprop"),
                    _among("inverse_interval", 1, 5, 20)),
     # without its clip K-FAC stays on the first plateau of CURVES or diverges
-    "kfac":       (_log("learning_rate", 1e-4, 10),   _one_minus("momentum", 1e-2, 1),
-                   _log("damping", 1e-6, 10),         _bound("kl_clip", 1e-4, 100),
+    "kfac":       (Range("learning_rate", 1e-4, 10.0), _one_minus("momentum", 1e-2, 1.0),
+                   Range("damping", 1e-6, 10.0),       _bound("kl_clip", 1e-4, 100),
                    _among("inverse_interval", 1, 5, 20)),
-    # rate γ/B and damping 1/(ηB) of the closed form below (identity I9); decay 0 is this batch alone
-    "foof":       (_log("learning_rate", 1e-3, 10),   _one_minus("momentum", 1e-2, 1),
-                   _log("damping", 1e-5, 100),        _among("factor_decay", 0.0, 0.5, 0.9, 0.95),
+    # rate γ/B and damping 1/(ηB) of the closed form below (identity I9); decay 0 uses this batch alone
+    "foof":       (Range("learning_rate", 1e-3, 10.0), _one_minus("momentum", 1e-2, 1.0),
+                   Range("damping", 1e-5, 100.0),      _among("factor_decay", 0.0, 0.5, 0.9, 0.95),
                    _among("inverse_interval", 1, 5, 20)),
     "locoprop-s": _BY_STEPS,
-    "locoprop-s-closed": (_log("target_step", 1, 1e5), _log("weight_step", 1e-5, 1e3)),
+    "locoprop-s-closed": (Range("target_step", 1.0, 1e5), Range("weight_step", 1e-5, 1e3)),
     "locoprop-m": _BY_STEPS,
 }
 # fmt: on
 
-# AdaGrad's own default in the dialect tf1, which `config` leaves to it; FOOF begins as the closed form that
-# it is at decay 0, because the first steps at its own 0.95 diverge, and Shampoo with the length of RMSProp's
-# own step and with roots at every step, as published, because a rate of 0.1 without grafting diverges.
-# K-FAC's clip, infinite by default, moves to the end of its range: no step of CURVES' first trial clips
-# there, but 77 of MNIST's 300 do
-_UNTUNED: dict[str, Params] = {
+# Where the search begins, if not at the package's default. AdaGrad: its own default in the dialect tf1, which
+# the Config leaves to it. FOOF: the closed form that it is at decay 0, because the first steps at its own
+# 0.95 diverge. Shampoo: RMSProp's step length and a root at every step, as published, because a rate of 0.1
+# without grafting diverges. K-FAC's clip, infinite by default, moves to the end of its range: no step of
+# CURVES' first trial is clipped there, but 77 of MNIST's 300 are
+_UNTUNED: Mapping[str, Values] = {
     "adagrad": {"initial_accumulator": 0.1},
     "foof": {"factor_decay": 0.0},
     "shampoo": {"grafting": "rmsprop", "learning_rate": 3e-4, "inverse_interval": 1},
 }
 
 
-def search_space(
-    contestant: str, ranges: Mapping[str, tuple[float, float]] | None = None
-) -> tuple[Range, ...]:
-    """Return what is searched for a contestant.
+def search_space(method: str, ranges: Mapping[str, tuple[float, float]] | None = None) -> tuple[Range, ...]:
+    """Return what is searched for a method.
 
     Args:
-        contestant: one of `tuned.CONTESTANTS`.
-        ranges: name, as in `Range.name`, → (low, high) in place of the table's. Of an option with numbers to
-            choose from, as `inverse_interval`, those that lie between stay.
+        method: one of `tuned.CONTESTANTS`.
+        ranges: {`Range.name`: (low, high)}, in place of the table's. Of an option with numbers to choose
+            from, such as `inverse_interval`, the numbers between them remain.
 
     Raises:
-        ValueError: an unknown contestant, a name that is not searched for it, or no range 0 < low < high
-            (of numbers to choose from, one that holds none of them).
+        ValueError: an unknown method, a name that is not searched for it, or not 0 < low < high (of numbers
+            to choose from: none lies between).
 
     >>> search_space("sgd", {"learning_rate": (1e-6, 10)})[0].high
     10.0
     """
-    space = SPACE[checks.one_of("contestant", contestant, CONTESTANTS)]
+    space = SPACE[checks.one_of("method", method, CONTESTANTS)]
     given = dict(ranges or {})
+    numeric = {r.name: r for r in space if r.is_numeric}
     for name, (low, high) in given.items():
-        numbers = {r.name: r for r in space if r.of_numbers}
-        checks.one_of(f"range of {contestant}", name, tuple(numbers))
+        checks.one_of(f"range of {method}", name, tuple(numeric))
         low, high = checks.number("low", low), checks.number("high", high)
-        if not (0 < low < high < inf) and not numbers[name].choices:
+        if not (0 < low < high < inf) and not numeric[name].choices:
             raise ValueError(f"range of {name} must be 0 < low < high, got {low:g} to {high:g}")
-        if name.startswith("1 - ") and high > 1:
+        if numeric[name].one_minus and high > 1:
             raise ValueError(f"range of {name} must end at 1, got {low:g} to {high:g}")
     return tuple(r.within(*given[r.name]) if r.name in given else r for r in space)
 
@@ -173,7 +183,7 @@ def parse_ranges(words: Iterable[str]) -> dict[str, tuple[float, float]]:
     """Return the ranges of `--range NAME=LOW:HIGH`.
 
     Raises:
-        ValueError: other words.
+        ValueError: a word of another form.
 
     >>> parse_ranges(["1-momentum=1e-5:0.1"])
     {'1 - momentum': (1e-05, 0.1)}
@@ -191,73 +201,50 @@ def parse_ranges(words: Iterable[str]) -> dict[str, tuple[float, float]]:
     return found
 
 
-def untuned(contestant: str, space: Iterable[Range], **problem: Any) -> Params:
-    """Return where the search begins: the package's own defaults as searched, but for a few exceptions.
+def untuned(method: str, space: Iterable[Range], **problem: Any) -> Values:
+    """Return where the search begins: the package's own defaults, with the few exceptions above.
 
     Args:
-        contestant: one of `tuned.CONTESTANTS`.
-        space: of `search_space`; defaults outside a range are moved to its nearer end.
+        method: one of `tuned.CONTESTANTS`.
+        space: from `search_space`; defaults outside a range are moved to its nearer end.
         **problem: options that the defaults may depend on.
     """
-    config = resolve(**CONTESTANTS[contestant], **problem)
-    params: Params = {}
-    for r in space:
-        value: Any = getattr(config, r.option)
-        value = _UNTUNED.get(contestant, {}).get(r.option, value)
-        if not r.choices:
-            searched = round(1 - value, 12) if r.one_minus else value
-            value = min(max(searched, r.low), r.high)
-        elif r.of_numbers:
-            value = min(max(value, r.choices[0]), r.choices[-1])
-        params[r.name] = value
-    return params
+    config = resolve(**CONTESTANTS[method], **problem)
+    begin = _UNTUNED.get(method, {})
+    return {r.name: r.clipped(begin.get(r.option, getattr(config, r.option))) for r in space}
 
 
-def settings(params: Mapping[str, float | str | int]) -> dict[str, Any]:
-    """Return the options of searched values, rounded to three significant digits (1 − option where searched).
+def settings(values: Mapping[str, Value]) -> Values:
+    """Return the options that searched values stand for, with numbers rounded to three significant digits.
 
-    The numbers are those that a trial trains with, not only those that are stored.
+    These are the numbers that a trial trains with, not only those that are stored.
     """
-    found: dict[str, Any] = {}
-    for name, value in params.items():
+    found: Values = {}
+    for name, value in values.items():
         if isinstance(value, str | int):
             found[name] = value
-            continue
-        rounded = float(f"{value:.3g}")
-        if name.startswith("1 - "):
-            found[name.removeprefix("1 - ")] = round(1 - rounded, 12)
+        elif name.startswith("1 - "):
+            found[name.removeprefix("1 - ")] = round(1 - float(f"{value:.3g}"), 12)
         else:
-            found[name] = rounded
+            found[name] = float(f"{value:.3g}")
     return found
 
 
-def edges(
-    params: Mapping[str, float | str | int], space: Iterable[Range], *, share: float = 0.05
-) -> dict[str, str]:
-    """Return which values ended on the edge of their range: {name: "low" or "high"}.
+def edges(values: Mapping[str, Value], space: Iterable[Range], *, share: float = 0.05) -> dict[str, Edge]:
+    """Return which values ended on an edge of their range: {name: "low" or "high"}.
+
+    The end 1 of a distance from 1, which is a momentum of 0, is no edge, because nothing lies beyond; nor is
+    an inverse at every step. The low end of an ε that only keeps a root from 0 is none either, nor the high
+    end of a clip, because values beyond have the same effect.
 
     Args:
-        params: searched values, by `Range.name`.
-        space: of `search_space`.
-        share: of a range's (logarithmic) length that counts as its edge; default 0.05. Of numbers to choose
-            from it is the first or the last. The end 1 of a distance from 1, a momentum of 0, is no edge:
-            there is nothing beyond; nor is an inverse at every step. Nor is the low end of an ε that only
-            keeps a root from 0, nor the high end of a clip: beyond it the same happens.
+        values: searched values, by `Range.name`.
+        space: from `search_space`.
+        share: the part of a range's (logarithmic) length that counts as its edge; default 0.05. Of numbers to
+            choose from, the first and the last are the edges.
 
     >>> edges({"learning_rate": 0.9}, search_space("sgd"))
     {'learning_rate': 'high'}
     """
-    found = {}
-    for r in space:
-        value = params[r.name]
-        if not r.of_numbers or isinstance(value, str) or len(r.choices) == 1:
-            continue
-        if r.choices:
-            place = r.choices.index(value) / (len(r.choices) - 1)
-        else:
-            place = log(value / r.low) / log(r.high / r.low)
-        if place < share and not r.nothing_below:
-            found[r.name] = "low"
-        elif place > 1 - share and not (r.nothing_above or (r.one_minus and r.high == 1)):
-            found[r.name] = "high"
-    return found
+    found = {r.name: r.edge(values[r.name], share) for r in space}
+    return {name: edge for name, edge in found.items() if edge}

@@ -1,6 +1,7 @@
-"""The database that studies are kept in, opened by its URL; every trouble with it is one sentence.
+"""The database that holds the studies, opened by its URL; every error is one sentence.
 
-Optuna is imported inside functions, here and in `objective`: the rest of the package does without it.
+Optuna is imported inside functions, here and in `objective`, because the rest of the package works without
+it.
 """
 
 import re
@@ -8,11 +9,14 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# so many seconds for another command to make the tables
+# seconds to wait for another command that is creating the tables
 PATIENCE = 5
+# seconds to wait while another process writes into an SQLite file
+SQLITE_TIMEOUT = 60
 
 
 def import_optuna() -> Any:
@@ -30,70 +34,81 @@ def import_optuna() -> Any:
     return optuna
 
 
-@contextmanager
-def opened(url: str, *, heartbeat: int = 10, grace: int = 60, known: bool = False) -> Iterator[Any]:
-    """Open a storage, and close it at the end; Optuna is silent in between.
+@dataclass(frozen=True)
+class Storage:
+    """A database for studies.
 
     Args:
-        url: of the database, such as sqlite:///tuning/mnist.db; folders of a file are made.
-        heartbeat: seconds from one sign of life of a running trial to the next; default 10.
-        grace: seconds without one after which a trial is taken for dead; default 60.
-        known: the storage has been opened before and its version need not be looked at again.
-
-    Raises:
-        ValueError: Optuna or the database's driver is not installed, the URL is none, or names no lasting
-            storage.
-        OSError: the database cannot be opened, or was lost in between.
+        url: of the database, such as sqlite:///tuning/mnist.db; the folder of a file is made.
+        heartbeat: seconds between two signs of life of a running trial; default 10.
+        grace: seconds without a sign of life after which a trial is considered dead; default 60.
     """
-    optuna = import_optuna()
-    from sqlalchemy.exc import SQLAlchemyError
 
-    storage, level = None, optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.CRITICAL + 1)
-    try:
-        storage = _storage(url, heartbeat, grace, known)
-        yield storage
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        cause = error if isinstance(error, SQLAlchemyError) else error.__cause__
-        raise _unusable(url, getattr(cause, "orig", None) or cause) from None
-    finally:
-        optuna.logging.set_verbosity(level)
-        if storage is not None:
-            storage.remove_session()
-            storage.engine.dispose()
+    url: str
+    heartbeat: int = 10
+    grace: int = 60
 
+    @contextmanager
+    def opened(self) -> Iterator[Any]:
+        """Open the storage, and close it at the end; Optuna logs nothing in between.
 
-def _storage(url: str, heartbeat: int, grace: int, known: bool) -> Any:
-    optuna, options = import_optuna(), {}
-    parsed = _parsed(url)
-    if parsed is None:
-        wanted = "a database URL such as sqlite:///tuning/mnist.db"
-        raise ValueError(f"storage must be {wanted}, got {_without_password(url)!r}")
-    if parsed.get_backend_name() == "sqlite":
-        if not parsed.database or ":memory:" in parsed.database:
-            raise ValueError(f"storage must be a file or a server's, got {url!r}, kept nowhere")
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        options = {"connect_args": {"timeout": 60}}  # seconds to wait while another worker writes
-    try:
-        with warnings.catch_warnings():
-            # Optuna calls its heartbeat experimental; without it a killed worker's trial would run for ever
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return _made_or_found(
-                lambda: optuna.storages.RDBStorage(
-                    url, options, known, heartbeat_interval=heartbeat, grace_period=grace
+        Raises:
+            ValueError: Optuna or the database's driver is not installed, the URL is not one, or the database
+                would not be kept.
+            OSError: the database cannot be opened, or the connection was lost.
+        """
+        optuna = import_optuna()
+        from sqlalchemy.exc import SQLAlchemyError
+
+        connection, level = None, optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.CRITICAL + 1)
+        try:
+            connection = self._connect()
+            yield connection
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            cause = error if isinstance(error, SQLAlchemyError) else error.__cause__
+            raise self._unusable(getattr(cause, "orig", None) or cause) from None
+        finally:
+            optuna.logging.set_verbosity(level)
+            if connection is not None:
+                connection.remove_session()
+                connection.engine.dispose()
+
+    def _connect(self) -> Any:
+        optuna, options = import_optuna(), {}
+        parsed = _parsed(self.url)
+        if parsed is None:
+            wanted = "a database URL such as sqlite:///tuning/mnist.db"
+            raise ValueError(f"storage must be {wanted}, got {_without_password(self.url)!r}")
+        if parsed.get_backend_name() == "sqlite":
+            if not parsed.database or ":memory:" in parsed.database:
+                raise ValueError(f"storage must be a file or a server's, got {self.url!r}, kept nowhere")
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            options = {"connect_args": {"timeout": SQLITE_TIMEOUT}}
+        try:
+            with warnings.catch_warnings():
+                # Optuna calls its heartbeat experimental; without it a killed worker's trial would never end
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return _made_or_found(
+                    lambda: optuna.storages.RDBStorage(
+                        self.url, options, heartbeat_interval=self.heartbeat, grace_period=self.grace
+                    )
                 )
-            )
-    except ImportError as error:
-        raise ValueError(
-            f"storage {_without_password(url)} needs a driver that cannot be imported here: "
-            f"{error.__cause__ or error}"
-        ) from None
-    except RuntimeError as error:  # made by another version of Optuna
-        raise _unusable(url, error) from None
+        except ImportError as error:
+            raise ValueError(
+                f"storage {_without_password(self.url)} needs a driver that cannot be imported here: "
+                f"{error.__cause__ or error}"
+            ) from None
+        except RuntimeError as error:  # made by another version of Optuna
+            raise self._unusable(error) from None
+
+    def _unusable(self, reason: object) -> OSError:
+        words = " ".join(str(reason).split())
+        return OSError(f"storage {_without_password(self.url)} cannot be used: {words}")
 
 
 def _made_or_found(connect: Callable[[], Any]) -> Any:
-    """Return the storage; where another command makes its tables at this very moment, wait and look again."""
+    """Return the storage; where another command is creating its tables, wait and try again."""
     from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
     for _ in range(PATIENCE):
@@ -106,12 +121,8 @@ def _made_or_found(connect: Callable[[], Any]) -> Any:
     return connect()
 
 
-def _unusable(url: str, reason: object) -> OSError:
-    return OSError(f"storage {_without_password(url)} cannot be used: {' '.join(str(reason).split())}")
-
-
 def _parsed(url: str) -> Any:
-    """Return a database URL in its parts, None where it is none."""
+    """Return the parts of a database URL, or None where it is not one."""
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 

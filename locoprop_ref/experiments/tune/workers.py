@@ -1,82 +1,69 @@
-"""Trials side by side in worker processes; or one after the other, right here.
+"""Worker processes for trials and for the runs of finals: started, watched, replaced when killed."""
 
-A worker that is told to stop ends its trial as failed.
-"""
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 
-import signal
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
-from typing import Protocol
+import msgspec
 
-from locoprop_ref.experiments.tune.study import Outcome, Task, run_trial
-from locoprop_ref.experiments.worker import Worker
+from locoprop_ref.experiments.pool import Command, Finished, run_processes
+from locoprop_ref.experiments.tune.runs import RunWork
+from locoprop_ref.experiments.tune.trials import TrialsWork
 
-# so many workers killed one after the other, and the command gives up
+log = logging.getLogger(__name__)
+
+# the environment variable that tells a worker its work. Its command line would show a storage's password
+WORK_VARIABLE = "LOCOPROP_REF_TUNE_WORK"
+# after so many workers in a row were killed, the command gives up
 MOST_KILLED = 4
+_INTERRUPTED = 130
+
+Work = TrialsWork | RunWork
 
 
-class Search(Protocol):
-    """What decides on trials, and is told how they end."""
+def run_workers(
+    works: Sequence[Work], jobs: int, *, missing: Callable[[], int], tick: Callable[[], None], lost: str
+) -> None:
+    """Run a process for each work, `jobs` at a time, until nothing is missing or all have ended.
 
-    def choose(self, at_work: list[str]) -> Task | None:
-        """Return the study to serve next, given the contestants whose trials are running, or None."""
-
-    def report(self, outcome: Outcome) -> None:
-        """Take note of a trial that has ended."""
-
-    def lost(self, task: Task) -> None:
-        """Take note that the worker of a trial was killed."""
-
-
-def run_all(search: Search, jobs: int) -> None:
-    """Run trials until there is none left to choose.
+    Some works are given to a further process, in place of those that are killed. It ends at once where
+    nothing is left to do.
 
     Args:
-        search: what chooses.
-        jobs: how many trials at a time; 1 runs them in this process.
+        works: one for each process.
+        jobs: processes side by side, each on its share of the cores.
+        missing: returns how many trials or runs are still to be done.
+        tick: called twice a second.
+        lost: what is logged where a worker was killed.
 
     Raises:
-        ChildProcessError: `MOST_KILLED` workers were killed in a row.
-        KeyboardInterrupt, Exception: what a trial raised; the others are stopped and marked failed.
+        ChildProcessError: a worker reported an error, or `MOST_KILLED` workers in a row were killed.
+        KeyboardInterrupt: passed on; the workers were told to end.
     """
-    if jobs > 1:
-        _side_by_side(search, jobs)
-        return
-    while (task := search.choose([])) is not None:
-        search.report(run_trial(task, alone=True))
+    killed, before = 0, missing()
+    commands = [_command(work) for work in (*works, *islice(cycle(works), MOST_KILLED))]
+    for process in run_processes(commands, jobs=jobs, tick=tick):
+        tick()
+        now = missing()
+        killed, before = (killed if now == before else 0), now
+        if _was_killed(process):
+            killed += 1
+            log.info("%s", lost)
+        if killed >= MOST_KILLED:
+            raise ChildProcessError(f"{killed} workers were killed in a row: too little memory?")
+        if not now:
+            return
 
 
-def _side_by_side(search: Search, jobs: int) -> None:
-    workers, killed = [Worker(index, jobs) for index in range(jobs)], 0
-    running: dict[Future[Outcome], tuple[Worker, Task]] = {}
-    try:
-        while True:
-            _give_work(search, workers, running)
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                worker, task = running.pop(future)
-                try:
-                    search.report(future.result())
-                    killed = 0
-                except BrokenProcessPool:
-                    killed += 1
-                    worker.restart()
-                    search.lost(task)
-            if killed >= MOST_KILLED:
-                raise ChildProcessError(f"{killed} workers were killed in a row: too little memory?")
-    finally:
-        for worker in workers:
-            worker.stop(at_once=bool(running))
+def _was_killed(process: Finished) -> bool:
+    if process.return_code < 0 or process.return_code == _INTERRUPTED:
+        return True
+    if process.return_code:
+        raise ChildProcessError(process.reason)
+    return False
 
 
-def _give_work(
-    search: Search, workers: list[Worker], running: dict[Future[Outcome], tuple[Worker, Task]]
-) -> None:
-    busy = [worker for worker, _ in running.values()]
-    for worker in (w for w in workers if w not in busy):
-        at_work = [task.contestant for _, task in running.values()]
-        task = search.choose(at_work)
-        if task is not None:
-            alone = task.contestant not in at_work
-            running[worker.submit(run_trial, task, alone, signal.SIGTERM)] = (worker, task)
+def _command(work: Work) -> Command:
+    arguments = [sys.executable, "-m", "locoprop_ref.experiments.tune"]
+    return Command("tune", arguments, {WORK_VARIABLE: msgspec.json.encode(work).decode()})

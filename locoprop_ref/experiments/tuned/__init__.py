@@ -1,31 +1,33 @@
-r"""The contestants of a comparison, and their settings as `locoprop-ref tune` found them.
+r"""The methods of a comparison, and their settings as `locoprop-ref tune` found them.
 
-A contestant is a method with its optimizer, by the name it has in tables and figures. Its tuned settings
-stand in `PROBLEM/CONTESTANT.json` beside this file, with where they come from:
+A method is meant here together with its optimizer, by the name that tables and figures use. Its tuned
+settings are the file `PROBLEM/METHOD.json` beside this one, with where they come from (`record` has the
+types):
 
     schema       1
-    contestant   name
-    settings     {option of `config.Config`: value}
+    contestant   the method's name
+    settings     {option of `Config`: value}
     problem      {name, data, layers, width, batch_size, epochs, ..., data sha256}: what was tuned on
     study        {trials, complete, pruned, failed, diverged, sampler, pruner, seed, loss, untuned_loss,
                  ranges, edges, versions, command}
     final        {problem, candidates [{settings, loss}], chosen, loss}: the choice on the whole network,
                  where the problem was a reduced one
 
-`loss` is the network loss on held-out training images; the test set is never looked at. `untuned_loss` is
-that of the first trial: at the package's defaults, with the few exceptions of `tune.space.untuned`. `edges`
-names values that ended on the edge of their range: such a study wants a wider one (`locoprop-ref tune
---range`).
+`loss` is the network loss on held-out training images; the test set is never used. `untuned_loss` is the loss
+of the first trial: at the package's defaults, with the few exceptions of `tune.space.untuned`. `edges` names
+values that ended on an edge of their range; such a study needs a wider range (`locoprop-ref tune --range`).
 
 >>> list(CONTESTANTS)[-3:]
 ['locoprop-s', 'locoprop-s-closed', 'locoprop-m']
 """
 
-import json
 from importlib.resources import files
 from typing import Any
 
+import msgspec
+
 from locoprop_ref import checks
+from locoprop_ref.experiments.tuned.record import read_record
 
 CONTESTANTS: dict[str, dict[str, Any]] = {
     "sgd": {"method": "backprop", "optimizer": "sgd"},
@@ -58,34 +60,34 @@ LABELS = {
 PROBLEMS = ("mnist", "curves")
 
 
-def options(contestant: str, problem: str = "mnist") -> dict[str, Any]:
-    """Return the options of a contestant for `config.resolve`, tuned where a study is stored.
+def options(method: str, problem: str = "mnist") -> dict[str, Any]:
+    """Return the options of a method for `config.resolve`, tuned where a study is stored.
 
     Args:
-        contestant: one of `CONTESTANTS`.
+        method: one of `CONTESTANTS`.
         problem: one of `PROBLEMS`, the data that the settings were tuned on.
 
     Raises:
-        ValueError: an unknown name (the nearest is suggested).
+        ValueError: an unknown name (the nearest is suggested), or a stored study of another form.
 
     >>> options("adam")["optimizer"]
     'adam'
     """
-    stored = provenance(contestant, problem)
-    return CONTESTANTS[contestant] | (stored["settings"] if stored else {})
+    stored = provenance(method, problem)
+    return CONTESTANTS[method] | (stored["settings"] if stored else {})
 
 
-def provenance(contestant: str, problem: str = "mnist") -> dict[str, Any] | None:
-    """Return a stored study, or None where this contestant has not been tuned on this problem.
+def provenance(method: str, problem: str = "mnist") -> dict[str, Any] | None:
+    """Return a stored study as JSON values, or None where this method has not been tuned on this problem.
 
     Args:
-        contestant: one of `CONTESTANTS`.
+        method: one of `CONTESTANTS`.
         problem: one of `PROBLEMS`.
 
     Raises:
-        ValueError: an unknown name (the nearest is suggested).
+        ValueError: an unknown name (the nearest is suggested), or a stored study of another form.
     """
-    checks.one_of("contestant", contestant, CONTESTANTS)
+    checks.one_of("method", method, CONTESTANTS)
     checks.one_of("problem", problem, PROBLEMS)
-    file = files("locoprop_ref.experiments.tuned") / problem / f"{contestant}.json"
-    return json.loads(file.read_bytes()) if file.is_file() else None
+    file = files("locoprop_ref.experiments.tuned") / problem / f"{method}.json"
+    return msgspec.to_builtins(read_record(file)) if file.is_file() else None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from locoprop_ref.experiments import tuned
-from locoprop_ref.experiments.tune import finals
+from locoprop_ref.experiments.tune import final as final_module
 from locoprop_ref.experiments.tune.problem import PROBLEMS
 from locoprop_ref.experiments.tune.space import SPACE
 from locoprop_ref.training.config import resolve
@@ -19,7 +19,7 @@ def name_of(path):
     return path.relative_to(FOLDER).as_posix()
 
 
-def test_every_contestant_has_a_stored_study_on_every_problem():
+def test_every_method_has_a_stored_study_on_every_problem():
     known = {f"{problem}/{name}.json" for problem in tuned.PROBLEMS for name in tuned.CONTESTANTS}
     assert {name_of(path) for path in STORED} == known
 
@@ -65,7 +65,7 @@ def test_a_final_is_won_by_a_rate_between_others(path):
     winner = settings[final["chosen"]]
     assert record["settings"] == winner
     assert final["loss"] == losses[final["chosen"]] == min(losses)
-    assert finals.further(contestant, winner, settings) == ()
+    assert final_module.further(contestant, winner, settings) == []
 
 
 def test_what_is_wrong_with_a_study_is_found():
@@ -91,11 +91,17 @@ def test_what_is_wrong_with_a_study_is_found():
         assert wrong_with({**good, "study": {**good["study"], name: value}}, "mnist", "sgd") == [name]
 
 
+def stored_in(folder, monkeypatch, **changed):
+    """A package whose only tuned settings are those of SGD, with some values changed."""
+    record = json.loads((FOLDER / "mnist" / "sgd.json").read_text(encoding="utf-8")) | changed
+    (folder / "mnist").mkdir()
+    (folder / "mnist" / "sgd.json").write_text(json.dumps(record), encoding="utf-8")
+    monkeypatch.setattr(tuned, "files", lambda package: folder)
+    return record
+
+
 def test_a_stored_study_is_what_options_returns(tmp_path, monkeypatch):
-    (tmp_path / "mnist").mkdir()
-    stored = {"schema": 1, "settings": {"learning_rate": 0.25}}
-    (tmp_path / "mnist" / "sgd.json").write_text(json.dumps(stored), encoding="utf-8")
-    monkeypatch.setattr(tuned, "files", lambda package: tmp_path)
+    stored = stored_in(tmp_path, monkeypatch, settings={"learning_rate": 0.25})
     assert tuned.provenance("sgd") == stored
     assert tuned.options("sgd") == {"method": "backprop", "optimizer": "sgd", "learning_rate": 0.25}
     assert tuned.provenance("sgd", "curves") is None
@@ -103,9 +109,36 @@ def test_a_stored_study_is_what_options_returns(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"schema": 2}, r"its schema is wrong: invalid enum value 2"),
+        ({"settings": {"learning_rate": [1]}}, r"its settings\[\.\.\.\] is wrong: .*got `array`"),
+        ({"study": {"trials": 3}}, r"its study has no complete"),
+        ({"unknown": 1}, r"contains unknown field `unknown`"),
+    ],
+)
+def test_a_stored_study_of_another_form_is_refused_in_one_sentence(changed, words, tmp_path, monkeypatch):
+    stored_in(tmp_path, monkeypatch, **changed)
+    with pytest.raises(
+        ValueError, match=rf"^mnist/sgd\.json must hold tuned settings of schema 1, but .*{words}"
+    ):
+        tuned.options("sgd")
+
+
+def test_a_stored_study_that_is_no_json_is_refused(tmp_path, monkeypatch):
+    stored_in(tmp_path, monkeypatch)
+    (tmp_path / "mnist" / "sgd.json").write_text("{", encoding="utf-8")
+    with pytest.raises(
+        ValueError,
+        match=r"^mnist/sgd\.json must hold tuned settings of schema 1, but it is not JSON \(.*truncated.*\)",
+    ):
+        tuned.provenance("sgd")
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("adm",), r"contestant must be one of .* \(did you mean 'adam'\?\)"),
+        (("adm",), r"method must be one of .* \(did you mean 'adam'\?\)"),
         (("sgd", "mnst"), r"problem must be one of mnist, curves, got 'mnst' \(did you mean 'mnist'\?\)"),
     ],
 )

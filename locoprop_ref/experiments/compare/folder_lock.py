@@ -1,4 +1,4 @@
-"""A lock on the results folder: one command at work in it at a time."""
+"""A lock on the results folder: one command at a time works in it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +10,11 @@ LOCK = ".lock"
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[None]:
     """Keep other commands that compare out of a folder; the lock ends with the process, however that ends.
 
     Raises:
-        BlockingIOError: another one is at work in it.
+        BlockingIOError: another command works in it.
         OSError: the folder cannot be made or written.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,87 @@
+"""JSON files read into typed records: bounded in size, checked by msgspec, one sentence for every error."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from locoprop_ref.data.files import reading
+
+Record = TypeVar("Record")
+
+
+def read_json(path: str | os.PathLike[str], kind: str, *, max_bytes: int = 1 << 26) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: a regular file.
+        kind: what it should be, with its article, for the errors: "a run file".
+        max_bytes: a larger file is refused before it is read; 64 MiB.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large, or it is not JSON (which has neither NaN nor infinity).
+    """
+    path = Path(path)
+    with reading(path, kind):
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise ValueError(f"{path} must be {kind} of at most {max_bytes} bytes, got {size}")
+        content = path.read_bytes()
+    try:
+        return parse_json(content)
+    except NotJson as error:
+        raise ValueError(f"{path} must be {kind} in JSON, got text that is not JSON ({error})") from None
+
+
+class NotJson(ValueError):
+    """Bytes that are not JSON in UTF-8."""
+
+
+def parse_json(content: bytes) -> Any:
+    """Return what JSON text stands for; integers of any length are exact.
+
+    Raises:
+        NotJson: it is not JSON; the reason in a few words.
+
+    >>> parse_json(b'[1, {"rate": 0.5}]')
+    [1, {'rate': 0.5}]
+    """
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotJson(str(error).splitlines()[0]) from None
+
+
+def as_record(content: object, record: type[Record]) -> Record:
+    """Return parsed JSON as a typed record.
+
+    Args:
+        content: what `parse_json` returned.
+        record: a `msgspec.Struct`.
+
+    Raises:
+        ValueError: a key is missing, or its value has another type. The words continue a sentence that ends
+            in "but": "its epochs[1] has no test", or "its x is wrong: expected `float`, got `str`".
+
+    >>> class Point(msgspec.Struct):
+    ...     x: float
+    >>> as_record({"x": 2}, Point)
+    Point(x=2.0)
+    >>> as_record({"x": "two"}, Point)
+    Traceback (most recent call last):
+    ValueError: its x is wrong: expected `float`, got `str`
+    """
+    try:
+        return msgspec.convert(content, record)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at ")
+        place = where.strip("`").removeprefix("$").removeprefix(".")
+        subject = f"its {place}" if place else "it"
+        missing = re.fullmatch("Object missing required field `(.*)`", what)
+        if missing:
+            raise ValueError(f"{subject} has no {missing[1]}") from None
+        reason = what[0].lower() + what[1:120]  # a wrong value is quoted, however long it is
+        raise ValueError(f"{subject} is wrong: {reason}") from None

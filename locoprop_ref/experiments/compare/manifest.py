@@ -1,0 +1,114 @@
+"""A plan and the results folder that it is for: refused where they disagree, joined where they agree."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from locoprop_ref.data import Dataset, load
+from locoprop_ref.data.files import write_atomically
+from locoprop_ref.experiments.compare.agreement import plan_differences, run_differences
+from locoprop_ref.experiments.compare.folder import MANIFEST, read_manifest, run_path
+from locoprop_ref.experiments.compare.plan import Comparison
+from locoprop_ref.experiments.compare.records import Data, Entry, Manifest
+from locoprop_ref.experiments.tuned import LABELS, provenance
+from locoprop_ref.training.environment import environment
+from locoprop_ref.training.run_file import read_run
+
+
+def manifest_of(plan: Comparison, data: Dataset, xp: Any) -> Manifest:
+    """Return the manifest of a plan alone."""
+    return Manifest(
+        command=plan.command(),
+        preset=plan.preset,
+        seeds=list(plan.seeds),
+        shared=plan.in_common(),
+        entries={
+            name: Entry(
+                label=LABELS[name],
+                tuned=plan.is_tuned(name),
+                source=plan.source(name),
+                settings=plan.settings(name),
+                study=(provenance(name, plan.problem) or {}).get("study") if plan.is_tuned(name) else None,
+            )
+            for name in plan.entries
+        },
+        data=Data(data.name, data.sha256, len(data.x_train), len(data.x_test)),
+        environment=environment(plan.shared.get("backend", "numpy"), xp),
+    )
+
+
+def refuse_another_plan(folder: Path, plan: Comparison) -> None:
+    """Raise ValueError where the folder holds another plan, before data are made or loaded for this one."""
+    if (folder / MANIFEST).exists():
+        settings = {name: plan.settings(name) for name in plan.entries}
+        there = _as_far_as_run(folder, read_manifest(folder))
+        _refuse(folder, plan_differences(there, plan.in_common(), settings, None))
+
+
+def join(folder: Path, here: Manifest) -> Manifest:
+    """Return the manifest that a folder gets: the plan's, or the folder's own with the plan's runs added.
+
+    Raises:
+        ValueError: the folder holds runs of another configuration; the sentence names the differences.
+    """
+    joined = here
+    if (folder / MANIFEST).exists():
+        there = read_manifest(folder)
+        settings = {name: entry.settings for name, entry in here.entries.items()}
+        _refuse(folder, plan_differences(_as_far_as_run(folder, there), here.shared, settings, here.data))
+        known = there.entries | here.entries
+        joined = replace(
+            there,
+            command=_both_commands(there, here),
+            seeds=sorted({*there.seeds, *here.seeds}),
+            shared=here.shared,
+            entries={name: known[name] for name in LABELS if name in known},
+        )
+    for name in here.entries:
+        for seed in here.seeds:
+            if (path := run_path(folder, name, seed)).exists():
+                _refuse(folder, run_differences(read_run(path), here, name, seed))
+    return joined
+
+
+def _as_far_as_run(folder: Path, plan: Manifest) -> Manifest:
+    """Return a manifest with the epochs of its longest run: what was planned beyond it may be given up."""
+    paths = (run_path(folder, name, seed) for name in plan.entries for seed in plan.seeds)
+    epochs = max((read_run(path)["epochs"][-1]["epoch"] for path in paths if path.exists()), default=0)
+    return replace(plan, shared=plan.shared | {"epochs": epochs})
+
+
+def _both_commands(there: Manifest, here: Manifest) -> str:
+    """Return what makes a folder: one command, where it makes all of it, else those before and this one."""
+    before, now = ({(name, seed) for name in one.entries for seed in one.seeds} for one in (there, here))
+    if now >= before:
+        return here.command
+    commands = there.command.split(" && ")
+    if here.command in commands or (before >= now and there.epochs == here.epochs):
+        return there.command
+    return " && ".join([*commands, here.command])
+
+
+def _refuse(folder: Path, found: list[str]) -> None:
+    if found:
+        more = f" and {len(found) - 6} more" if len(found) > 6 else ""
+        raise ValueError(f"{folder} holds runs of another configuration: {'; '.join(found[:6])}{more}")
+
+
+def data_of(plan: Comparison, folder: Path, data_dir: str | None) -> tuple[str, Dataset]:
+    """Return what `config.data` says for the runs, and the data set; a part of one is kept in the folder.
+
+    Raises:
+        OSError, ValueError: data that cannot be had, or a folder that cannot be written.
+    """
+    data = str(plan.shared["data"])
+    if plan.images is None:
+        return data, load(data, data_dir=data_dir)
+    path = folder / f"{data}-{plan.images[0]}.npz"
+    if not path.exists():
+        whole = load(data, data_dir=data_dir)
+        train, test = whole.x_train[: plan.images[0]], whole.x_test[: plan.images[1]]
+        write_atomically(path, lambda file: np.savez(file, x_train=train, x_test=test))
+    return str(path), load(path)

@@ -1,0 +1,157 @@
+"""The JSON files of a comparison as records: written from them, and read into them with every type checked.
+
+The names of the keys are those of the files; where a record has a better name, the class says so.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from locoprop_ref.data.files import write_atomically
+from locoprop_ref.data.records import as_record, read_json
+
+SCHEMA: Literal[1] = 1
+Record = TypeVar("Record", bound=Struct)
+
+
+class Data(Struct, frozen=True):
+    """The data set: its name, the SHA-256 of its bytes, and its numbers of examples."""
+
+    name: str
+    sha256: str
+    train: int
+    test: int
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """What one entry of the comparison has to itself: its settings, and where they come from."""
+
+    label: str
+    tuned: bool = False
+    source: str = ""
+    settings: dict[str, Any]
+    study: Any = None
+
+
+class Manifest(Struct, frozen=True, kw_only=True, rename={"entries": "contestants"}):
+    """The plan of a comparison as it stands in the results folder, `comparison.json`."""
+
+    schema: Literal[1] = SCHEMA
+    kind: str = "comparison"
+    command: str
+    preset: str = ""
+    seeds: Annotated[list[int], Meta(min_length=1)]
+    shared: dict[str, Any]
+    entries: dict[str, Entry]
+    data: Data
+    environment: dict[str, Any]
+
+    @property
+    def epochs(self) -> int:
+        """The last epoch of every run."""
+        return self.shared["epochs"]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches an epoch has."""
+        return self.data.train // self.shared["batch_size"]
+
+    def wanted(self, entry: str) -> dict[str, Any]:
+        """Return the settings that the files of an entry must have, but for the length of the training."""
+        settings = self.shared | self.entries[entry].settings | {"data": self.data.name}
+        return {k: v for k, v in settings.items() if k not in ("epochs", "images") and v is not None}
+
+
+class Shared(Struct, frozen=True):
+    """What is read of the settings that all entries have in common."""
+
+    epochs: int
+    batch_size: Annotated[int, Meta(ge=1)]
+    layers: str
+
+
+class Backend(Struct, frozen=True):
+    """The array library, and the device of its arrays."""
+
+    name: str
+    device: str
+
+
+class Environment(Struct, frozen=True, rename={"package": "locoprop-ref"}):
+    """What is read of an environment, see `training.environment`."""
+
+    package: str
+    python: str
+    machine: str
+    cores: int
+    versions: dict[str, Any]
+    backend: Backend
+    blas: list[Any]
+
+
+class CheckedManifest(Struct, frozen=True):
+    """The parts of a manifest that are read, but kept in memory as they stand in the file."""
+
+    shared: Shared
+    environment: Environment
+
+
+class Step(Struct, frozen=True):
+    """What is read of the seconds of a step: the mean, and the means of its blocks."""
+
+    mean: float
+    blocks: Annotated[list[float], Meta(min_length=1)]
+
+
+class Memory(Struct, frozen=True):
+    """What is read of the bytes of a step; no peak where it could not be measured."""
+
+    parameter_bytes: float
+    state_bytes: float
+    counted_bytes: float
+    peak_bytes: float | None = None
+
+
+class Clock(Struct, frozen=True, kw_only=True, rename={"entry": "contestant"}):
+    """What is read of the seconds and the memory of an entry's step, `ENTRY-clock.json`."""
+
+    schema: Literal[1]
+    entry: str
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    step: Step
+    memory: Memory
+    load: float | None = None
+    together: list[str] = []
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a record, or JSON values, atomically; NaN and infinity are refused."""
+    text = json.dumps(msgspec.to_builtins(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def read_record(path: Path, what: str, kind: type[Record], *parts: type[Struct]) -> Record:
+    """Read a JSON file into a record.
+
+    Args:
+        path: the file.
+        what: it should be, for the errors.
+        kind: of the record.
+        *parts: further records that the content must fit.
+
+    Raises:
+        OSError, ValueError: one sentence that says what is wrong with the file, and where.
+    """
+    content = read_json(path, what)
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise ValueError(f"{path} must be {what} of schema {SCHEMA}, got another file")
+    try:
+        for part in parts:
+            as_record(content, part)
+        return as_record(content, kind)
+    except ValueError as error:
+        raise ValueError(f"{path} must be {what}, but {error}") from None

@@ -1,0 +1,126 @@
+"""The final: the settings that were best on the reduced problem are tried on the whole network.
+
+Momenta, decays and dampings carry over from a narrow network to a wide one; rates do not (with RMSProp's rate
+tuned on a quarter of the width, the whole network's loss rises again). So the best settings are trained on
+the whole network with their rate times 1, ¼ and 1/16, and beside them the settings that the search began
+with. Then further rounds try the winner's rate times 4 and ¼, until a larger and a smaller one were worse.
+The least held-out loss wins.
+
+A final has no state of its own: `play` goes through its rounds again, from the outcomes of the runs that are
+there (see `runs`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from locoprop_ref.experiments.tune.space import Values
+from locoprop_ref.experiments.tuned import CONTESTANTS
+
+FACTORS = (1.0, 0.25, 0.0625)
+# which option of a method is its rate
+RATE = {name: "learning_rate" for name in CONTESTANTS} | {
+    "locoprop-s": "local_lr",
+    "locoprop-m": "local_lr",
+    "locoprop-s-closed": "target_step",
+}
+
+
+def candidates(method: str, best: Mapping[str, Any], untuned: Mapping[str, Any]) -> list[Values]:
+    """Return the settings of the first round: the best ones at three rates, and the untuned ones.
+
+    Args:
+        method: one of `tuned.CONTESTANTS`.
+        best: settings that were best on the reduced problem.
+        untuned: settings that the search began with, see `space.untuned`.
+
+    >>> [c["learning_rate"] for c in candidates("sgd", {"learning_rate": 0.8}, {"learning_rate": 0.01})]
+    [0.8, 0.2, 0.05, 0.01]
+    >>> [c["learning_rate"] for c in candidates("sgd", {"learning_rate": 0.01}, {"learning_rate": 0.01})]
+    [0.01, 0.0025, 0.000625]
+    """
+    scaled = [_at_rate(method, best, factor) for factor in FACTORS]
+    return scaled if untuned in scaled else [*scaled, dict(untuned)]
+
+
+def further(method: str, winner: Mapping[str, Any], tried: Sequence[Mapping[str, Any]]) -> list[Values]:
+    """Return the settings of a further round: the winner's at four times its rate, at a quarter, or none.
+
+    Args:
+        method: one of `tuned.CONTESTANTS`.
+        winner: settings that are the best so far.
+        tried: all settings so far, with the winner. Where one has a larger (smaller) rate, and is the winner
+            otherwise, no larger (smaller) rate is tried.
+
+    >>> further("sgd", {"learning_rate": 0.8}, [{"learning_rate": 0.8}, {"learning_rate": 0.2}])
+    [{'learning_rate': 3.2}]
+    >>> further("sgd", {"learning_rate": 0.2}, [{"learning_rate": r} for r in (0.8, 0.2, 0.05)])
+    []
+    """
+    rates = [each[RATE[method]] for each in tried if differ_in_rate_alone(method, each, winner)]
+    rate = winner[RATE[method]]
+    factors = [4.0] * (rate == max(rates)) + [0.25] * (rate == min(rates))
+    return [_at_rate(method, winner, factor) for factor in factors]
+
+
+def differ_in_rate_alone(method: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether settings are the same, except perhaps for the rate.
+
+    >>> differ_in_rate_alone(
+    ...     "adam", {"learning_rate": 0.1, "decay": 0.9}, {"learning_rate": 0.2, "decay": 0.9}
+    ... )
+    True
+    """
+    rate = RATE[method]
+    return dict(one) | {rate: other[rate]} == other
+
+
+def _at_rate(method: str, settings: Mapping[str, Any], factor: float) -> Values:
+    rate = RATE[method]
+    return dict(settings) | {rate: float(f"{factor * settings[rate]:.3g}")}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a candidate's run ended: its held-out loss, and whether it diverged."""
+
+    loss: float
+    diverged: bool
+
+
+@dataclass(frozen=True)
+class Played:
+    """A final as far as its runs are there: candidates with outcomes in their order, and those without."""
+
+    tried: list[tuple[Values, Outcome]]
+    missing: list[Values]
+
+    @property
+    def chosen(self) -> int:
+        """The number of the winner: the least loss, and of equal ones the earlier."""
+        outcomes = [outcome for _, outcome in self.tried]
+        return min(range(len(outcomes)), key=lambda n: (outcomes[n].loss, outcomes[n].diverged))
+
+
+def play(
+    method: str,
+    best: Mapping[str, Any],
+    untuned: Mapping[str, Any],
+    outcome_of: Callable[[Values], Outcome | None],
+) -> Played:
+    """Go through the rounds of a final until runs are missing, or until it has ended.
+
+    Args:
+        method, best, untuned: see `candidates`.
+        outcome_of: returns how the run of a candidate ended, or None where it has not.
+    """
+    played, coming = Played([], []), candidates(method, best, untuned)
+    while coming:
+        found = [(settings, outcome_of(settings)) for settings in coming]
+        missing = [settings for settings, outcome in found if outcome is None]
+        if missing:
+            return Played(played.tried, missing)
+        played = Played(played.tried + [(s, o) for s, o in found if o], [])
+        winner, outcome = played.tried[played.chosen]
+        coming = [] if outcome.diverged else further(method, winner, [s for s, _ in played.tried])
+    return played

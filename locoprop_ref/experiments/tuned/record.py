@@ -1,0 +1,76 @@
+"""The form of a stored study: typed records, read from JSON with one sentence for every error."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from locoprop_ref.data.records import NotJson, as_record, parse_json
+
+Value = str | int | float
+
+
+class StudyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the settings were searched."""
+
+    trials: int
+    complete: int
+    pruned: int
+    failed: int
+    diverged: int
+    sampler: dict[str, Value]
+    pruner: dict[str, Value]
+    seed: int
+    loss: float
+    untuned_loss: float | None
+    ranges: dict[str, list[Value]]
+    edges: dict[str, Literal["low", "high"]]
+    versions: dict[str, str | None]
+    command: str
+
+
+class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings that a final tried, with their held-out loss."""
+
+    settings: dict[str, Value]
+    loss: float
+
+
+class Final(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The choice on the whole network."""
+
+    problem: dict[str, Value | None]
+    candidates: list[Candidate]
+    chosen: int
+    loss: float
+
+
+class Tuned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Tuned settings with where they come from; the fields are described in `tuned`."""
+
+    schema: Literal[1]
+    contestant: str
+    settings: dict[str, Value]
+    problem: dict[str, Value | None]
+    study: StudyRecord
+    final: Final | msgspec.UnsetType = msgspec.UNSET
+
+
+def read_record(path: Any) -> Tuned:
+    """Read tuned settings.
+
+    Args:
+        path: of the JSON file, or a resource of the package.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it does not have this form; the sentence names the place.
+    """
+    try:
+        return as_record(parse_json(path.read_bytes()), Tuned)
+    except NotJson as error:
+        reason = f"it is not JSON ({error})"
+    except ValueError as error:
+        reason = str(error)
+    name = "/".join(Path(str(path)).parts[-2:])
+    raise ValueError(f"{name} must hold tuned settings of schema 1, but {reason}")

@@ -1,0 +1,93 @@
+"""Resuming a run: a checkpoint is accepted only if it belongs to the same configuration and data."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from locoprop_ref.data import Dataset
+from locoprop_ref.network import Network
+from locoprop_ref.training.build import build_method, build_network
+from locoprop_ref.training.checkpoint import Checkpoint, form, load_checkpoint
+from locoprop_ref.training.environment import environment
+from locoprop_ref.training.options import Config, as_json
+from locoprop_ref.training.run_file import check_run
+
+log = logging.getLogger(__name__)
+
+
+def recorded(config: Config, dataset: Dataset) -> dict[str, Any]:
+    """Return the Config as the run file holds it: with the name of a user's own data, not its path."""
+    return as_json(config) | {"data": dataset.name}
+
+
+def resumed(config: Config, dataset: Dataset, path: Path, xp: Any) -> Checkpoint | None:
+    """Return the checkpoint to go on from, or None where there is no such file yet.
+
+    Args:
+        config: resolved; it may differ from the checkpoint's in the number of epochs alone.
+        dataset: the same data, which may have moved to another folder.
+        path: the checkpoint.
+        xp: array namespace.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not the checkpoint of a run, or it is of another configuration (the differences are
+            named).
+    """
+    if not path.exists():
+        log.info(f"no checkpoint {path} yet: starting from the beginning")
+        return None
+    saved = load_checkpoint(path, xp=xp)
+    _check_is_a_run(saved, path)
+    _check_configuration(saved, config, dataset, path)
+    _check_state(saved, config, path, xp)
+    if environment(config.backend, xp) != saved.run["environment"]:
+        log.info("note: the environment is not the one the run began in, so that the last bits may differ")
+    epochs = list(saved.run["epochs"])
+    last = epochs[-1]["epoch"]
+    status = "finished" if last >= config.epochs else "running"
+    run = saved.run | {"config": recorded(config, dataset), "epochs": epochs, "status": status}
+    run.pop("message", None)
+    log.info(f"resuming after epoch {last}")
+    return Checkpoint(saved.network, saved.state, saved.generator, run)
+
+
+def _check_is_a_run(saved: Checkpoint, path: Path) -> None:
+    if saved.generator is None:
+        raise ValueError(f"{path} must be a checkpoint of a run, got a network without one")
+    try:
+        check_run(saved.run)
+    except ValueError as error:
+        raise ValueError(f"{path} must be a checkpoint of a run, but {error}") from None
+
+
+def _check_configuration(saved: Checkpoint, config: Config, dataset: Dataset, path: Path) -> None:
+    here = recorded(config, dataset) | {"data sha256": dataset.sha256}
+    there = saved.run["config"] | {"data sha256": saved.run["data"].get("sha256")}
+    # a run may be continued for more epochs, but not under a schedule of another length
+    may_differ = {"epochs"}
+    if here["data sha256"] == there["data sha256"]:
+        may_differ.add("data")  # the same data under another name
+    differences = [
+        f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
+        for name in sorted(here | there)
+        if here.get(name) != there.get(name) and name not in may_differ
+    ]
+    if differences:
+        raise ValueError(f"{path} is of another configuration: {'; '.join(differences)}")
+
+
+def _check_state(saved: Checkpoint, config: Config, path: Path, xp: Any) -> None:
+    """Compare keys, shapes and dtypes with those of a run that begins now."""
+    untrained = build_network(config, config.seed, xp=xp)
+    state = build_method(config).init(untrained, config.seed)
+    if (_forms(untrained), form(state)) != (_forms(saved.network), form(saved.state)):
+        raise ValueError(f"{path} must fit its own configuration, got other weights or state")
+    try:
+        saved.random_generator()
+    except ValueError as error:
+        raise ValueError(f"{path} must be a checkpoint of a run, but {error}") from None
+
+
+def _forms(network: Network) -> list[Any]:
+    return [(form({"W": layer.W, "b": layer.b}), layer.transfer.name) for layer in network.layers]

@@ -1,0 +1,144 @@
+"""One training run from its beginning, or from its checkpoint, to its end."""
+
+import logging
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref import checks
+from locoprop_ref.backend import namespace
+from locoprop_ref.data import Dataset, load
+from locoprop_ref.data.files import same_file
+from locoprop_ref.solvers import newton_cost
+from locoprop_ref.training.build import build_method, build_network, layer_sizes
+from locoprop_ref.training.checkpoint import Checkpoint
+from locoprop_ref.training.environment import environment
+from locoprop_ref.training.loop import Loop, TrainedRun
+from locoprop_ref.training.options import Config
+from locoprop_ref.training.resume import recorded, resumed
+from locoprop_ref.training.run_file import SCHEMA, Files
+from locoprop_ref.training.task import Examples, examples, losses_of
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    config: Config,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    data_dir: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    jobs: int | None = None,
+    command: str | None = None,
+) -> TrainedRun:
+    """Train a network as a Config says.
+
+    What a user should read (what is about to start, one line an epoch) is logged at level INFO.
+
+    Args:
+        config: from `config.resolve`.
+        out: the run file, a path ending in .json; the checkpoint stands beside it, ending in .npz. None keeps
+            the result in memory alone.
+        resume: continue from the checkpoint; without one, start from the beginning.
+        overwrite: replace an existing run file.
+        data_dir: where the data set's files are, see `data.load`.
+        progress: show a progress bar if standard error is a terminal.
+        jobs: how many runs share this machine, for the run file; 1 for a run that has it to itself, None if
+            that is not known.
+        command: the command line of the comparison that the run belongs to, for the run file. A run that has
+            one already keeps it.
+
+    Returns:
+        the run file's content, the network and the method's state after the last complete epoch. The status
+        is "diverged" if the train loss was not finite or exceeded 100 times the untrained network's.
+
+    Raises:
+        ValueError, TypeError: settings that do not fit the data, or a checkpoint of another configuration
+            (the differences are named).
+        OSError: data that cannot be read, or files that cannot be written; FileExistsError if `out` exists
+            and neither `resume` nor `overwrite` is given.
+        KeyboardInterrupt: passed on, after the run file has been given the status "interrupted".
+    """
+    if resume and overwrite:
+        raise ValueError("resume and overwrite contradict each other, got both")
+    if jobs is not None:
+        checks.integer("jobs", jobs)
+    xp = namespace(config.backend)
+    files = None if out is None else Files(Path(out))
+    if files:
+        _check_files(files, config, resume, overwrite)
+    dataset = load(config.data, data_dir=data_dir)
+    for note in dataset.notes:
+        log.info(note)
+    data = examples(dataset, config, xp)
+    start = resumed(config, dataset, files.checkpoint, xp) if files and resume else None
+    if start is None:
+        start = untrained(config, dataset, data, xp)
+    start = replace(start, run=_with_circumstances(start.run, jobs, command))
+    _announce_cost(config, data)
+    return Loop(config, data, xp, files, progress).run(start)
+
+
+def untrained(config: Config, dataset: Dataset, data: Examples, xp: Any) -> Checkpoint:
+    """Return the state before the first epoch: the initial network, its losses, and the random generator."""
+    rng = np.random.default_rng(config.seed)
+    network = build_network(config, rng, xp=xp)
+    started = time.perf_counter()
+    losses = losses_of(network, data)
+    row = {"epoch": 0, **losses, "step_seconds": 0.0, "eval_seconds": time.perf_counter() - started}
+    run = {
+        "schema": SCHEMA,
+        "config": recorded(config, dataset),
+        "data": {"name": dataset.name, "sha256": dataset.sha256},
+        "environment": environment(config.backend, xp),
+        "epochs": [row],
+        "status": "running",
+    }
+    state = build_method(config).init(network, config.seed)
+    return Checkpoint(network, state, dict(rng.bit_generator.state), run)
+
+
+def _check_files(files: Files, config: Config, resume: bool, overwrite: bool) -> None:
+    """Refuse to write where something would be lost."""
+    if same_file(files.checkpoint, config.data):
+        raise ValueError(f"out must have another name than the data, got {files.run} beside {config.data}")
+    existing = [file for file in (files.run, files.checkpoint) if file.exists()]
+    if existing and not (resume or overwrite):
+        raise FileExistsError(
+            f"out must be a new file, got {existing[0]}, which exists (--resume or --overwrite)"
+        )
+    if existing == [files.run] and resume:
+        raise FileNotFoundError(f"{files.checkpoint} must be there to resume {files.run}, got no such file")
+
+
+def _with_circumstances(run: dict[str, Any], jobs: int | None, command: str | None) -> dict[str, Any]:
+    """Return the run with the largest number of jobs that it ever had, and with its comparison's command.
+
+    If the number was not recorded for an earlier part of the run, it is not known for the whole of it.
+    """
+    known = len(run["epochs"]) == 1 or "jobs" in run
+    found = {key: value for key, value in run.items() if key != "jobs"}
+    if jobs is not None and known:
+        found["jobs"] = max(jobs, run.get("jobs", jobs))
+    if command is not None:
+        found.setdefault("command", command)
+    return found
+
+
+def _announce_cost(config: Config, data: Examples) -> None:
+    """Say what exact M costs: a Newton step is far more expensive than the other methods' steps."""
+    if config.method != "locoprop-m-exact":
+        return
+    flop = newton_cost(layer_sizes(config), config.batch_size, bias=config.bias)
+    batches = data.x_train.shape[0] // config.batch_size
+    log.info(
+        f"locoprop-m-exact solves a regression for every unit: {flop / 1e9:.3g} Gflop for one Newton step, "
+        f"with several steps a batch; {batches} batches at one step each make {flop * batches / 1e9:.3g} "
+        "Gflop an epoch"
+    )

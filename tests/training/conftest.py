@@ -1,0 +1,19 @@
+"""Tiny data, and what the package logs, for every test of training."""
+
+import logging
+
+import pytest
+from small_runs import write_data
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A data set of noise, 60 + 20 examples of 9 pixels with labels, as an NPZ."""
+    return write_data(tmp_path_factory.mktemp("data") / "tiny.npz")
+
+
+@pytest.fixture
+def logged(caplog):
+    """The lines that the package logs for a user: level INFO, from the loggers below "locoprop_ref"."""
+    caplog.set_level(logging.INFO, logger="locoprop_ref")
+    return caplog
