@@ -58,19 +58,14 @@ def add_backend(command: argparse.ArgumentParser) -> None:
     command.add_argument("--backend", default="numpy", help="array library (default numpy)")
 
 
-def say(sentence: str) -> None:
-    """Print a line for the user, above a progress bar if there is one."""
-    from tqdm import tqdm
-
-    tqdm.write(sentence)
-    sys.stdout.flush()
-
-
 class _Terminal(logging.Handler):
-    """Prints log records; a closed pipe raises BrokenPipeError here, as `print` does."""
+    """Prints log records, above a progress bar if there is one; a closed pipe raises BrokenPipeError."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(self.format(record))
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record))
+        sys.stdout.flush()
 
 
 @contextmanager

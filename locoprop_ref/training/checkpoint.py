@@ -22,6 +22,7 @@ from locoprop_ref.data.records import NotJson, as_record, parse_json
 from locoprop_ref.layers import Layer
 from locoprop_ref.losses import output_loss
 from locoprop_ref.network import Network
+from locoprop_ref.training.stored_state import from_stored, to_stored
 from locoprop_ref.transfers import transfer
 
 SCHEMA = 1
@@ -88,7 +89,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
     """Write a checkpoint atomically.
 
     Args:
-        path: the file, replaced where it is there.
+        path: the file; replaced if it exists.
         checkpoint: what to write.
 
     Raises:
@@ -107,7 +108,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
     meta = {
         "schema": SCHEMA,
         "network": {"layers": layers, "loss": checkpoint.network.loss.name},
-        "state": _store(checkpoint.state, "state", arrays),
+        "state": _store(to_stored(checkpoint.state, checkpoint.run), "state", arrays),
         "generator": checkpoint.generator,
         "run": checkpoint.run,
     }
@@ -125,7 +126,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, xp: Any, max_bytes: int = 1
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no checkpoint; one sentence.
+        ValueError: it is not a checkpoint; one sentence says why.
     """
     path = Path(path)
     arrays, _ = read_npz(path, None, required=("meta",), max_bytes=max_bytes)
@@ -133,7 +134,8 @@ def load_checkpoint(path: str | os.PathLike[str], *, xp: Any, max_bytes: int = 1
         meta = _meta(arrays["meta"])
         layers = tuple(_layer(record, arrays, xp) for record in meta.network.layers)
         network = Network(layers, output_loss(meta.network.loss))
-        return Checkpoint(network, _fetch(meta.state, arrays, xp), meta.generator, meta.run)
+        state = from_stored(_fetch(meta.state, arrays, xp), meta.run)
+        return Checkpoint(network, state, meta.generator, meta.run)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} must be a checkpoint of locoprop-ref, but {error}") from None
 
@@ -147,7 +149,7 @@ def load_network(path: str | os.PathLike[str], *, xp: Any = np) -> Network:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no checkpoint; one sentence.
+        ValueError: it is not a checkpoint; one sentence says why.
     """
     return load_checkpoint(path, xp=xp).network
 
@@ -156,7 +158,7 @@ def save_network(path: str | os.PathLike[str], network: Network) -> None:
     """Write a network, atomically, as a checkpoint without a run.
 
     Args:
-        path: the file, replaced where it is there.
+        path: the file; replaced if it exists.
         network: what to write, from any array library.
 
     Raises:

@@ -21,7 +21,7 @@ from locoprop_ref.training.task import Examples, losses_of
 
 log = logging.getLogger(__name__)
 
-#: A run counts as diverged when its loss exceeds the untrained network's so many times.
+#: A run counts as diverged when its loss exceeds this multiple of the untrained network's.
 DIVERGENCE = 100.0
 
 

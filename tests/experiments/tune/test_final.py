@@ -17,7 +17,7 @@ from locoprop_ref.experiments.tune.final import Outcome
 from locoprop_ref.experiments.tune.objective import held_out_losses
 from locoprop_ref.experiments.tune.problem import tuning_data
 from locoprop_ref.experiments.tune.runs import RunWork, run_of, split_file
-from locoprop_ref.training import DIVERGENCE
+from locoprop_ref.training import DIVERGENCE, loop
 from locoprop_ref.training.run_file import read_run
 
 
@@ -69,23 +69,24 @@ def a_run(folder="tuning/final", **changed):
 
 @pytest.fixture
 def epochs_trained(monkeypatch):
-    """A list of the epochs that finals train, one entry for every run."""
-    right, trained = runs.train, []
+    """A list of how many epochs each run of a final has begun, in one process."""
+    train, epoch, begun = runs.train, loop.Loop._epoch, []
 
-    def train(config, **options):
-        before = read_run(options["out"])["epochs"][-1]["epoch"] if Path(options["out"]).exists() else 0
-        found = right(config, **options)
-        trained.append(found.run["epochs"][-1]["epoch"] - before)
-        return found
+    def counted_train(*arguments, **options):
+        begun.append(0)
+        return train(*arguments, **options)
 
-    monkeypatch.setattr(runs, "train", train)
-    return trained
+    def counted_epoch(*arguments):
+        begun[-1] += 1
+        return epoch(*arguments)
+
+    monkeypatch.setattr(runs, "train", counted_train)
+    monkeypatch.setattr(loop.Loop, "_epoch", counted_epoch)
+    return begun
 
 
 def test_a_final_is_resumed_from_the_last_complete_epoch(here, monkeypatch, epochs_trained):
     """As if the command had been interrupted in the second of its runs."""
-    from locoprop_ref.training import loop
-
     right, kept = loop.save_checkpoint, []
 
     def interrupted(path, checkpoint):
@@ -102,10 +103,10 @@ def test_a_final_is_resumed_from_the_last_complete_epoch(here, monkeypatch, epoc
             search("sgd", final=FINAL)
     assert sorted(path.suffix for path in Path("tuning/final").glob("sgd-*")) == [".json", ".json", ".npz"]
     assert search("sgd", final=FINAL) == whole
-    assert epochs_trained == [6] * count + [6] + [4] + [6] * (count - 2)
+    assert epochs_trained == [6] * count + [6, 3, 3] + [6] * (count - 2)
     assert not list(Path("tuning/final").glob("sgd-*.npz"))  # checkpoints of what has ended are removed
     assert search("sgd", final=FINAL) == whole
-    assert len(epochs_trained) == 2 * count
+    assert len(epochs_trained) == 2 * count + 1
 
 
 def test_the_run_of_a_candidate_is_named_by_all_that_decides_it(here):
@@ -138,8 +139,6 @@ def test_the_run_of_a_candidate_that_diverges(here):
 
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_a_step_that_fails_has_diverged_unless_in_the_first_epoch(epoch, here, monkeypatch):
-    from locoprop_ref.training import loop
-
     right, steps = loop.build_method, []
 
     class Failing:
@@ -163,24 +162,17 @@ def test_a_step_that_fails_has_diverged_unless_in_the_first_epoch(epoch, here, m
         assert read_run(run.out)["message"] == "nan in it"
 
 
-def test_a_run_waits_for_another_process_at_it(here, epochs_trained):
-    run, order = a_run(), []
-    Path(run.out).parent.mkdir(exist_ok=True, parents=True)
-    lock = runs.FileLock(Path(run.out).with_name(f".{Path(run.out).name}.lock"))
-
-    def second():
-        run.run()
-        order.append("second")
-
-    with lock:
-        thread = threading.Thread(target=second)
+def test_a_run_waits_for_another_process_at_it(here, monkeypatch):
+    run, trained = a_run(), []
+    monkeypatch.setattr(runs, "train", lambda config, **options: trained.append(options["out"]))
+    thread = threading.Thread(target=run.run)
+    with runs.FileLock(Path(run.out).with_name(f".{Path(run.out).name}.lock")):
         thread.start()
-        thread.join(0.3)
+        thread.join(0.5)
         assert thread.is_alive()
-        order.append("first")
+        assert trained == []
     thread.join(60)
-    assert order == ["first", "second"]
-    assert epochs_trained == [6]
+    assert trained == [Path(run.out)]
 
 
 def test_two_commands_share_the_runs_of_a_final(here, monkeypatch, epochs_trained):
