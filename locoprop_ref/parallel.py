@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 # Multiplications below which handing tasks to threads takes longer than they save. Measured with BackProp's,
 # LocoProp's and K-FAC's steps on two cores: benchmarks/side_by_side.py
-WORTH_THREADS = 2_000_000
+WORTH_THREADS = 500_000
 
 
 def side_by_side(tasks: Sequence[Callable[[], T]], costs: Sequence[float], *, like: Any) -> list[T]:
