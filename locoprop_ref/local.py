@@ -83,6 +83,17 @@ class LocalProblem:
             raise ValueError(f"weight_step is short for a regularizer, got both, {self.weight_step}")
         self._check()
 
+    @classmethod
+    def unchecked(cls, **values: Any) -> "LocalProblem":
+        """Return a problem whose parts are known to fit each other; for a training step, not for users.
+
+        Args:
+            **values: the arguments of the class, by name.
+        """
+        problem = object.__new__(cls)
+        problem.__dict__.update(values)
+        return problem
+
     def _check(self) -> None:
         checks.instance("transfer", self.transfer, Transfer, "a Transfer, as transfer('tanh') makes")
         checks.batch("x", self.x)

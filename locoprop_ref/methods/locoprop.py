@@ -229,14 +229,16 @@ class LocoProp:
     def _problem(self, layer: Layer, target: LayerTarget, state: State, num_examples: int) -> LocalProblem:
         f, y_target = target.transfer, target.y_target
         proximal = isinstance(self.regularizer, Proximal)
-        return LocalProblem(
-            layer.augment(target.x),
-            f.project(y_target) if self.project_targets else y_target,
-            f,
-            layer.stacked,
+        # a rule of one's own may return anything
+        known = isinstance(self.targets, GradientTargets)
+        return (LocalProblem.unchecked if known else LocalProblem)(
+            x=layer.augment(target.x),
+            y_target=f.project(y_target) if self.project_targets else y_target,
+            transfer=f,
+            W0=layer.stacked,
+            weight_step=self.weight_step if proximal else inf,
             reduction=self.local_reduction,
             a_hat0=target.a_hat,
-            weight_step=self.weight_step if proximal else inf,
             regularizer=None if proximal else self.regularizer,
             regularizer_state=state,
             num_examples=num_examples,

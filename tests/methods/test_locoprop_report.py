@@ -1,14 +1,18 @@
 """What LocoProp reports of its solvers: Newton's convergence, the info of one's own, the diagnostics."""
 
+import sys
 import warnings
 from math import inf
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+import locoprop_ref
 from locoprop_ref import (
     ClosedForm,
+    LayerTarget,
     LocoProp,
     Newton,
     Solver,
@@ -16,6 +20,7 @@ from locoprop_ref import (
     closed_form,
     forward,
     initialize,
+    locoprop_m,
     locoprop_m_exact,
     locoprop_s_closed,
 )
@@ -114,3 +119,38 @@ def test_the_rate_multiplies_the_change_of_minimum_norm(rate):
         )
     still, _, _ = ours.step(network, ours.init(network), x, t, rate=0.0)
     assert_array_equal(still.layers[0].W, network.layers[0].W)
+
+
+def test_a_target_rule_that_returns_another_shape_is_refused():
+    class Wide:
+        def init(self, network, seed=0):
+            return {}
+
+        def __call__(self, network, trace, t, local, state):
+            parts = zip(network.layers, trace.x, strict=True)
+            return [LayerTarget(x, np.ones((6, 9)), local(layer)) for layer, x in parts], state
+
+    network, x, t = small()
+    ours = LocoProp("matching", Wide())
+    with pytest.raises(ValueError, match=r"W0 must have shape \(4, 9\), got \(4, 4\)"):
+        ours.step(network, ours.init(network), x, t)
+
+
+def test_a_step_makes_few_calls():
+    """The formulas, and checks at the edges: calls of Python functions of the package, not seconds."""
+    network, x, t = initialize((2, 3, 1), transfers="tanh"), np.ones((4, 2)), np.zeros((4, 1))
+    ours, folder = locoprop_m(parallel_layers=False), str(Path(locoprop_ref.__file__).parent)
+    network, state, _ = ours.step(network, ours.init(network), x, t)
+    files = []
+
+    def count(frame, event, argument):
+        if event == "call" and frame.f_code.co_filename.startswith(folder):
+            files.append(Path(frame.f_code.co_filename).name)
+
+    sys.setprofile(count)
+    try:
+        ours.step(network, state, x, t)
+    finally:
+        sys.setprofile(None)
+    assert 100 < len(files) <= 250
+    assert files.count("checks.py") < 40
