@@ -51,6 +51,7 @@ bench: $(VENV)/bench.stamp  ## time a step in this and in other libraries, and s
 bench-scaling: $(VENV)/bench.stamp  ## time a step for other sizes, in Gram form, and by its parts
 	$(PY) -m benchmarks scaling --rounds 6
 	$(PY) -m benchmarks gram
+	$(PY) -m benchmarks side-by-side
 	$(PY) -m benchmarks profile --rounds 10
 
 bench-compare: $(VENV)/bench.stamp  ## compare the present speed with benchmarks/results/baseline.json, a saved table

@@ -1,15 +1,19 @@
-"""Command line of the benchmarks: table, scaling, gram, profile, compare."""
+"""Command line of the benchmarks: table, scaling, gram, profile, side-by-side, compare."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import compare, gram, profile, scaling, table
+from benchmarks import compare, gram, profile, scaling, side_by_side, table
+
+OTHERS = {
+    "scaling": scaling.run, "gram": gram.run, "profile": profile.run, "side-by-side": side_by_side.run,
+}  # fmt: skip
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=("table", "scaling", "gram", "profile", "compare"))
+    parser.add_argument("what", choices=("table", *OTHERS, "compare"))
     parser.add_argument(
         "--rounds", type=int, default=20, help="number of measurements of each library (default 20)"
     )
@@ -35,9 +39,7 @@ def main() -> int:
     if arguments.what == "table":
         table.run(rounds=arguments.rounds, tests=arguments.tests)
     else:
-        {"scaling": scaling.run, "gram": gram.run, "profile": profile.run}[arguments.what](
-            rounds=arguments.rounds
-        )
+        OTHERS[arguments.what](rounds=arguments.rounds)
     return 0
 
 

@@ -15,14 +15,13 @@ from typing import Any, TypeVar
 
 import array_api_compat
 
-from locoprop_ref import checks
 from locoprop_ref.backend import on_host
 
 T = TypeVar("T")
 
 # Multiplications below which handing tasks to threads takes longer than they save. Measured with BackProp's,
 # LocoProp's and K-FAC's steps on two cores: benchmarks/side_by_side.py
-WORTH_THREADS = 2_000_000
+WORTH_THREADS = 500_000
 
 
 def side_by_side(tasks: Sequence[Callable[[], T]], costs: Sequence[float], *, like: Any) -> list[T]:
@@ -85,30 +84,6 @@ def _on_streams(tasks: Sequence[Callable[[], T]], order: Sequence[int]) -> list[
 def _stream(device: int, index: int) -> Any:
     """Return the stream of a layer: CuPy keeps a reserve of memory for every stream that was ever used."""
     return importlib.import_module("cupy").cuda.Stream(non_blocking=True)
-
-
-def keep_to_cores(index: int, jobs: int) -> None:
-    """Keep this process, worker `index` of `jobs`, to its share of the cores, its BLAS to as many threads.
-
-    Where the system cannot bind a process to cores, the number of threads alone is kept. Call it once, at
-    the beginning of a worker: cores that were given up do not come back.
-
-    Args:
-        index: 0, ..., jobs − 1. More workers than cores share them in turn.
-        jobs: how many workers there are.
-    """
-    checks.integer("jobs", jobs)
-    checks.integer("index", index, minimum=0)
-    pools = _thread_pools()
-    threads = max(1, _cores() // jobs)
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        share = cores[index % len(cores) :: jobs]
-        threads = len(share)
-        tasks = "/proc/self/task"  # BLAS has threads already; a binding is each thread's own
-        for thread in os.listdir(tasks) if os.path.isdir(tasks) else ["0"]:
-            os.sched_setaffinity(int(thread), share)
-    pools.limit(limits=threads, user_api="blas")
 
 
 def _cores() -> int:

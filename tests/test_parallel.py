@@ -1,10 +1,12 @@
 """Layers side by side give the bits of layers in order; errors carry over; the Gram form."""
 
 import itertools
+import sys
 import threading
 import warnings
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -158,3 +160,83 @@ def test_gram_form_is_for_s_alone():
         network, x = network_and_batch()
         how = method("locoprop-m", local=Descend(optimizer("sgd"), gradient_form="gram"))
         how.step(network, how.init(network), x, x)
+
+
+# which threads, which streams ---------------------------------------------------------------------
+
+
+def thread_names(costs):
+    return side_by_side([lambda: threading.current_thread().name] * len(costs), costs, like=np.zeros(1))
+
+
+def test_threads_are_kept_from_step_to_step():
+    """A pool made anew at every step would have other threads each time."""
+
+    def threads():
+        met = threading.Barrier(2)  # both tasks at once, so that no thread takes two
+
+        def task():
+            met.wait(timeout=30)
+            return threading.get_ident()
+
+        return set(side_by_side([task, task], LARGE[:2], like=np.zeros(1)))
+
+    first = threads()
+    assert len(first) == 2
+    assert threads() == first
+
+
+def test_small_tasks_run_in_order_and_large_ones_in_threads():
+    here = threading.current_thread().name
+    assert thread_names([100, 100, 100]) == [here] * 3
+    assert here not in thread_names([1e9, 1e9, 1e9])
+    # one large task and a small one have nothing to gain
+    assert thread_names([1e9, 10]) == [here] * 2
+
+
+@pytest.mark.parametrize("name", ["locoprop-m", "kfac", "foof", "shampoo", "locoprop-s-closed"])
+def test_layers_in_order_never_leave_their_thread(name, monkeypatch):
+    network, x = network_and_batch()
+    monkeypatch.setattr("locoprop_ref.methods.base.side_by_side", lambda *args, **rest: 1 / 0)
+    apart = method(name, parallel_layers=False)
+    apart.step(network, apart.init(network), x, x)
+    together = method(name, parallel_layers=True)
+    with pytest.raises(ZeroDivisionError):
+        together.step(network, together.init(network), x, x)
+
+
+class FakeStream:
+    """What `side_by_side` asks of a CuPy stream."""
+
+    made = 0
+
+    def __init__(self, non_blocking):
+        assert non_blocking
+        type(self).made += 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def record(self):
+        return "event"
+
+    def wait_event(self, event):
+        assert event == "event"
+
+
+def test_streams_are_kept_from_step_to_step(monkeypatch):
+    """CuPy keeps a reserve of memory for every stream: new ones at each step would grow without bound."""
+    device = SimpleNamespace(id=10**6)
+    cuda = SimpleNamespace(
+        Stream=FakeStream, Device=lambda: device, get_current_stream=lambda: FakeStream(non_blocking=True)
+    )
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=cuda))
+    monkeypatch.setattr("array_api_compat.is_cupy_array", lambda _: True)
+    for _ in range(5):
+        before = FakeStream.made
+        assert side_by_side([lambda: 1, lambda: 2, lambda: 3], [1, 3, 2], like=np.zeros(1)) == [1, 2, 3]
+        made = FakeStream.made - before
+    assert made == 1  # the current stream of the last step alone; the three of the layers are kept

@@ -1,14 +1,15 @@
-"""The code step of alternating minimization, example by example in 50 digits; its γ are geometric."""
+"""Target rules, also of one's own; the code step of alternating minimization in 50 digits."""
 
 import high_precision_codes
 import numpy as np
 import pytest
 from bridge import CASES, assert_close, draw, every_case, every_dtype, lists, naive_layers
 from naive import affine, f_row
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
+from locoprop_ref import ClosedForm, Descend, LocoProp, optimizer, transfer
 from locoprop_ref.network import Trace, backward, forward, initialize
-from locoprop_ref.targets import code_update, target
+from locoprop_ref.targets import GradientTargets, LayerTarget, Targets, code_update, target
 
 SIZES = (3, 4, 5, 4, 3)  # M = 4: three codes
 
@@ -117,3 +118,76 @@ def test_bad_input_is_told_in_one_sentence(case):
     arguments, error, sentence = BAD[case]
     with pytest.raises(error, match="^" + sentence):
         code_update(*arguments)
+
+
+# target rules -------------------------------------------------------------------------------------
+
+
+class Halved:
+    """Every layer shall say half of what it says; it counts the batches."""
+
+    def init(self, network, seed=0):
+        return {"batches": seed}
+
+    def __call__(self, network, trace, t, local, state):
+        parts = zip(network.layers, trace.x, trace.a_hat, strict=True)
+        targets = [LayerTarget(x, local(m).f(a) / 2, local(m), a) for m, x, a in parts]
+        return targets, {"batches": state["batches"] + 1}
+
+
+def small():
+    network = initialize((3, 4, 2), transfers="tanh")
+    rng = np.random.default_rng(2)
+    return network, rng.normal(size=(6, 3)), rng.normal(size=(6, 2))
+
+
+@pytest.mark.parametrize("local_loss", ["squared", "matching"])
+def test_an_own_target_rule_is_followed(local_loss):
+    """Many small steps bring every layer, by itself, as near to half of what it said as its weights can."""
+    network, x, t = small()
+    local = Descend(optimizer("sgd"), 0.05, 8000, "constant")
+    ours = LocoProp(local_loss, Halved(), solver=local, parallel_layers=False)
+    assert isinstance(ours.targets, Targets)
+    moved, state, _ = ours.step(network, ours.init(network, 7), x, t)
+    assert state["targets"] == {"batches": 8}
+    trace = forward(network, x)
+    for layer, new, x_m, a_hat in zip(network.layers, moved.layers, trace.x, trace.a_hat, strict=True):
+        f = layer.transfer if local_loss == "matching" else transfer("identity")
+        said, says = f.f(a_hat), f.f(new.pre_activation(x_m))
+        # at the minimum the gradient X̃ᵀ(f(X̃W̃) − y*) vanishes
+        assert np.abs(layer.augment(x_m).T @ (says - said / 2)).max() < 1e-6
+
+
+def test_one_gamma_for_every_layer():
+    network, x, t = small()
+    trace = forward(network, x)
+    g = backward(network, trace, t)
+    given, _ = GradientTargets((0.5, 3.0))(network, trace, t, lambda layer: layer.transfer, {})
+    for one, y_hat, g_m, gamma in zip(given, trace.y_hat, g, (0.5, 3.0), strict=True):
+        assert_allclose(one.y_target, y_hat - gamma * g_m, rtol=0, atol=1e-15)
+    with pytest.raises(ValueError, match="target_step must be one number, or one for each of 2 layers"):
+        LocoProp("matching", GradientTargets((1.0,))).init(network)
+    with pytest.raises(ValueError, match="target_step must be a positive number, got -1"):
+        GradientTargets((1.0, -1.0))
+
+
+def test_a_local_loss_of_ones_own():
+    """With the identity for every layer it is LocoProp-S, with the layer's own function LocoProp-M."""
+    network, x, t = small()
+    pairs = [("squared", lambda layer: transfer("identity")), ("matching", lambda layer: layer.transfer)]
+    for name, own in pairs:
+        steps = [LocoProp(loss, parallel_layers=False) for loss in (name, own)]
+        one, other = (ours.step(network, ours.init(network), x, t)[0] for ours in steps)
+        for a, b in zip(one.layers, other.layers, strict=True):
+            assert_array_equal(a.stacked, b.stacked)
+
+
+def test_what_is_no_target_rule_is_refused():
+    with pytest.raises(TypeError, match=r"targets must be a target rule.*got ClosedForm"):
+        LocoProp("squared", ClosedForm())
+    with pytest.raises(TypeError, match=r"targets must be a target rule.*got float"):
+        LocoProp("squared", 10.0)
+    with pytest.raises(ValueError, match="target_order must be 'jacobi' for another target rule"):
+        LocoProp("squared", Halved(), target_order="gauss-seidel")
+    with pytest.raises(TypeError, match="targets must be GradientTargets for the problem of a single layer"):
+        LocoProp("squared", Halved()).local_problem(small()[0].layers[0], *[np.ones((1, 3))] * 4)

@@ -26,8 +26,14 @@ from locoprop_ref.verify.derivative import backward_is_derivative, first_step_is
 from locoprop_ref.verify.exact import label_is_target, newton_is_exact
 from locoprop_ref.verify.losses import matching_loss_is_integral, transfer_is_gradient
 from locoprop_ref.verify.measure import Identity, Measurement
+from locoprop_ref.verify.own_transfer import check_transfer
 from locoprop_ref.verify.second_order import kfac_is_a_choice_of_target
 from locoprop_ref.verify.steps import inner_steps_are_a_preconditioner
+
+__all__ = [
+    "IDENTITIES", "Identity", "Measurement", "as_json", "check_transfer", "table", "verify",
+    "backward_is_derivative", "first_step_is_backprop", "inner_steps_are_a_preconditioner",
+]  # fmt: skip
 
 IDENTITIES: tuple[Callable[..., Identity], ...] = (
     first_step_is_backprop,

@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 from threadpoolctl import threadpool_limits
 
 from locoprop_ref import Descend, Network, initialize, method, network_loss, optimizer
+from locoprop_ref import parallel as parallel_module
 from locoprop_ref.methods.base import Method
 from locoprop_ref.methods.registry import METHODS
 from locoprop_ref.training.checkpoint import Checkpoint, form, load_checkpoint, save_checkpoint
@@ -161,8 +162,10 @@ def test_a_checkpoint_goes_on_as_if_nothing_had_happened(backend, tmp_path, entr
 
 
 @pytest.mark.parametrize("entry", PAIRS, ids=IDS)
-def test_layers_side_by_side_are_layers_in_order(entry):
-    """To the last bit, with one BLAS thread in order as side by side."""
+def test_layers_side_by_side_are_layers_in_order(entry, monkeypatch):
+    """To the last bit, with one BLAS thread in order as side by side, however small the layers are."""
+    asked = []
+    monkeypatch.setattr(parallel_module, "worth_threads", lambda costs: asked.append(costs) or True)
     transfers = ["tanh", "relu", "tanh", "sigmoid"]
     network = initialize(
         (60, 80, 20, 70, 60), transfers=transfers, output_loss="sigmoid_cross_entropy", dtype="float32"
@@ -173,6 +176,11 @@ def test_layers_side_by_side_are_layers_in_order(entry):
         ours = replace(build(entry), parallel_layers=parallel)
         with threadpool_limits(1, user_api="blas"):
             results.append(run(ours, network, ours.init(network), [(1.0, x, x)] * 2)[0])
+        one_by_one = (
+            getattr(ours, "target_order", "jacobi") == "gauss-seidel"
+        )  # each layer waits for the last
+        assert bool(asked) is (parallel and not one_by_one)
+        asked.clear()
     for one, other in zip(*(result.layers for result in results), strict=True):
         assert_array_equal(one.W, other.W, strict=True)
         assert_array_equal(one.b, other.b, strict=True)

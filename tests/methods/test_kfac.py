@@ -326,6 +326,7 @@ def test_it_learns_faster_than_gradient_descent(numpy_backend):
 STATES = {
     "another method": (backprop("sgd").init(NET), TypeError, r"state\['step'\] must be an integer, got None"),
     "no step": ({"layers": ({},), "seed": 0}, TypeError, r"state\['step'\] must be an integer, got None"),
+    "no seed": ({"layers": ({},), "step": 0}, TypeError, r"state\['seed'\] must be an integer, got None"),
     "step": ({"layers": ({},), "seed": 0, "step": -1}, ValueError, r"state\['step'\] must be an integer of"),
 }
 
