@@ -113,6 +113,12 @@ def tests_of(imports: Imports, path: str) -> list[str]:
     return [test.relative_to(imports.tree).as_posix() for test in quick]
 
 
+def closest(imports: Imports, tests: list[str], most: int | None) -> list[str]:
+    """Return the first file and those that import the fewest modules besides, `most` in all; None: all."""
+    by_imports = sorted(tests[1:], key=lambda test: len(imports.of(imports.tree / test)))
+    return tests if most is None else [*tests[:1], *by_imports][:most]
+
+
 def _importing(imports: Imports, modules: set[str]) -> list[Path]:
     return [test for test in sorted(imports.tree.glob("tests/**/test_*.py")) if imports.of(test) & modules]
 
@@ -150,6 +156,8 @@ def pytest(tree: Path, files: list[str], seconds: float) -> tuple[str, str]:
         return "timeout", ""
     if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
         return "timeout", ""
+    if process.returncode == -signal.SIGTERM:
+        raise SystemExit("stopped from outside")
     if process.returncode in (0, 5):  # 5: nothing to run, such as a module without doctests
         return "passed", ""
     first = FAILED.search(output)
@@ -209,7 +217,9 @@ def check_unmutated(tree: Path, tests: dict[str, list[str]]) -> dict[str, Any]:
     return {"status": status, "seconds": round(time.monotonic() - start, 1)}
 
 
-def run(tree: Path, mutants: list[dict[str, Any]], out: Path, seconds: float) -> dict[str, Any]:
+def run(
+    tree: Path, mutants: list[dict[str, Any]], out: Path, seconds: float, most: int | None
+) -> dict[str, Any]:
     """Run every mutant that `out` does not hold yet, in a copy of the tree; return all results."""
     results = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
     with tempfile.TemporaryDirectory() as folder:
@@ -217,7 +227,7 @@ def run(tree: Path, mutants: list[dict[str, Any]], out: Path, seconds: float) ->
         shutil.copytree(tree, copy, ignore=NOT_COPIED)
         imports = Imports(copy)
         paths = sorted({mutant["file"] for mutant in mutants if (copy / mutant["file"]).is_file()})
-        tests = {path: tests_of(imports, path) for path in paths}
+        tests = {path: closest(imports, tests_of(imports, path), most) for path in paths}
         for path, files in tests.items():
             print(f"{path}: {' '.join(files) or 'its doctests alone'}", flush=True)
         if "unmutated" not in results:
@@ -225,7 +235,8 @@ def run(tree: Path, mutants: list[dict[str, Any]], out: Path, seconds: float) ->
             save(out, results)
         for mutant in mutants:
             if mutant["id"] not in results:
-                results[mutant["id"]] = verdict(copy, mutant, tests.get(mutant["file"], []), seconds)
+                files = tests.get(mutant["file"], [])
+                results[mutant["id"]] = {**verdict(copy, mutant, files, seconds), "files": len(files)}
                 save(out, results)
                 print(mutant["id"], mutant["file"], mutant["function"], mutant["operator"],
                       *results[mutant["id"]].values(), flush=True)  # fmt: skip
@@ -240,9 +251,10 @@ def main() -> None:
     parser.add_argument(
         "--timeout", type=float, default=240, help="seconds of processor a run; longer is caught"
     )
+    parser.add_argument("--most", type=int, help="test files a mutant, those closest to it; default all")
     options = parser.parse_args()
     mutants = json.loads(options.mutants.read_text(encoding="utf-8"))
-    results = run(options.tree, mutants, options.out, options.timeout)
+    results = run(options.tree, mutants, options.out, options.timeout, options.most)
     counts = Counter(results[mutant["id"]]["status"] for mutant in mutants)
     print(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
 
