@@ -1,8 +1,8 @@
 """Where a mutant stands: statements found by what they say, not by their line.
 
 A place is a statement, of a compound one its header alone ("if x == 0:"), and of a table, NAME = (Call(...),
-...), one entry. It is known by its file, the function or class around it, what it says (as parsed: line
-breaks and comments do not count), and which occurrence of the same it is there.
+...) or the same returned, one entry. It is known by its file, the function or class around it, what it says
+(as parsed: line breaks and comments do not count), and which occurrence of the same it is there.
 """
 
 import ast
@@ -116,7 +116,7 @@ def _nodes(node: ast.AST, function: tuple[str, ...]) -> Iterator[tuple[tuple[str
 
 
 def _entries(node: ast.AST) -> list[ast.AST]:
-    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
+    if isinstance(node, ast.Assign | ast.Return) and isinstance(node.value, ast.Tuple):
         entries = node.value.elts
         return list(entries) if entries and all(isinstance(entry, ast.Call) for entry in entries) else []
     return []
