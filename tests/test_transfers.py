@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal, assert_array_less
 
-from locoprop_ref.transfers import TRANSFERS, transfer
+from locoprop_ref.transfers import TRANSFERS, Transfer, transfer
 
 C = 16  # units in the last place, see above
 
@@ -71,6 +71,12 @@ def on(backend, function, values, dtype):
     out = backend.numpy(result)
     assert out.dtype == np.dtype(dtype)
     return out
+
+
+def replaced(name, **ends):
+    """A transfer function of this package with another range."""
+    other = transfer(name)
+    return Transfer("own", f=other.f, F=other.F, derivative=other.derivative, **ends)
 
 
 # the second source itself -------------------------------------------------------------------------
@@ -420,6 +426,24 @@ def test_out_of_range_with_a_tolerance_for_rounding(backend, name, parameters, e
     far = np.array([-1e6, 1e6], dtype=dtype)
     out = backend.numpy(function.out_of_range(backend.asarray(far, dtype)))
     assert_array_equal(out, [not np.isinf(function.low), not np.isinf(function.high)])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [transfer("elu", alpha=1e6), replaced("tanh", low=-3.0, high=1e6), replaced("tanh", low=-1e6, high=0.5)],
+    ids=["elu", "own high", "own low"],
+)
+@every_dtype
+def test_the_tolerance_grows_with_the_ends_of_the_range(backend, function, dtype):
+    """A target near ±1e6 is rounded to multiples of 1e6 eps: it is in within 16 of them, and out beyond."""
+    eps, largest = np.finfo(dtype).eps, 1e6
+    for end, sign in ((function.low, -1), (function.high, 1)):
+        if np.isinf(end):
+            continue
+        y = backend.asarray(end + sign * largest * eps * np.array([0, 4, 12, 24, 1000]), dtype)
+        assert_array_equal(backend.numpy(function.out_of_range(y)), [False, False, False, True, True])
+        y = backend.asarray(end + sign * largest * np.array([0, 0.5e-3, 2e-3]), dtype)
+        assert_array_equal(backend.numpy(function.out_of_range(y, 1e-3)), [False, False, True])
 
 
 def test_what_f_returns_is_never_out_of_range():

@@ -109,6 +109,15 @@ def test_the_defaults_agree_with_loops(backend, case, dtype):
     assert_moved_alike(backend, moved, network, layers, dtype=dtype)
 
 
+def test_rate_and_damping_are_by_default_those_of_locoprop_s_closed():
+    """s = γ/B and λ = 1/(ηB) for γ = 100, η = 0.1 and a batch of 1000, as documented."""
+    gamma, eta, batch_size = 100.0, 0.1, 1000
+    closed = locoprop_s_closed()
+    assert (closed.target_step, closed.weight_step) == (gamma, eta)
+    assert_allclose(FOOF().learning_rate, gamma / batch_size, rtol=1e-15)
+    assert_allclose(FOOF().damping, 1 / (eta * batch_size), rtol=1e-15)
+
+
 # its state ----------------------------------------------------------------------------------------
 
 

@@ -257,6 +257,19 @@ def test_defaults_are_the_authors():
     assert replace(ours, local_loss="squared") == method("locoprop-s")
 
 
+def test_the_defaults_of_the_closed_form_agree_with_loops(numpy_backend):
+    """γ = 100 and η = 0.1, as documented."""
+    network, x, t = draw(numpy_backend, CASES[3])
+    ours = method("locoprop-s-closed")
+    layers = naive.locoprop_step(
+        naive_layers(numpy_backend, network), lists(numpy_backend, x), lists(numpy_backend, t), CASES[3][2],
+        lambda m, x, y, f, V0: naive.closed_form(x, y, V0, 0.1), squared=True, target_step=100.0,
+    )  # fmt: skip
+    moved, _, _ = ours.step(network, ours.init(network), x, t)
+    assert_networks_agree(numpy_backend, moved, layers)
+    assert ours == locoprop_s_closed("auto", target_step=100.0, weight_step=0.1)
+
+
 # targets ------------------------------------------------------------------------------------------
 
 
