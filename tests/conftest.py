@@ -23,6 +23,8 @@ hypothesis.settings.load_profile("locoprop-ref")
 
 # imports PyTorch, which `make test` does without; the tests that use it ask for it themselves
 collect_ignore = ["oracle/mistakes.py"]
+# a conftest.py in every folder: as modules with doctests they would share one name
+collect_ignore_glob = ["*conftest.py"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

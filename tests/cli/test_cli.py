@@ -157,10 +157,10 @@ CHECKPOINTS = {
     "state-missing": (put("state", {}), None),
     "state-of-fewer-layers": (lambda meta, found: meta["state"]["layers"].pop(), None),
     "state-of-another-shape": (
-        put_array("state_layers_0_solver_mean_square", np.ones((3, 6), np.float32)),
+        put_array("state_layers_0_mean_square", np.ones((3, 6), np.float32)),
         None,
     ),
-    "state-of-another-dtype": (put_array("state_layers_0_solver_mean_square", np.ones((10, 6))), None),
+    "state-of-another-dtype": (put_array("state_layers_0_mean_square", np.ones((10, 6))), None),
     "state-of-another-optimizer": (put("state", {"layers": [{"velocity": 0.0}, {"velocity": 0.0}]}), None),
     "a-network-without-a-run": (put("generator", None), None),
 }

@@ -74,7 +74,9 @@ def documented(owner):
     """(argument, the default that its entry of the docstring states), where it states a plain value."""
     text = inspect.getdoc(owner).partition("Args:")[2].partition("Raises:")[0]
     for name, entry in re.findall(r"^    (\w+): ((?:.|\n(?!    \w+: ))*)", text, flags=re.MULTILINE):
-        found = re.search(r'\bdefault (True|False|inf|-?\d[\d.]*(?:e-?\d+)?|"\w+")(?! MiB)', " ".join(entry.split()))
+        found = re.search(
+            r'\bdefault (True|False|inf|-?\d[\d.]*(?:e-?\d+)?\b(?! MiB)|"\w+")', " ".join(entry.split())
+        )
         if found:
             yield name, found[1].rstrip(".")
 
