@@ -1,4 +1,12 @@
-r"""Second-order methods behind the contract of `method.py`: the relatives that LocoProp is compared with.
+r"""The training methods, all with the interface of `base.Method`.
+
+    backprop.py      gradient descent with a first-order optimizer
+    locoprop.py      LocoProp: local loss × targets × regularizer × solver
+    kfac.py, foof.py, shampoo.py     the second-order methods that LocoProp is compared with
+    gradient.py      the template of all that follow the gradient of the network loss
+    registry.py, options.py          every method by its name; what there is to choose
+
+The second-order methods differ in their preconditioner:
 
     K-FAC      W̃ ← W̃ − s·(A + ...)⁻¹ ∂L/∂W̃ (G + ...)⁻¹     Martens and Grosse 2015
     FOOF       W̃ ← W̃ − s·(A + λI)⁻¹ ∂L/∂W̃                   Benzing 2022

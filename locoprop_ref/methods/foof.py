@@ -2,7 +2,7 @@ r"""FOOF: gradient descent on neurons; K-FAC with λ on A alone and the identity
 
     v ← μv + (A + λI)⁻¹ ∂L/∂W̃,    W̃ ← W̃ − r·s·v
 
-A is the running average of X̃ᵀX̃/B (`factors.py`). On this batch alone (decay 0, intervals 1, no momentum) it
+A is the running average of X̃ᵀX̃/B (`kronecker.py`). On this batch alone (decay 0, intervals 1, no momentum) it
 is LocoProp-S in closed form: with s = γ/B and λ = 1/(ηB),
 
     s(A + λI)⁻¹ ∂L/∂W̃ = γ(X̃ᵀX̃ + I/η)⁻¹ X̃ᵀg = ηγ(I + ηX̃ᵀX̃)⁻¹ X̃ᵀg.

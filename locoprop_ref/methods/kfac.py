@@ -2,8 +2,8 @@ r"""K-FAC: the natural gradient with a Kronecker-factored Fisher matrix, block b
 
     ∇ = ∂L/∂W̃,    Δ = (A + π√λ I)⁻¹ ∇ (G + √λ/π I)⁻¹,    v ← μv + νΔ,    W̃ ← W̃ − r·s·v
 
-A and G are running averages (`factors.py`) of the second moments of the inputs x̃ and of the derivatives at
-the pre-activations, the latter for outputs that the network draws itself (`sample.py`). ν = 1 unless
+A and G are running averages (`kronecker.py`) of the second moments of the inputs x̃ and of the derivatives at
+the pre-activations, the latter for outputs that the network draws itself (`fisher.py`). ν = 1 unless
 `kl_clip` is set. This is the block-diagonal form; the paper's block-tridiagonal one, its choice of step size
 and momentum from the quadratic model, and its adaptation of λ are left out.
 

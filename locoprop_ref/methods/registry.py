@@ -6,7 +6,7 @@
     locoprop-m-exact          LocoProp-M by damped Newton
     kfac, foof, shampoo       the second-order methods that LocoProp is compared with
 
-All behind the contract of `method.Method`.
+All have the interface of `base.Method`.
 """
 
 from collections.abc import Callable
