@@ -163,7 +163,7 @@ def test_no_two_test_files_share_a_name():
 
 
 def test_every_test_folder_mirrors_a_folder_of_the_project():
-    ours = {"helpers", "second_sources", "notebooks", "examples"}
+    ours = {"helpers", "second_sources", "notebooks", "examples", "mutants"}
     folders = {path.name for path in TESTS.iterdir() if path.is_dir() and any(path.glob("*.py"))}
     assert folders - ours <= {path.name for path in PACKAGE.iterdir() if path.is_dir()}
 

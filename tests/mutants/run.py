@@ -185,10 +185,12 @@ def verdict(
         return {"status": "not found"}
     changed = source[: place.start] + mutant["after"].encode() + source[place.end :]
     status, first = "passed", ""
+    first_of_all: list[str] = [mutant["first"]] if "first" in mutant else []
+    run_last: list[str] = []
     try:
         _write(path, changed)
-        for files in ([mutant.get("first")], [mutant["file"], *tests[:1]], tests[1:]):  # the likeliest first
-            if any(files) and status == "passed":
+        for files in (first_of_all, [mutant["file"], *tests[:1]], tests[1:]):  # the likeliest first
+            if files and status == "passed":
                 status, first = pytest(tree, files, seconds)
                 run_last = files
     finally:
