@@ -9,7 +9,7 @@ from locoprop_ref import checks
 from locoprop_ref.transfers import Transfer
 from locoprop_ref.verify.measure import Identity, Measurement, far, worst
 
-_QUADRATURE = "adaptive quadrature, which has to find the kinks by itself"
+_QUADRATURE = "adaptive quadrature, also across kinks"
 _ROUNDING = "rounding of 1 + |a f(a)|"
 _DIFFERENCE = "central difference of step 1e-5"
 
@@ -81,7 +81,7 @@ def _elementwise(f: Transfer, a: np.ndarray) -> list[Measurement]:
             _QUADRATURE,
         ),
         Measurement(
-            "f(a) within [low, high]", float(np.any(f.out_of_range(y))), 0.0, "share of one rounding"
+            "f(a) within [low, high]", float(np.any(f.out_of_range(y))), 0.0, "counted: 0 if none is outside"
         ),
     ]
     if f._F_star is not None:
