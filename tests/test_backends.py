@@ -114,14 +114,17 @@ def test_no_item_of_cupy_is_collected_without_a_gpu(request):
 
 @pytest.mark.full
 def test_every_function_is_called_on_every_library(tmp_path):
-    """What the tests call on NumPy they call on every other installed library, except host-only code."""
+    """What the quick tests call on NumPy they call on the other pinned libraries, except host-only code.
+
+    PyTorch and JAX run the same cases as these (`helpers/backends.py`), which are slow under a profiler.
+    """
     out = tmp_path / "called.json"
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     path = os.pathsep.join([str(TESTS / "helpers"), str(TESTS.parent), inherited.get("PYTHONPATH", "")])
     files = [*TESTS.glob("test_*.py"), *(TESTS / "methods").glob("test_*.py")]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "called", "-p", "no:cacheprovider", "-p", "no:xdist",
-         *map(str, sorted(files))],
+         "-m", "not full", *map(str, sorted(files))],
         cwd=TESTS.parent, env=inherited | {"PYTHONPATH": path, "LOCOPROP_REF_CALLED": str(out), "CI": ""},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
