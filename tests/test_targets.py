@@ -191,3 +191,12 @@ def test_what_is_no_target_rule_is_refused():
         LocoProp("squared", Halved(), target_order="gauss-seidel")
     with pytest.raises(TypeError, match="targets must be GradientTargets for the problem of a single layer"):
         LocoProp("squared", Halved()).local_problem(small()[0].layers[0], *[np.ones((1, 3))] * 4)
+
+
+def test_a_local_loss_that_returns_no_transfer_is_refused():
+    network, x, t = small()
+    ours = LocoProp(lambda layer: "tanh")
+    with pytest.raises(
+        TypeError, match="local_loss must be a function that returns a layer's local Transfer"
+    ):
+        ours.step(network, ours.init(network), x, t)

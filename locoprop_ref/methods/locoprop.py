@@ -145,7 +145,10 @@ class LocoProp:
     def local_transfer(self, layer: Layer) -> Transfer:
         """Return the local transfer function of a layer: its own for M, the identity for S."""
         local_loss = self.local_loss
-        return LOCAL_LOSSES[local_loss](layer) if isinstance(local_loss, str) else local_loss(layer)
+        if isinstance(local_loss, str):
+            return LOCAL_LOSSES[local_loss](layer)
+        wanted = "a function that returns a layer's local Transfer"
+        return checks.instance("local_loss", local_loss(layer), Transfer, wanted)
 
     def init(self, network: Network, seed: int = 0) -> State:
         """Return the state of the targets, and of the solver and the regularizer of every layer.
