@@ -17,7 +17,7 @@ def add_command(commands: Any) -> None:
     command = add(commands, "compare", _compare, help)
     command.add_argument(
         "--preset", default="quick", metavar="{" + ",".join(PRESETS) + "}",
-        help="quick (default; small CURVES, a minute or two), standard (CURVES), paper (MNIST, 99 epochs)",
+        help="quick (default; small CURVES, some minutes), standard (CURVES), paper (MNIST, 99 epochs)",
     )  # fmt: skip
     command.add_argument("--methods", nargs="+", metavar="NAME", help="methods to compare (default all)")
     command.add_argument(

@@ -24,7 +24,7 @@ from locoprop_ref.training.config import APPLIES, resolve
 from locoprop_ref.training.options import Config, as_json
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # a minute or two on two cores; network, number of images, batches and schedule are those that the
+    # some minutes on two cores; network, number of images, batches and schedule are those that the
     # settings for CURVES were tuned with
     "quick": {
         "data": "curves",
