@@ -12,7 +12,7 @@ UPGRADE ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format figures notebooks lab bench bench-scaling bench-compare requirements setup clean
+.PHONY: help demo test test-all lint format figures docs notebooks lab bench bench-scaling bench-compare requirements setup clean
 
 help:          ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ format: $(VENV)/test.stamp  ## format the code, and fix the lint errors that can
 
 figures: $(VENV)/core.stamp  ## draw the figures in figures/ again
 	$(VENV)/bin/locoprop-ref figures --out figures
+
+docs: $(VENV)/core.stamp  ## write the defaults of today into the tables of the documentation
+	$(PY) docs/tables.py
 
 notebooks: $(VENV)/test.stamp  ## execute notebooks/*.md, and store them with their outputs as notebooks/*.ipynb
 	MPLBACKEND=Agg $(PY) notebooks/execute.py

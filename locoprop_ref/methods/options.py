@@ -105,8 +105,8 @@ def defaults_in_words(option: str) -> str:
     found = {name: options_of(name)[option] for name in METHODS if option in options_of(name)}
     values = list(found.values())
     usual = max(values, key=values.count)
-    others = [f"{name} {_spelled(value)}" for name, value in found.items() if value != usual]
-    return ", ".join([_spelled(usual), *others])
+    others = [f"{name} {in_words(value)}" for name, value in found.items() if value != usual]
+    return ", ".join([in_words(usual), *others])
 
 
 def _settings(part: Any) -> dict[str, Any]:
@@ -123,7 +123,8 @@ def _rule(example: Method, chosen: str) -> Optimizer | None:
     return solver.optimizer if chosen == DEFAULT_OPTIMIZER else optimizer(chosen)
 
 
-def _spelled(value: Any) -> str:
+def in_words(value: Any) -> str:
+    """Return a setting as help texts and tables spell it: yes or no, and numbers in short."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,6 +1,9 @@
 """Tiny data, and what the package logs, for every test of training."""
 
+import importlib.util
 import logging
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from small_runs import write_data
@@ -17,3 +20,14 @@ def logged(caplog):
     """The lines that the package logs for a user: level INFO, from the loggers below "locoprop_ref"."""
     caplog.set_level(logging.INFO, logger="locoprop_ref")
     return caplog
+
+
+@pytest.fixture(scope="session")
+def tables() -> ModuleType:
+    """docs/tables.py as a module."""
+    file = Path(__file__).resolve().parents[2] / "docs" / "tables.py"
+    spec = importlib.util.spec_from_file_location("tables", file)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
