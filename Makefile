@@ -6,8 +6,10 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --disable-pip-version-check --no-input --quiet
 PYTEST := MPLBACKEND=Agg $(PY) -m pytest
-# make test WORKERS=0 runs everything in one process; each file runs as a whole, so that its fixtures are made once
+# make test WORKERS=0 runs everything in one process. Each file runs as a whole, so that its fixtures are made once;
+# the files are started in the order of tests/conftest.py, the longest first
 WORKERS ?= 2
+SIDE_BY_SIDE := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 UPGRADE ?=
 
 .DEFAULT_GOAL := help
@@ -21,10 +23,10 @@ demo: $(VENV)/core.stamp  ## install the package and run its demonstration
 	$(VENV)/bin/locoprop-ref demo
 
 test: lint     ## check format, lint and types, and run the quick tests
-	$(PYTEST) -m "not full" --numprocesses $(WORKERS) --dist loadfile
+	$(PYTEST) -m "not full" $(SIDE_BY_SIDE)
 
 test-all: lint ## check format, lint and types, and run all tests, also those with other array libraries
-	$(PYTEST)
+	$(PYTEST) $(SIDE_BY_SIDE)
 
 lint: $(VENV)/test.stamp  ## check format, lint and types, without changing any file
 	$(VENV)/bin/ruff format --check .

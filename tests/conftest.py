@@ -87,6 +87,23 @@ def readonly() -> Callable[[Any], np.ndarray]:
     return copy
 
 
+# ------------------------------ the longest files first
+#
+# Processes that share the files end together if the long ones do not come last.
+
+LONGEST_FIRST = ("tests/notebooks", "tests/experiments", "tests/examples", "tests/data", "tests/oracle")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Move the tests of these folders to the front, in this order; all others keep theirs."""
+
+    def place(item: pytest.Item) -> int:
+        starts = [n for n, first in enumerate(LONGEST_FIRST) if item.nodeid.startswith(first)]
+        return starts[0] if starts else len(LONGEST_FIRST)
+
+    items.sort(key=place)
+
+
 # ------------------------------ data
 
 MNIST_FILE = "train-images-idx3-ubyte"
