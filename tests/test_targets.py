@@ -7,7 +7,7 @@ from bridge import CASES, assert_close, draw, every_case, every_dtype, lists, na
 from naive import affine, f_row
 from numpy.testing import assert_allclose, assert_array_equal
 
-from locoprop_ref import ClosedForm, Descend, LocoProp, optimizer, transfer
+from locoprop_ref import ClosedForm, Descend, LocoProp, Proximal, optimizer, transfer
 from locoprop_ref.network import Trace, backward, forward, initialize
 from locoprop_ref.targets import GradientTargets, LayerTarget, Targets, code_update, target
 
@@ -200,3 +200,26 @@ def test_a_local_loss_that_returns_no_transfer_is_refused():
         TypeError, match="local_loss must be a function that returns a layer's local Transfer"
     ):
         ours.step(network, ours.init(network), x, t)
+
+
+def test_what_a_class_that_inherits_from_ours_returns_is_checked_and_used():
+    """Nothing is taken on trust because of a base class: neither targets nor a regularizer."""
+
+    class OneUnitTooMany(GradientTargets):
+        def of_layer(self, layer, f, x, a_hat, y_hat, g, gamma):
+            return LayerTarget(x, np.ones((len(x), 1 + y_hat.shape[1])), f, a_hat)
+
+    class Nearer(Proximal):
+        def scaled(self, rate):
+            return Proximal(0.5 * rate * self.weight_step)
+
+    network, x, t = small()
+    with pytest.raises(ValueError, match="W0 must have shape"):
+        bad = LocoProp("matching", OneUnitTooMany())
+        bad.step(network, bad.init(network), x, t)
+    half, whole = (
+        LocoProp("squared", regularizer=rule, solver=ClosedForm(), parallel_layers=False)
+        for rule in (Nearer(0.4), Proximal(0.2))
+    )
+    one, other = (ours.step(network, ours.init(network), x, t, rate=0.5)[0] for ours in (half, whole))
+    assert_array_equal(one.layers[0].stacked, other.layers[0].stacked)

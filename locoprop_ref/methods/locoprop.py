@@ -59,9 +59,8 @@ class LocoProp:
         project_targets: project targets onto the closed range of the local transfer (default False, the
             authors' code).
         parallel_layers: solve the layers side by side, as the method allows, where their sizes say that it
-            pays (default True: on two cores it saves a sixth of a step by K steps, half of a closed form);
-            False solves them in order with all BLAS threads. The two agree to rounding. "gauss-seidel" is
-            always in order.
+            may pay (default True; `python -m benchmarks side-by-side` measures what it saves); False solves
+            them in order with all BLAS threads. The two agree to rounding. "gauss-seidel" is always in order.
         diagnose: report in `info`, per layer, the share of targets out of range, the local loss before and
             after, and the cosine between the update and −∂L/∂W̃ (costs extra products; default False).
 
@@ -231,9 +230,8 @@ class LocoProp:
 
     def _problem(self, layer: Layer, target: LayerTarget, state: State, num_examples: int) -> LocalProblem:
         f, y_target = target.transfer, target.y_target
-        proximal = isinstance(self.regularizer, Proximal)
-        # a rule of one's own may return anything
-        known = isinstance(self.targets, GradientTargets)
+        # a class of one's own may return anything, one that inherits from ours too
+        proximal, known = type(self.regularizer) is Proximal, type(self.targets) is GradientTargets
         return (LocalProblem.unchecked if known else LocalProblem)(
             x=layer.augment(target.x),
             y_target=f.project(y_target) if self.project_targets else y_target,
