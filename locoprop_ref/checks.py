@@ -13,7 +13,7 @@ ValueError: target_step must be a positive number, got -1
 import difflib
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import UnionType
 from typing import Any
 
@@ -73,20 +73,35 @@ def fraction(name: str, value: Any) -> float:
     return result
 
 
-def integer(name: str, value: Any, *, minimum: int = 1) -> int:
-    """Check an integer of at least `minimum`."""
+def integer(name: str, value: Any, *, minimum: int | None = 1) -> int:
+    """Check an integer of at least `minimum`; None for any integer."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < minimum:
+    if minimum is not None and value < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}")
     return int(value)
 
 
 def boolean(name: str, value: Any) -> bool:
     """Check a switch: nothing but True and False, so that the string "no" does not mean yes."""
-    if not isinstance(value, bool):
+    if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}")
-    return value
+    return bool(value)
+
+
+def keep(owner: Any, check: Callable[..., object], *names: str, **how: Any) -> None:
+    """Check fields of a frozen dataclass, and keep what the check returns: plain numbers, never NumPy's.
+
+    A NumPy scalar has a dtype of its own, and would turn a float32 network into a float64 one.
+
+    Args:
+        owner: the dataclass's instance, while it is made.
+        check: a function of this module, called with the name and the value.
+        *names: the fields.
+        **how: further arguments of the check.
+    """
+    for name in names:
+        object.__setattr__(owner, name, check(name, getattr(owner, name), **how))
 
 
 def array(name: str, value: Any, *, ndim: int | None = None, shape: tuple | None = None) -> Any:

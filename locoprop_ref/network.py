@@ -97,6 +97,7 @@ def initialize(
     sizes = [checks.integer("layer_sizes", size) for size in layer_sizes]
     checks.one_of("dtype", dtype, checks.FLOATS)
     checks.one_of("init", init, INITIALIZERS)
+    checks.boolean("bias", bias)
     xp = namespace("numpy") if xp is None else xp
     if not isinstance(seed, np.random.Generator):
         checks.integer("seed", seed, minimum=0)

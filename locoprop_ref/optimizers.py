@@ -75,7 +75,8 @@ class Momentum:
     nesterov: bool = False
 
     def __post_init__(self) -> None:
-        checks.fraction("momentum", self.momentum)
+        checks.keep(self, checks.fraction, "momentum")
+        checks.keep(self, checks.boolean, "nesterov")
 
     def init(self, W: Any) -> State:
         """Return v = 0."""
@@ -104,9 +105,9 @@ class AdaGrad:
 
     def __post_init__(self) -> None:
         checks.one_of("dialect", self.dialect, DIALECTS)
-        checks.not_negative("epsilon", self.epsilon)
+        checks.keep(self, checks.not_negative, "epsilon")
         if self.initial_accumulator is not None:
-            checks.not_negative("initial_accumulator", self.initial_accumulator)
+            checks.keep(self, checks.not_negative, "initial_accumulator")
 
     def init(self, W: Any) -> State:
         """Return G, filled with its initial value."""
@@ -148,9 +149,8 @@ class RMSProp:
 
     def __post_init__(self) -> None:
         checks.one_of("dialect", self.dialect, DIALECTS)
-        checks.fraction("decay", self.decay)
-        checks.fraction("momentum", self.momentum)
-        checks.positive("epsilon", self.epsilon)
+        checks.keep(self, checks.fraction, "decay", "momentum")
+        checks.keep(self, checks.positive, "epsilon")
 
     def init(self, W: Any) -> State:
         """Return v (ones for tf1, zeros for torch) and m = 0."""
@@ -205,9 +205,8 @@ class Adam:
 
     def __post_init__(self) -> None:
         checks.one_of("dialect", self.dialect, DIALECTS)
-        checks.fraction("beta1", self.beta1)
-        checks.fraction("beta2", self.beta2)
-        checks.positive("epsilon", self.epsilon)
+        checks.keep(self, checks.fraction, "beta1", "beta2")
+        checks.keep(self, checks.positive, "epsilon")
 
     def init(self, W: Any) -> State:
         """Return t = 0, m = 0, v = 0."""

@@ -59,7 +59,7 @@ class Proximal:
     weight_step: float = inf
 
     def __post_init__(self) -> None:
-        checks.positive("weight_step", self.weight_step, infinite=True)
+        checks.keep(self, checks.positive, "weight_step", infinite=True)
 
     def init(self, W0: Any) -> State:
         """Return {}: it remembers nothing."""

@@ -106,6 +106,7 @@ class ClosedForm:
         checks.instance("problem", problem, LocalProblem, "a LocalProblem")
         if problem.transfer.name != "identity":
             raise ValueError(f"transfer must be 'identity' for a closed form, got {problem.transfer.name!r}")
+        rate = checks.not_negative("rate", rate)
         if rate == 0:
             return problem.W0, state, {}
         problem = problem.scaled(rate)
@@ -212,6 +213,8 @@ class Descend:
 
     def __post_init__(self) -> None:
         checks.conforms("optimizer", self.optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
+        checks.keep(self, checks.positive, "local_lr")
+        checks.keep(self, checks.integer, "num_local_steps")
         _ = self.rates  # checked on the way
         checks.one_of("local_state", self.local_state, LOCAL_STATES)
         checks.one_of("gradient_form", self.gradient_form, GRADIENT_FORMS)
@@ -227,6 +230,7 @@ class Descend:
 
     def __call__(self, problem: LocalProblem, state: State, rate: float) -> tuple[Any, State, Info]:
         """Return (W̃, state, {}) after K steps of sizes r·s_k; rate 0 moves nothing but updates the state."""
+        rate = checks.not_negative("rate", rate)
         if self.local_state == "reset":
             state = self.optimizer.init(problem.W0)
         W, gradient = problem.W0, gradient_in_form(problem, self.num_local_steps, self.gradient_form)
@@ -393,9 +397,8 @@ class Newton:
 
     def __post_init__(self) -> None:
         if self.tolerance is not None:
-            checks.positive("tolerance", self.tolerance)
-        checks.integer("max_newton_steps", self.max_newton_steps)
-        checks.integer("memory_limit", self.memory_limit)
+            checks.keep(self, checks.positive, "tolerance")
+        checks.keep(self, checks.integer, "max_newton_steps", "memory_limit")
 
     def init(self, W0: Any) -> State:
         """Return the empty state."""
@@ -417,6 +420,7 @@ class Newton:
         checks.instance("regularizer", problem.regularization, Proximal, "the proximal term for newton")
         if problem.metric == 0:
             raise ValueError("weight_step must be finite for newton, got inf")
+        rate = checks.not_negative("rate", rate)
         if rate == 0:
             return problem.W0, state, {}
         problem = problem.scaled(rate)
@@ -516,6 +520,7 @@ def newton_cost(layer_sizes: tuple[int, ...], batch_size: int, *, bias: bool = T
     Each unit forms a Hessian, 2Bm², and solves with it, ⅔m³, where m = min(B, d̃); in the dual the Hessian
     is a scaled copy of one Gram matrix, so that only the solve remains.
     """
+    checks.boolean("bias", bias)
     total = 0.0
     for d_in, d_out in pairwise(layer_sizes):
         d = d_in + bias

@@ -90,8 +90,9 @@ class GradientTargets:
     step: float | tuple[float, ...] = 10.0
 
     def __post_init__(self) -> None:
-        for gamma in self.step if isinstance(self.step, tuple) else (self.step,):
-            checks.positive("target_step", gamma)
+        given = self.step if isinstance(self.step, tuple) else (self.step,)
+        steps = tuple([checks.positive("target_step", gamma) for gamma in given])
+        object.__setattr__(self, "step", steps if isinstance(self.step, tuple) else steps[0])
 
     def init(self, network: Network, seed: int = 0) -> State:
         """Return {}: the targets of a batch depend on nothing before it."""
@@ -149,10 +150,10 @@ def target(y_hat: Any, g: Any, target_step: float) -> Any:
     Raises:
         ValueError, TypeError: γ ≤ 0, or shapes or dtypes differ.
     """
-    checks.positive("target_step", target_step)
+    gamma = checks.positive("target_step", target_step)
     checks.array("y_hat", y_hat)
     checks.like("g", g, y_hat, of="y_hat")
-    return _stepped(y_hat, g, target_step)
+    return _stepped(y_hat, g, gamma)
 
 
 def _stepped(y_hat: Any, g: Any, gamma: float) -> Any:
@@ -201,7 +202,7 @@ def code_update(network: Network, trace: Trace, t: Any, step: float) -> tuple[An
     """
     checks.instance("network", network, Network, "a Network")
     checks.instance("trace", trace, Trace, "a Trace, as forward(network, x) makes")
-    checks.positive("step", step)
+    step = checks.positive("step", step)
     layers = network.layers
     if [a.shape[1] for a in trace.a_hat] != [layer.W.shape[1] for layer in layers]:
         raise ValueError("trace must be of the forward pass of this network, got one of other layers")

@@ -56,6 +56,7 @@ def load(
         OSError: FileNotFoundError, PermissionError, ConnectionError, ...: the data cannot be obtained; the
             sentence says what to do.
     """
+    checks.boolean("download", download)
     if not isinstance(name, str | os.PathLike):
         raise TypeError(f"name must be one of {', '.join(NAMES)} or a path ending in .npz, got {name!r}")
     if os.fspath(name).lower().endswith(".npz"):

@@ -41,9 +41,9 @@ class BackProp(GradientMethod):
 
     def __post_init__(self) -> None:
         checks.conforms("optimizer", self.optimizer, Optimizer, "an Optimizer, as optimizer('sgd') makes")
-        checks.positive("learning_rate", self.learning_rate)
-        checks.boolean("parallel_layers", self.parallel_layers)
-        checks.positive("clip", self.clip, infinite=True)
+        checks.keep(self, checks.positive, "learning_rate")
+        checks.keep(self, checks.positive, "clip", infinite=True)
+        checks.keep(self, checks.boolean, "parallel_layers")
         if self.preconditioner is not None:
             checks.conforms("preconditioner", self.preconditioner, Preconditioner, "a Preconditioner")
 

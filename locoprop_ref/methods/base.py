@@ -50,10 +50,10 @@ class Method(Protocol):
         """
 
 
-def check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> None:
+def check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> float:
     """Check of a method's `step` what the forward and the backward pass do not: state, rate, finite values.
 
-    On a device the values of x and t are not looked at.
+    On a device the values of x and t are not looked at. The rate is returned, as a plain number.
 
     Raises:
         ValueError, TypeError: r < 0, a state of another network, or (on the host) nan or infinity in x or t.
@@ -62,13 +62,14 @@ def check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> Non
     if not isinstance(entries, tuple) or len(entries) != len(network.layers):
         count = len(network.layers)
         raise ValueError(f"state must be what init made of this network of {count} layers, got another nest")
-    checks.not_negative("rate", rate)
+    r = checks.not_negative("rate", rate)
     for name, values in (("x", x), ("t", t)):
         if (
             on_host(values) and values.dtype.kind == "f"
         ):  # on a GPU a look at the values would wait for the device
             if not np.isfinite(values).all():
                 checks.finite(name, values, xp=np)  # which raises the error
+    return r
 
 
 def check_entries(network: Network, state: State, example: Any) -> None:

@@ -54,13 +54,10 @@ class FOOF(GradientMethod):
     parallel_layers: bool = True
 
     def __post_init__(self) -> None:
-        checks.positive("learning_rate", self.learning_rate)
-        checks.positive("damping", self.damping)
-        checks.fraction("momentum", self.momentum)
-        checks.fraction("factor_decay", self.factor_decay)
-        checks.integer("factor_interval", self.factor_interval)
-        checks.integer("inverse_interval", self.inverse_interval)
-        checks.boolean("parallel_layers", self.parallel_layers)
+        checks.keep(self, checks.positive, "learning_rate", "damping")
+        checks.keep(self, checks.fraction, "momentum", "factor_decay")
+        checks.keep(self, checks.integer, "factor_interval", "inverse_interval")
+        checks.keep(self, checks.boolean, "parallel_layers")
 
     @property
     def preconditioner(self) -> "InputPreconditioner":

@@ -117,7 +117,7 @@ class GradientMethod:
             ValueError, TypeError: r < 0, a state of another network or method, x or t of another shape, dtype
                 or library than the network, or (on the host) with nan or infinity in it.
         """
-        check_step(network, state, x, t, rate)
+        rate = check_step(network, state, x, t, rate)
         counts = {n: checks.integer(f"state[{n!r}]", state.get(n), minimum=0) for n in self.counts(0)}
         check_entries(network, state, self.example)
         trace = forward(network, x)

@@ -72,15 +72,12 @@ class KFAC(GradientMethod):
     parallel_layers: bool = True
 
     def __post_init__(self) -> None:
-        checks.positive("learning_rate", self.learning_rate)
-        checks.positive("damping", self.damping)
-        checks.fraction("momentum", self.momentum)
+        checks.keep(self, checks.positive, "learning_rate", "damping")
+        checks.keep(self, checks.positive, "kl_clip", infinite=True)
+        checks.keep(self, checks.fraction, "momentum", "factor_decay")
+        checks.keep(self, checks.integer, "factor_interval", "inverse_interval")
         checks.one_of("fisher", self.fisher, FISHERS)
-        checks.fraction("factor_decay", self.factor_decay)
-        checks.integer("factor_interval", self.factor_interval)
-        checks.integer("inverse_interval", self.inverse_interval)
-        checks.positive("kl_clip", self.kl_clip, infinite=True)
-        checks.boolean("parallel_layers", self.parallel_layers)
+        checks.keep(self, checks.boolean, "parallel_layers")
 
     @property
     def preconditioner(self) -> "KroneckerPreconditioner":

@@ -114,8 +114,7 @@ class LocoProp:
             checks.one_of("local_loss", self.local_loss, LOCAL_LOSSES)
         checks.one_of("local_reduction", self.local_reduction, REDUCTIONS)
         checks.one_of("target_order", self.target_order, TARGET_ORDERS)
-        for name in ("project_targets", "parallel_layers", "diagnose"):
-            checks.boolean(name, getattr(self, name))
+        checks.keep(self, checks.boolean, "project_targets", "parallel_layers", "diagnose")
         rule = "a target rule, as GradientTargets(10) is; a solver is given as solver=..."
         if isinstance(self.targets, Descend | ClosedForm | Newton):
             raise TypeError(f"targets must be {rule}, got {type(self.targets).__name__}")
@@ -190,7 +189,7 @@ class LocoProp:
         Warns:
             RuntimeWarning: Newton did not converge in some layer.
         """
-        check_step(network, state, x, t, rate)
+        rate = check_step(network, state, x, t, rate)
         check_entries(network, state, self._example)
         if "targets" not in state:
             raise ValueError("state must be what init made of this network, got one without 'targets'")

@@ -40,8 +40,7 @@ def inverse_root(matrix: Any, root: int, *, ridge: float) -> Any:
     """
     checks.array("matrix", matrix, ndim=2)
     checks.array("matrix", matrix, shape=(matrix.shape[1], None))
-    checks.integer("root", root)
-    checks.positive("ridge", ridge)
+    root, ridge = checks.integer("root", root), checks.positive("ridge", ridge)
     xp = array_namespace(matrix)
     A = 0.5 * matrix + 0.5 * matrix.T
     finite = xp.all(xp.isfinite(A))

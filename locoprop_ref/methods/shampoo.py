@@ -85,15 +85,12 @@ class Shampoo(GradientMethod):
     parallel_layers: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "epsilon", "grafting_epsilon"):
-            checks.positive(name, getattr(self, name))
-        for name in ("momentum", "factor_decay", "grafting_decay"):
-            checks.fraction(name, getattr(self, name))
-        for name in ("root", "factor_interval", "inverse_interval"):
-            checks.integer(name, getattr(self, name))
+        checks.keep(self, checks.positive, "learning_rate", "epsilon", "grafting_epsilon")
+        checks.keep(self, checks.fraction, "momentum", "factor_decay", "grafting_decay")
+        checks.keep(self, checks.integer, "root", "factor_interval", "inverse_interval")
         checks.one_of("statistics", self.statistics, STATISTICS)
         checks.one_of("grafting", self.grafting, GRAFTINGS)
-        checks.boolean("parallel_layers", self.parallel_layers)
+        checks.keep(self, checks.boolean, "parallel_layers")
 
     @property
     def preconditioner(self) -> "RootPreconditioner":

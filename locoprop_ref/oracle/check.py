@@ -68,6 +68,8 @@ def check(
     if not callable(target):
         raise TypeError(f"target must be callable, got {type(target).__name__}")
     arguments.one_of("dtype", dtype, DTYPES)
+    for name, switch in (("diagnose", diagnose), ("strict", strict)):
+        arguments.boolean(name, switch)
     start = time.perf_counter()
     results: list[Result] = []
     stuck: dict[str, str] = {}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from xml.etree import ElementTree
 
+from locoprop_ref import checks
 from locoprop_ref.oracle.diagnose import Finding
 from locoprop_ref.oracle.outcome import (
     ACCEPTABLE,
@@ -43,6 +44,9 @@ class Report:
     problems: Sequence[str] = ()
     seconds: tuple[float, float] = (0.0, 0.0)
     strict: bool = field(default=False)
+
+    def __post_init__(self) -> None:
+        checks.boolean("strict", self.strict)
 
     @property
     def ok(self) -> bool:

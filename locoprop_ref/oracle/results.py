@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from locoprop_ref import checks
 from locoprop_ref.oracle.check import finished, judge
 from locoprop_ref.oracle.outcome import ERROR, NOT_COVERED, Result
 from locoprop_ref.oracle.report import Report
@@ -109,6 +110,8 @@ def check_results(
     Raises:
         BadResults: the file cannot be used at all.
     """
+    for name, switch in (("diagnose", diagnose), ("strict", strict)):
+        checks.boolean(name, switch)
     if isinstance(document, Path | str):
         document = read(Path(document))
     else:

@@ -11,6 +11,7 @@ import io
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from locoprop_ref import checks
 from locoprop_ref.plot.save import rendered
 from locoprop_ref.plot.style import alt_text
 
@@ -66,6 +67,7 @@ def source_of(*objects: Any, docstring: bool = False) -> str:
     Raises:
         TypeError: an object has no Python source.
     """
+    checks.boolean("docstring", docstring)
     return "\n\n".join(_source(one, docstring) for one in objects)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from locoprop_ref import checks
 from locoprop_ref.plot.style import COLOURS, MARKERS, describe, label, line_style, panels, styled
 
 if TYPE_CHECKING:
@@ -121,6 +122,8 @@ def training_curves(
     """
     from matplotlib.ticker import MaxNLocator
 
+    if log is not None:
+        checks.boolean("log", log)
     bands = {name: band(group, metric) for name, group in grouped(runs, labels).items()}
     low = min(float(np.nanmin(b["low"])) for b in bands.values())
     high = max(float(np.nanmax(b["high"])) for b in bands.values())

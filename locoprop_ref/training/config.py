@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -66,7 +67,7 @@ def resolve(preset: str | None = None, **explicit: Any) -> Config:
     for name in explicit:
         checks.one_of("option", name, known)
     explicit = {name: value for name, value in explicit.items() if value is not None}
-    config = Config(**({**PRESETS[preset], **explicit} if preset else explicit))
+    config = _plain(Config(**({**PRESETS[preset], **explicit} if preset else explicit)))
     for f in fields(Config):
         if f.metadata["choices"] and getattr(config, f.name) is not None:
             checks.one_of(f.name, getattr(config, f.name), f.metadata["choices"])
@@ -79,6 +80,22 @@ def resolve(preset: str | None = None, **explicit: Any) -> Config:
     _check_together(config, explicit)
     build_method(config)
     return config
+
+
+def _plain(config: Config) -> Config:
+    """Return a Config of plain Python numbers and switches: what NumPy gives in a sweep is converted."""
+    kinds: dict[type, Any] = {
+        bool: checks.boolean, int: partial(checks.integer, minimum=None), float: checks.number
+    }  # fmt: skip
+    given = {f.name: (f.metadata["kind"], getattr(config, f.name)) for f in fields(Config)}
+    return replace(
+        config,
+        **{
+            name: kinds[kind](name, value)
+            for name, (kind, value) in given.items()
+            if value is not None and kind in kinds
+        },
+    )
 
 
 def _with_common_defaults(config: Config) -> Config:

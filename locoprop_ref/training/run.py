@@ -65,10 +65,12 @@ def train(
             and neither `resume` nor `overwrite` is given.
         KeyboardInterrupt: passed on, after the run file has been given the status "interrupted".
     """
+    for name, switch in (("resume", resume), ("overwrite", overwrite), ("progress", progress)):
+        checks.boolean(name, switch)
     if resume and overwrite:
         raise ValueError("resume and overwrite contradict each other, got both")
     if jobs is not None:
-        checks.integer("jobs", jobs)
+        jobs = checks.integer("jobs", jobs)
     xp = namespace(config.backend)
     files = None if out is None else Files(Path(out))
     if files:
