@@ -39,7 +39,7 @@ format: $(VENV)/test.stamp  ## format the code, and fix the lint errors that can
 	$(PY) notebooks/execute.py --text
 
 figures: $(VENV)/core.stamp  ## draw the figures in figures/ again
-	$(VENV)/bin/locoprop-ref figures --out figures
+	$(VENV)/bin/locoprop-ref figures --out figures --overwrite
 
 docs: $(VENV)/core.stamp  ## write the defaults of today into the tables of the documentation
 	$(PY) docs/tables.py

@@ -22,6 +22,9 @@ RUN = {
 # what else the call needs
 ARGUMENTS = {
     "data.load": ("curves",),
+    "data.files.check_outputs": ({},),
+    "plot.figures": ("out",),
+    "training.apply.apply_network": ("a.npz", "curves", "b.npz"),
     "methods.locoprop.LocoProp": ("matching",),
     "network.initialize": ((2, 1),),
     "oracle.check.check": (lambda topic, conventions, inputs: NotImplemented, []),

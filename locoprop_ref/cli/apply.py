@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from locoprop_ref.cli.parser import add, add_backend, add_data_dir
+from locoprop_ref.cli.parser import add, add_backend, add_data_dir, add_overwrite, path
 
 
 def add_command(commands: Any) -> None:
@@ -11,21 +11,23 @@ def add_command(commands: Any) -> None:
     command = add(
         commands, "apply", _apply, "apply a trained network to data; write its outputs to an NPZ file"
     )
-    command.add_argument("network", metavar="NETWORK.npz", help="checkpoint that train wrote")
+    command.add_argument("network", metavar="NETWORK.npz", type=path, help="checkpoint that train wrote")
     command.add_argument("--data", default="curves", help="curves, mnist, fashion_mnist or your own FILE.npz")
     add_data_dir(command)
     command.add_argument(
         "--part", choices=("train", "test"), default="test", help="which examples (default test)"
     )
     command.add_argument(
-        "--out", metavar="FILE.npz", required=True, help="file to write, with the outputs as y"
+        "--out", metavar="FILE.npz", type=path, required=True, help="file to write, with the outputs as y"
     )
+    add_overwrite(command)
     add_backend(command)
 
 
 def _apply(given: argparse.Namespace) -> int:
     from locoprop_ref.training.apply import apply_network
 
-    options = {"part": given.part, "data_dir": given.data_dir, "backend": given.backend}
+    names = ("part", "data_dir", "backend", "overwrite")
+    options = {name: getattr(given, name) for name in names}
     print(apply_network(given.network, given.data, given.out, **options))
     return 0

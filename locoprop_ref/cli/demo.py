@@ -1,10 +1,9 @@
 """The command `locoprop-ref demo`: verify, draw, and train a small autoencoder with four methods."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from locoprop_ref.cli.parser import add
+from locoprop_ref.cli.parser import add, add_overwrite, path
 
 
 def add_command(commands: Any) -> None:
@@ -13,12 +12,13 @@ def add_command(commands: Any) -> None:
         commands, "demo", _demo, "verify, draw, train a small autoencoder with four methods: about a minute"
     )
     command.add_argument(
-        "--out", metavar="DIR", default="demo", help="folder for figures and runs (default demo)"
+        "--out", metavar="DIR", type=path, default="demo", help="folder for figures and runs (default demo)"
     )
+    add_overwrite(command)
     command.add_argument("--seed", type=int, default=0, help="seed of weights and batches (default 0)")
 
 
 def _demo(given: argparse.Namespace) -> int:
     from locoprop_ref.experiments.demo import demo
 
-    return demo(Path(given.out), seed=given.seed)
+    return demo(given.out, seed=given.seed, overwrite=given.overwrite)

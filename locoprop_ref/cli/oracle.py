@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from locoprop_ref.cli.parser import add
+from locoprop_ref.cli.parser import add, add_overwrite, path
+from locoprop_ref.data.files import check_outputs, write_atomically
 from locoprop_ref.oracle.topics import TOPICS
 from locoprop_ref.oracle.vectors import DTYPES, cases
 
@@ -25,10 +26,8 @@ def _help(parser: argparse.ArgumentParser) -> int:
     return 0
 
 
-def _write(path: str, content: str) -> None:
-    from locoprop_ref.data.files import write_atomically
-
-    write_atomically(path, lambda file: file.write(content.encode()))
+def _write(file: Path, content: str) -> None:
+    write_atomically(file, lambda stream: stream.write(content.encode()))
 
 
 # check ----------------------------------------------------------------------------------------------
@@ -41,7 +40,10 @@ def _add_check(commands: Any) -> None:
     who = command.add_mutually_exclusive_group(required=True)
     who.add_argument("--target", metavar="MODULE:CALLABLE", help="a Python implementation, see FORMAT.md")
     who.add_argument(
-        "--results", metavar="FILE", help="what an implementation in any language wrote, see FORMAT.md"
+        "--results",
+        metavar="FILE",
+        type=path,
+        help="what an implementation in any language wrote, see FORMAT.md",
     )
     command.add_argument(
         "--dtype", choices=DTYPES, default="float64", help="of a target's inputs (default float64)"
@@ -59,25 +61,28 @@ def _add_check(commands: Any) -> None:
     command.add_argument("--strict", action="store_true", help="let acceptable variants fail")
     command.add_argument("--no-diagnosis", action="store_true", help="do not look for the cause")
     command.add_argument("--verbose", action="store_true", help="list the cases that pass, too")
-    command.add_argument("--json", metavar="FILE", help="also write the report as JSON")
-    command.add_argument("--junit", metavar="FILE", help="also write the report as JUnit XML")
+    command.add_argument("--json", metavar="FILE", type=path, help="also write the report as JSON")
+    command.add_argument("--junit", metavar="FILE", type=path, help="also write the report as JUnit XML")
+    add_overwrite(command)
 
 
 def _check(given: argparse.Namespace) -> int:
     from locoprop_ref.oracle.check import check
     from locoprop_ref.oracle.results import check_results
 
+    outputs = {"json": given.json, "junit": given.junit}
+    check_outputs(outputs, {"the results": given.results}, overwrite=given.overwrite)
     which = [case for case in cases() if given.topic is None or case.topic in given.topic]
     options = {"require": given.require, "diagnose": not given.no_diagnosis, "strict": given.strict}
     if given.results:
-        report = check_results(Path(given.results), which, **options)
+        report = check_results(given.results, which, **options)
     else:
         target, name, limit = load_target(given.target), given.target, given.time_limit
         report = check(target, which, dtype=given.dtype, implementation=name, time_limit=limit, **options)
     print(report.text(verbose=given.verbose))
-    for path, content in ((given.json, report.json), (given.junit, report.junit)):
-        if path:
-            _write(path, content())
+    for file, content in ((given.json, report.json), (given.junit, report.junit)):
+        if file:
+            _write(file, content())
     return 0 if report.ok else 1
 
 
@@ -116,7 +121,8 @@ def _add_report(commands: Any) -> None:
     command = add(commands, "report", _report, "list how far the package itself is off, case by case")
     command.add_argument("--dtype", choices=DTYPES, default="float64", help="default float64")
     command.add_argument("--backend", default="numpy", help="array library (default numpy)")
-    command.add_argument("--out", metavar="FILE", help="also write the list to a file")
+    command.add_argument("--out", metavar="FILE", type=path, help="also write the list to a file")
+    add_overwrite(command)
 
 
 def _report(given: argparse.Namespace) -> int:
@@ -125,6 +131,7 @@ def _report(given: argparse.Namespace) -> int:
     from locoprop_ref.oracle.check import check
     from locoprop_ref.oracle.own import own_target
 
+    check_outputs({"out": given.out}, overwrite=given.overwrite)
     target = own_target(namespace(given.backend))
     name = f"locoprop-ref on {given.backend}"
     report = check(target, dtype=given.dtype, implementation=name)
@@ -141,7 +148,7 @@ def _report(given: argparse.Namespace) -> int:
 def _add_generate(commands: Any) -> None:
     command = add(commands, "generate", _generate, "compute the vectors afresh, in 60 digits, and write them")
     command.add_argument(
-        "--out", metavar="DIR", help="folder to write to (default: the package's own vectors)"
+        "--out", metavar="DIR", type=path, help="folder to write to (default: the package's own vectors)"
     )
 
 
@@ -149,7 +156,6 @@ def _generate(given: argparse.Namespace) -> int:
     from locoprop_ref.oracle.generate import write
     from locoprop_ref.oracle.vectors import FOLDER
 
-    paths = write(Path(given.out) if given.out else FOLDER)
-    for path in paths:
-        print(path)
+    for file in write(given.out or FOLDER):
+        print(file)
     return 0

@@ -7,7 +7,10 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
+
+from locoprop_ref.data.files import user_path
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,10 +49,23 @@ def add(commands: Any, name: str, run: Any, help: str) -> argparse.ArgumentParse
     return command
 
 
+def path(text: str) -> Path:
+    """Return the path of an option, with ~ in place of the home folder: the `type` of every path option."""
+    try:
+        return user_path(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("path ")) from None
+
+
+def add_overwrite(command: argparse.ArgumentParser) -> None:
+    """Add the option `--overwrite`, the same for every command that writes files which the user names."""
+    command.add_argument("--overwrite", action="store_true", help="replace files that exist")
+
+
 def add_data_dir(command: argparse.ArgumentParser) -> None:
     """Add the option `--data-dir`, the same for every command that reads a data set."""
     command.add_argument(
-        "--data-dir", metavar="DIR", help="folder of the data set's files (or LOCOPROP_REF_DATA)"
+        "--data-dir", metavar="DIR", type=path, help="folder of the data set's files (or LOCOPROP_REF_DATA)"
     )
 
 

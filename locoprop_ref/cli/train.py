@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from locoprop_ref.cli.parser import add, add_data_dir
+from locoprop_ref.cli.parser import add, add_data_dir, path
 
 
 def add_command(commands: Any) -> None:
@@ -26,7 +26,9 @@ def add_command(commands: Any) -> None:
             extra |= {"type": kind, "metavar": _metavar(option.metadata)}
         command.add_argument(flag, **extra)
     add_data_dir(command)
-    command.add_argument("--out", metavar="FILE.json", help="run file (default runs/METHOD-DATA-seedN.json)")
+    command.add_argument(
+        "--out", metavar="FILE.json", type=path, help="run file (default runs/METHOD-DATA-seedN.json)"
+    )
     command.add_argument(
         "--resume",
         action="store_true",
@@ -64,7 +66,7 @@ def _train(given: argparse.Namespace) -> int:
 
     config = resolve(given.preset, **{option.name: getattr(given, option.name) for option in fields(Config)})
     name = f"{config.method}-{Path(config.data).stem}-seed{config.seed}.json"
-    out = Path(given.out) if given.out else Path("runs") / name
+    out = given.out or Path("runs") / name
     try:
         result = train(
             config,

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from locoprop_ref.cli.parser import add, add_backend
+from locoprop_ref.cli.parser import add, add_backend, add_overwrite, path
 
 
 def add_command(commands: Any) -> None:
@@ -12,14 +12,16 @@ def add_command(commands: Any) -> None:
     command = add(commands, "verify", _verify, "measure every identity of the method against its bound")
     command.add_argument("--seed", type=int, default=0, help="seed of the random networks (default 0)")
     add_backend(command)
-    command.add_argument("--json", metavar="FILE", help="also write the results as JSON")
+    command.add_argument("--json", metavar="FILE", type=path, help="also write the results as JSON")
+    add_overwrite(command)
 
 
 def _verify(given: argparse.Namespace) -> int:
     from locoprop_ref.backend import namespace
-    from locoprop_ref.data.files import write_atomically
+    from locoprop_ref.data.files import check_outputs, write_atomically
     from locoprop_ref.verify import as_json, table, verify
 
+    check_outputs({"json": given.json}, overwrite=given.overwrite)
     results = verify(given.seed, namespace(given.backend))
     print(table(results))
     held = sum(result.holds for result in results)

@@ -13,6 +13,7 @@ from locoprop_ref.data.curves import draw_curves
 from locoprop_ref.data.dataset import Dataset, scaled
 from locoprop_ref.data.digits import DATA_VARIABLE, IDX_SETS, load_idx_set
 from locoprop_ref.data.drawn import load_curves
+from locoprop_ref.data.files import Named, user_path
 from locoprop_ref.data.npz import load_npz
 
 __all__ = [
@@ -22,6 +23,16 @@ __all__ = [
 
 #: The data sets that `load` knows by name.
 NAMES = ("curves", "mnist", "fashion_mnist")
+
+
+def data_path(name: Named) -> str:
+    """Return the name of a data set as it is, and the path of a user's own NPZ with ~ expanded.
+
+    >>> data_path("mnist")
+    'mnist'
+    """
+    text = os.fspath(name)
+    return str(user_path(text, "data")) if text.lower().endswith(".npz") else text
 
 
 def load(

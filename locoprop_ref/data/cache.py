@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from locoprop_ref.data.files import user_path
+
 #: Environment variable that names the cache folder.
 CACHE_VARIABLE = "LOCOPROP_REF_CACHE"
 
@@ -18,7 +20,7 @@ def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     """
     named = cache_dir if cache_dir is not None else os.environ.get(CACHE_VARIABLE)
     if named:
-        return Path(named).expanduser()
+        return user_path(named, "cache_dir")
     import pooch
 
     return Path(pooch.os_cache("locoprop-ref"))

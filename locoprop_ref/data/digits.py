@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from locoprop_ref.data.cache import CACHE_VARIABLE, cache_folder
 from locoprop_ref.data.dataset import Dataset, checked_dataset
+from locoprop_ref.data.files import user_path
 from locoprop_ref.data.idx import Idx, read_idx
 
 #: Environment variable that names a folder with the user's data sets.
@@ -114,7 +115,7 @@ def load_idx_set(
     folder = data_dir if data_dir is not None else os.environ.get(DATA_VARIABLE)
     if folder:
         try:
-            return _from_folder(idx_set, Path(folder).expanduser())
+            return _from_folder(idx_set, user_path(folder, "data_dir"))
         except _NotHere as error:
             if data_dir is not None:  # the caller asked for this folder: no other source may replace it
                 raise

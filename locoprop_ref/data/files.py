@@ -1,10 +1,74 @@
 """Files: read with one sentence for every error, written completely or not at all."""
 
 import os
-from collections.abc import Callable, Iterator
+import secrets
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import BinaryIO
+
+from locoprop_ref import checks
+
+Named = str | os.PathLike[str]
+
+
+def user_path(path: object, name: str = "path") -> Path:
+    """Return a path that a user gave, with ~ and ~NAME in place of home folders.
+
+    The functions that users call begin with this, so that what follows compares and writes one and the same
+    path.
+
+    Args:
+        path: the path.
+        name: of the argument, for the errors.
+
+    Raises:
+        TypeError: neither a string nor a path.
+        ValueError: it is empty, has a null character in it, or names a user that this system does not know.
+    """
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a path, got {path!r}")
+    if not text or "\0" in text:
+        raise ValueError(f"{name} must be a path, got {text!r}")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{name} must begin with a user's home folder, got {text}") from None
+
+
+def check_outputs(
+    outputs: Mapping[str, Named | None], inputs: Mapping[str, object] | None = None, *, overwrite: bool
+) -> None:
+    """Refuse to write where something would be lost; every command asks before it begins to work.
+
+    Args:
+        outputs: the files that are about to be written, by the names of their arguments; None is not given.
+        inputs: what is read, by words for the errors; what names no file is left out.
+        overwrite: whether files that exist may be replaced. An input never is.
+
+    Raises:
+        FileExistsError: a file exists, and `overwrite` is False.
+        ValueError: an output is an input, or two outputs are one file.
+    """
+    checks.boolean("overwrite", overwrite)
+    written = {name: Path(path) for name, path in outputs.items() if path is not None}
+    read = {
+        words: Path(path) for words, path in (inputs or {}).items() if isinstance(path, str | os.PathLike)
+    }
+    for name, path in written.items():
+        for words, source in read.items():
+            if source.is_file() and same_file(path, source):
+                raise ValueError(f"{name} must be a file of its own, got {path}, which is {words}")
+    for (name, path), (other, second) in combinations(written.items(), 2):
+        if same_file(path, second) or path.resolve() == second.resolve():
+            raise ValueError(f"{name} and {other} must be two files, got {path} for both")
+    for name, path in written.items():
+        if path.is_file() and not overwrite:  # a pipe or a device has no content to replace
+            raise FileExistsError(f"{name} must be a new file, got {path}, which exists (--overwrite)")
 
 
 @contextmanager
@@ -35,11 +99,12 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         raise OSError(f"{path} must be readable, got {error.strerror or error}") from None
 
 
-def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
+def write_atomically(path: Named, write: Callable[[BinaryIO], object]) -> None:
     """Create or replace a file in one step: readers see the old content or the new one, never a part of it.
 
-    The bytes are written to a hidden file beside it and flushed to the disk; then that file is renamed.
-    Hidden files that a killed process left behind are removed.
+    The bytes are written to a hidden file beside it and flushed to the disk; then that file is renamed. Its
+    name cannot be guessed, and it is never one that exists, so that no link planted there is followed. A file
+    that is replaced keeps its permissions. Hidden files that a killed process left behind are removed.
 
     Args:
         path: the file; its folder is created if it does not exist.
@@ -56,12 +121,15 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
             write(file)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.part"
+    temporary = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(8)}.part"
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb", opener=partial(os.open, mode=0o666 if mode is None else mode)) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        if mode is not None:
+            temporary.chmod(mode)
         os.replace(temporary, path)
     except BaseException as error:
         with suppress(OSError):
@@ -72,14 +140,45 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
     _remove_leftovers(path)
 
 
-def same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+@contextmanager
+def file_lock(path: Path, refusal: str, timeout: float = 0.0) -> Iterator[None]:
+    """Hold a lock, so that no other process does the same work; it ends with the process, however that ends.
+
+    Args:
+        path: the lock's file, which is there only as long as somebody holds the lock.
+        refusal: what to say if another process holds it.
+        timeout: seconds to wait for that process; default 0.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: its folder cannot be made or written.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=timeout)
+    except Timeout:
+        raise BlockingIOError(refusal) from None
+    except OSError as error:  # with the name that the caller knows
+        raise type(error)(error.errno, error.strerror, str(path.parent)) from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # where open files cannot be removed; who waits for the lock makes a new file
+            path.unlink()
+        lock.release()
+
+
+def same_file(path: Named, other: Named) -> bool:
     """Tell whether two paths lead to one existing file."""
     return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
 
 
 def _remove_leftovers(path: Path) -> None:
     for leftover in path.parent.glob(f".{path.name}.*.part"):
-        process = leftover.name.removesuffix(".part").rpartition(".")[2]
+        process = leftover.name.removeprefix(f".{path.name}.").partition(".")[0]
         if process.isdigit() and not process_is_alive(int(process)):
             with suppress(OSError):
                 leftover.unlink()

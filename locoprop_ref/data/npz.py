@@ -27,7 +27,7 @@ from numpy.lib import format as npy
 
 from locoprop_ref import checks
 from locoprop_ref.data.dataset import Dataset, checked_dataset
-from locoprop_ref.data.files import reading
+from locoprop_ref.data.files import reading, user_path
 
 #: Keys of the file: the first two must be there.
 KEYS = ("x_train", "x_test", "labels_train", "labels_test")
@@ -55,7 +55,7 @@ def load_npz(path: str | os.PathLike[str], *, max_bytes: int = 4 << 30) -> Datas
         ValueError: it is not such a file; one sentence says why.
     """
     checks.integer("max_bytes", max_bytes)
-    path = Path(path).expanduser()
+    path = user_path(path)
     arrays, others = read_npz(path, KEYS, required=KEYS[:2], max_bytes=max_bytes)
     notes = (f"Keys that were left unread: {_names(others)}.",) if others else ()
     return checked_dataset(path.name, arrays, source="folder", notes=notes, where=f"in {path}")

@@ -2,12 +2,11 @@
 
 import os
 import re
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from locoprop_ref.data.files import reading
+from locoprop_ref.data.files import reading, user_path
 
 Record = TypeVar("Record")
 
@@ -24,7 +23,7 @@ def read_json(path: str | os.PathLike[str], kind: str, *, max_bytes: int = 1 << 
         OSError: it cannot be read.
         ValueError: it is too large, or it is not JSON (which has neither NaN nor infinity).
     """
-    path = Path(path)
+    path = user_path(path)
     with reading(path, kind):
         size = path.stat().st_size
         if size > max_bytes:

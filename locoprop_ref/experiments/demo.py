@@ -5,11 +5,14 @@ weights, on the same batches, with the settings below. They are first settings, 
 alike, and the summary says what came out, whoever wins.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
+from locoprop_ref import checks
 from locoprop_ref.backend import namespace
 from locoprop_ref.data import Dataset, load, scaled
+from locoprop_ref.data.files import user_path, write_atomically
 from locoprop_ref.training import TrainedRun, train
 from locoprop_ref.training.apply import outputs
 from locoprop_ref.training.config import resolve
@@ -23,6 +26,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "locoprop-s-closed": {"target_step": 100.0, "weight_step": 0.1},
     "locoprop-m": {"local_lr": 3e-5},
 }
+ABOUT = """Figures, run files and networks of the demonstration of LocoProp.
+
+They are written by `locoprop-ref demo`, which replaces them when it runs again.
+"""
 LABELS = {
     "backprop": "BackProp (RMSProp)",
     "locoprop-s": "LocoProp-S, K steps",
@@ -43,20 +50,28 @@ def configs(seed: int = 0, epochs: int = 6) -> list[Config]:
     return [resolve(method=name, seed=seed, **common, **own) for name, own in SETTINGS.items()]
 
 
-def demo(out: Path, *, seed: int = 0) -> int:
+def demo(out: str | os.PathLike[str], *, seed: int = 0, overwrite: bool = False) -> int:
     """Run the demonstration into a folder; return 0, or 1 where an identity fails.
 
+    Args:
+        out: the folder: a new one, an empty one, or that of an earlier demonstration, which is replaced.
+        seed: of the weights and the batches.
+        overwrite: whether the files of another folder may be replaced.
+
     Raises:
+        FileExistsError: a folder with other files in it, and `overwrite` is False.
         OSError: the folder cannot be written.
     """
     from locoprop_ref.plot import figures, reconstructions, save, training_curves
 
+    out = user_path(out, "out")
+    _claim(out, overwrite)
     print("1. Every identity of the method against its bound\n", flush=True)
     identities = verify(seed, namespace("numpy"))
     print(table(identities))
     held = sum(identity.holds for identity in identities)
     print(f"{held} of {len(identities)} identities hold\n\n2. Matching losses", flush=True)
-    for path in figures(out):
+    for path in figures(out, overwrite=True):
         print(f"  {path}")
     print(f"\n3. A CURVES autoencoder, {LAYERS}, four ways", flush=True)
     trained = []
@@ -72,6 +87,19 @@ def demo(out: Path, *, seed: int = 0) -> int:
     print(f"  {save(reconstructions(images, rows), out / 'reconstructions.png')}")
     print("\n" + summary(runs, labels))
     return 0 if held == len(identities) else 1
+
+
+def _claim(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder with files that are no demonstration's; else write down what the folder is."""
+    note = folder / "README.txt"
+    ours = note.is_file() and note.read_bytes() == ABOUT.encode()
+    found = next(iter(sorted(folder.iterdir())), None) if folder.is_dir() else None
+    if found and not ours and not checks.boolean("overwrite", overwrite):
+        raise FileExistsError(
+            f"out must be a new folder, or one of a demonstration, got {folder} with {found.name} in it "
+            "(--overwrite)"
+        )
+    write_atomically(note, lambda file: file.write(ABOUT.encode()))
 
 
 def _strip(data: Dataset, trained: list[TrainedRun], count: int = 12) -> tuple[Any, dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from locoprop_ref.data.files import write_atomically
+from locoprop_ref.data.records import read_json
 from locoprop_ref.oracle.conventions import CONVENTIONS, choices
 from locoprop_ref.oracle.flags import FLAGS, notes
 from locoprop_ref.oracle.layout import text
@@ -207,7 +208,9 @@ def refuse_changes(path: Path, fresh: dict[str, Any]) -> None:
     """Refuse a change of an expected value without a new version."""
     if not path.exists():
         return
-    old = json.loads(path.read_text(encoding="utf-8"))
+    old = read_json(path, "a file of vectors")
+    if not isinstance(old, dict) or not {"version", "groups"} <= old.keys():
+        raise FileExistsError(f"{path} must be a file of vectors, which alone is replaced, got another file")
     if old["version"] != fresh["version"]:
         return
     values = {

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from locoprop_ref import checks
+from locoprop_ref.data.files import user_path
 from locoprop_ref.oracle.check import finished, judge
 from locoprop_ref.oracle.outcome import ERROR, NOT_COVERED, Result
 from locoprop_ref.oracle.report import Report
@@ -113,7 +114,7 @@ def check_results(
     for name, switch in (("diagnose", diagnose), ("strict", strict)):
         checks.boolean(name, switch)
     if isinstance(document, Path | str):
-        document = read(Path(document))
+        document = read(user_path(document, "results"))
     else:
         _check_frame(Path("the document"), document)
     start, given, dtype = time.perf_counter(), document["results"], document["dtype"]

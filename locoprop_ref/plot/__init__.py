@@ -17,8 +17,11 @@ the first figure is drawn.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from locoprop_ref.data.files import check_outputs, user_path
 from locoprop_ref.plot.filters import inner_step_filters
 from locoprop_ref.plot.images import image_grid, reconstructions
 from locoprop_ref.plot.libraries import library_comparison
@@ -42,15 +45,23 @@ __all__ = [
 ]  # fmt: skip
 
 
-def figures(out_dir: str | os.PathLike[str]) -> list[Path]:
-    """Draw the matching losses of tanh and ReLU into a folder, as SVG and PNG, and return the paths."""
-    drawn = {}
-    for name in ("tanh", "relu"):
-        drawn[f"matching-loss-{name}"] = matching_loss_curves(name)
-        drawn[f"matching-loss-{name}-contours"] = matching_loss_contours(name)
-        drawn[f"matching-loss-{name}-surface"] = matching_loss_surface(name)
-    return [
-        save(figure, Path(out_dir) / f"{stem}.{end}")
-        for stem, figure in drawn.items()
-        for end in ("svg", "png")
-    ]
+def figures(out_dir: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
+    """Draw the matching losses of tanh and ReLU into a folder, as SVG and PNG, and return the paths.
+
+    Raises:
+        FileExistsError: one of the files exists, and `overwrite` is False; nothing is drawn then.
+        OSError: the folder cannot be written.
+    """
+    kinds: dict[str, Callable[[str], Any]] = {
+        "": matching_loss_curves, "-contours": matching_loss_contours, "-surface": matching_loss_surface
+    }  # fmt: skip
+    folder = user_path(out_dir, "out")
+    stems = {f"matching-loss-{name}{kind}": (kind, name) for name in ("tanh", "relu") for kind in kinds}
+    files = {stem: [folder / f"{stem}.{end}" for end in ("svg", "png")] for stem in stems}
+    named = {f"out/{path.name}": path for paths in files.values() for path in paths}
+    check_outputs(named, overwrite=overwrite)
+    for stem, (kind, name) in stems.items():
+        figure = kinds[kind](name)
+        for path in files[stem]:
+            save(figure, path)
+    return list(named.values())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from locoprop_ref import checks
-from locoprop_ref.data.files import write_atomically
+from locoprop_ref.data.files import user_path, write_atomically
 from locoprop_ref.plot.style import alt_text, settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def save(figure: "Figure", path: str | os.PathLike[str], *, dpi: float = 150) ->
         ValueError: the name has another suffix.
         OSError: the file cannot be written.
     """
-    path = Path(path)
+    path = user_path(path)
     if path.suffix[1:] not in FORMATS:
         raise ValueError(f"path must end in .svg or .png, got {path.name!r}")
     data = rendered(figure, path.suffix[1:], dpi=dpi)

@@ -1,15 +1,14 @@
 """Apply a trained network to a data set and keep its outputs."""
 
 import os
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 
 from locoprop_ref import checks
 from locoprop_ref.backend import dtype_name, namespace, to_backend, to_numpy
-from locoprop_ref.data import load, scaled
-from locoprop_ref.data.files import same_file, write_atomically
+from locoprop_ref.data import data_path, load, scaled
+from locoprop_ref.data.files import check_outputs, user_path, write_atomically
 from locoprop_ref.network import Network, predict
 from locoprop_ref.training.checkpoint import load_network
 
@@ -38,6 +37,7 @@ def apply_network(
     part: Part = "test",
     data_dir: str | os.PathLike[str] | None = None,
     backend: str = "numpy",
+    overwrite: bool = False,
 ) -> str:
     """Write the outputs of a trained network on a data set to an NPZ, key y; return a sentence about them.
 
@@ -48,16 +48,18 @@ def apply_network(
         part: "train" or "test".
         data_dir: where the data set's files are, see `data.load`.
         backend: array library to compute with.
+        overwrite: replace an existing file; default False.
 
     Raises:
-        ValueError, OSError: a file that cannot be read or written, or a width that does not fit.
+        ValueError, OSError: a file that cannot be read or written, or a width that does not fit;
+            FileExistsError if `out` exists and `overwrite` is False.
     """
     checks.one_of("part", part, get_args(Part))
-    if Path(out).suffix != ".npz":
+    network, out = user_path(network, "network"), user_path(out, "out")
+    data = data_path(data)
+    if out.suffix != ".npz":
         raise ValueError(f"out must be a path that ends in .npz, got {str(out)!r}")
-    for name, source in (("the network", network), ("the data", data)):
-        if same_file(out, source):
-            raise ValueError(f"out must be a file of its own, got {out}, which is {name}")
+    check_outputs({"out": out}, {"the network": network, "the data": data}, overwrite=overwrite)
     dataset = load(data, data_dir=data_dir)
     x, labels = (
         (dataset.x_train, dataset.labels_train) if part == "train" else (dataset.x_test, dataset.labels_test)

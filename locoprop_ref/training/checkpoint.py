@@ -9,14 +9,13 @@ file.
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from locoprop_ref.backend import dtype_name, to_backend, to_numpy
-from locoprop_ref.data.files import write_atomically
+from locoprop_ref.data.files import user_path, write_atomically
 from locoprop_ref.data.npz import read_npz
 from locoprop_ref.data.records import NotJson, as_record, parse_json
 from locoprop_ref.layers import Layer
@@ -128,7 +127,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, xp: Any, max_bytes: int = 1
         OSError: it cannot be read.
         ValueError: it is not a checkpoint; one sentence says why.
     """
-    path = Path(path)
+    path = user_path(path)
     arrays, _ = read_npz(path, None, required=("meta",), max_bytes=max_bytes)
     try:
         meta = _meta(arrays["meta"])

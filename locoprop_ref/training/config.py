@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 from locoprop_ref import checks
-from locoprop_ref.data import NAMES
+from locoprop_ref.data import NAMES, data_path
 from locoprop_ref.methods.options import (
     DEFAULT_OPTIMIZER,
     HYPER,
@@ -102,7 +102,7 @@ def _with_common_defaults(config: Config) -> Config:
     data = "curves" if config.data is None else config.data
     if not isinstance(data, str | os.PathLike):
         raise TypeError(f"data must be a name or a path, got {data!r}")
-    data = os.fspath(data)
+    data = data_path(data)
     if not data.lower().endswith(".npz"):
         checks.one_of("data", data, (*NAMES, "a path ending in .npz"))
     epochs = 10 if config.epochs is None else config.epochs

@@ -3,8 +3,8 @@
 import logging
 import os
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from locoprop_ref import checks
 from locoprop_ref.backend import namespace
 from locoprop_ref.data import Dataset, load
-from locoprop_ref.data.files import same_file
+from locoprop_ref.data.files import file_lock, same_file, user_path
 from locoprop_ref.solvers import newton_cost
 from locoprop_ref.training.build import build_method, build_network, layer_sizes
 from locoprop_ref.training.checkpoint import Checkpoint
@@ -20,7 +20,7 @@ from locoprop_ref.training.environment import environment
 from locoprop_ref.training.loop import Loop, TrainedRun
 from locoprop_ref.training.options import Config
 from locoprop_ref.training.resume import recorded, resumed
-from locoprop_ref.training.run_file import SCHEMA, Files
+from locoprop_ref.training.run_file import SCHEMA, Files, read_run
 from locoprop_ref.training.task import Examples, examples, losses_of
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def train(
         ValueError, TypeError: settings that do not fit the data, or a checkpoint of another configuration
             (the differences are named).
         OSError: data that cannot be read, or files that cannot be written; FileExistsError if `out` exists
-            and neither `resume` nor `overwrite` is given.
+            and neither `resume` nor `overwrite` is given; BlockingIOError if another process trains it.
         KeyboardInterrupt: passed on, after the run file has been given the status "interrupted".
     """
     for name, switch in (("resume", resume), ("overwrite", overwrite), ("progress", progress)):
@@ -72,19 +72,29 @@ def train(
     if jobs is not None:
         jobs = checks.integer("jobs", jobs)
     xp = namespace(config.backend)
-    files = None if out is None else Files(Path(out))
+    files = None if out is None else Files(user_path(out, "out"))
     if files:
         _check_files(files, config, resume, overwrite)
     dataset = load(config.data, data_dir=data_dir)
     for note in dataset.notes:
         log.info(note)
     data = examples(dataset, config, xp)
-    start = resumed(config, dataset, files.checkpoint, xp) if files and resume else None
-    if start is None:
-        start = untrained(config, dataset, data, xp)
-    start = replace(start, run=_with_circumstances(start.run, jobs, command))
-    _announce_cost(config, data)
-    return Loop(config, data, xp, files, progress).run(start)
+    with _alone(files):
+        if files:
+            _check_files(files, config, resume, overwrite)  # another run may have begun and ended meanwhile
+        start = resumed(config, dataset, files.checkpoint, xp) if files and resume else None
+        if start is None:
+            start = untrained(config, dataset, data, xp)
+        start = replace(start, run=_with_circumstances(start.run, jobs, command))
+        _announce_cost(config, data)
+        return Loop(config, data, xp, files, progress).run(start)
+
+
+def _alone(files: Files | None) -> AbstractContextManager[None]:
+    """Keep other processes from the same run; one that was just killed is given the time to end."""
+    if files is None:
+        return nullcontext()
+    return file_lock(files.lock, f"out must be a run that no other train is at work on, got {files.run}", 5.0)
 
 
 def untrained(config: Config, dataset: Dataset, data: Examples, xp: Any) -> Checkpoint:
@@ -108,8 +118,11 @@ def untrained(config: Config, dataset: Dataset, data: Examples, xp: Any) -> Chec
 
 def _check_files(files: Files, config: Config, resume: bool, overwrite: bool) -> None:
     """Refuse to write where something would be lost."""
-    if same_file(files.checkpoint, config.data):
-        raise ValueError(f"out must have another name than the data, got {files.run} beside {config.data}")
+    for file in (files.run, files.checkpoint):
+        if same_file(file, config.data):
+            raise ValueError(
+                f"out must have another name than the data, got {files.run} beside {config.data}"
+            )
     existing = [file for file in (files.run, files.checkpoint) if file.exists()]
     if existing and not (resume or overwrite):
         raise FileExistsError(
@@ -117,6 +130,8 @@ def _check_files(files: Files, config: Config, resume: bool, overwrite: bool) ->
         )
     if existing == [files.run] and resume:
         raise FileNotFoundError(f"{files.checkpoint} must be there to resume {files.run}, got no such file")
+    if resume and files.run in existing:
+        read_run(files.run)  # a file of another kind is not replaced
 
 
 def _with_circumstances(run: dict[str, Any], jobs: int | None, command: str | None) -> dict[str, Any]:

@@ -81,6 +81,11 @@ class Files:
         """The checkpoint beside the run file."""
         return self.run.with_suffix(".npz")
 
+    @property
+    def lock(self) -> Path:
+        """A hidden file beside it, which a process holds while it trains."""
+        return self.run.with_name(f".{self.run.name}.lock")
+
 
 def write_run(path: str | os.PathLike[str], run: dict[str, Any]) -> None:
     """Write a run file atomically; NaN and infinity are refused, because JSON has neither.

@@ -653,7 +653,7 @@ def test_unwritable_folder(here, capsys, monkeypatch):
     right = open
 
     def refuse(file, mode="r", *arguments, **more):
-        if "w" in mode:
+        if "w" in mode or "x" in mode:
             raise PermissionError(13, "Permission denied", os.fspath(file))
         return right(file, mode, *arguments, **more)
 

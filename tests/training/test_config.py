@@ -546,7 +546,7 @@ def test_the_command_line_hands_every_option_on(name, monkeypatch):
 def test_the_command_line_hands_the_rest_on(monkeypatch, tmp_path):
     caught = configured(monkeypatch, "--data-dir", "here", "--out", str(tmp_path / "r.json"), "--resume")
     assert (caught["data_dir"], caught["out"], caught["resume"], caught["overwrite"]) == (
-        "here", tmp_path / "r.json", True, False,
+        Path("here"), tmp_path / "r.json", True, False,
     )  # fmt: skip
     assert configured(monkeypatch, "--overwrite")["overwrite"] is True
     named = configured(monkeypatch, "--preset", "paper", "--method", "backprop", "--seed", "3")
