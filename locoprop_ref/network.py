@@ -41,13 +41,30 @@ class Network:
         if not self.layers:
             raise ValueError("layers must hold at least one layer, got none")
         for m, (below, above) in enumerate(pairwise(self.layers), start=1):
-            if below.W.shape[1] != above.W.shape[0]:
-                raise ValueError(
-                    f"layers must meet: layer {m} has {below.W.shape[1]} outputs, "
-                    f"layer {m + 1} takes {above.W.shape[0]} inputs"
-                )
+            _check_meet(m, below, above)
+        first, last = self.layers[0], self.layers[-1]
+        if first.wiring is not None and first.wiring.below != 1:
+            raise ValueError(
+                "layers must begin with one that reads flat examples, got one that reads positions"
+            )
+        if last.positions != 1:
+            raise ValueError(f"layers must end with one row for an example, got {last.positions} positions")
         checks.same_dtype(**{f"W of layer {m}": layer.W for m, layer in enumerate(self.layers, start=1)})
         self.loss.check_transfer(self.layers[-1].transfer)
+
+
+def _check_meet(m: int, below: Layer, above: Layer) -> None:
+    """Check that a layer reads what the one below it says."""
+    says = below.W.shape[1] * below.positions
+    if says != above.inputs:
+        raise ValueError(
+            f"layers must meet: layer {m} has {says} outputs, layer {m + 1} takes {above.inputs} inputs"
+        )
+    reads = 1 if above.wiring is None else above.wiring.below
+    if reads != below.positions:
+        raise ValueError(
+            f"layers must meet: layer {m} has {below.positions} positions, layer {m + 1} reads {reads}"
+        )
 
 
 @dataclass(frozen=True)
@@ -136,21 +153,22 @@ def forward(network: Network, x: Any) -> Trace:
         ValueError, TypeError: x is empty, or of another width, dtype or library than the network.
     """
     W = network.layers[0].W
-    checks.batch("x", x, width=W.shape[0])
+    checks.batch("x", x, width=network.layers[0].inputs)
     checks.same_dtype(network=W, x=x)
     y, xs, a_hats, y_hats = x, [], [], []
     for layer in network.layers:
-        xs.append(layer.rows(y))
-        a_hats.append(layer.pre_activation(xs[-1]))
-        y_hats.append(layer.transfer.f(a_hats[-1]))
-        y = y_hats[-1]
+        rows, a_hat, y = layer.through(y)
+        xs.append(rows)
+        a_hats.append(a_hat)
+        y_hats.append(y)
     return Trace(tuple(xs), tuple(a_hats), tuple(y_hats))
 
 
 def backward(network: Network, trace: Trace, t: Any) -> tuple[Any, ...]:
-    r"""Return g_m = ∂L/∂â_m of every layer, (B, d_m), the 1/B of the mean over the batch included.
+    r"""Return g_m = ∂L/∂â_m of every layer, (R, d_m), the 1/B of the mean over the batch included.
 
-    From the output loss down by the chain rule: g_{m−1} = (g_m W_mᵀ) f′_{m−1}(â_{m−1}).
+    From the output loss down by the chain rule: g_{m−1} = (g_m W_mᵀ) f′_{m−1}(â_{m−1}), where a layer with
+    positions adds what all its rows pull back, and a recurrent layer goes back through time.
 
     Args:
         network: the network.
@@ -163,8 +181,8 @@ def backward(network: Network, trace: Trace, t: Any) -> tuple[Any, ...]:
     last = network.layers[-1]
     g = [network.loss.g(trace.a_hat[-1], t, last.transfer)]
     for m in range(len(network.layers) - 1, 0, -1):
-        below = network.layers[m - 1]
-        g.append(below.transfer.vjp(trace.a_hat[m - 1], network.layers[m].pull_back(g[-1])))
+        pulled = network.layers[m].pull_back(g[-1], trace.y_hat[m - 1])
+        g.append(network.layers[m - 1].total(trace.a_hat[m - 1], pulled))
     return tuple(reversed(g))
 
 

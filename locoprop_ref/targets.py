@@ -204,6 +204,8 @@ def code_update(network: Network, trace: Trace, t: Any, step: float) -> tuple[An
     checks.instance("trace", trace, Trace, "a Trace, as forward(network, x) makes")
     step = checks.positive("step", step)
     layers = network.layers
+    if any(layer.recurrent for layer in layers):
+        raise ValueError("network must have no recurrent layer for codes: paths through it differ in length")
     if [a.shape[1] for a in trace.a_hat] != [layer.W.shape[1] for layer in layers]:
         raise ValueError("trace must be of the forward pass of this network, got one of other layers")
     checks.batch("t", t, width=layers[-1].W.shape[1])
@@ -213,6 +215,8 @@ def code_update(network: Network, trace: Trace, t: Any, step: float) -> tuple[An
     codes: list[Any] = []
     for m in reversed(range(len(layers) - 1)):
         a_hat = trace.a_hat[m]
-        codes.append(a_hat - step * layers[m].transfer.vjp(a_hat, layers[m + 1].pull_back(above)))
+        codes.append(
+            a_hat - step * layers[m].transfer.vjp(a_hat, layers[m + 1].pull_back(above, trace.y_hat[m]))
+        )
         above = a_hat - codes[-1]  # ∂E_m/∂ĉ_m for the code below, ĉ_m being â_m still
     return tuple(reversed(codes))

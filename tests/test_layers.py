@@ -41,7 +41,7 @@ def test_the_passes_ask_the_layer(monkeypatch):
     plain, t = forward(network, x), np.zeros((5, 2))
     monkeypatch.setattr(Layer, "rows", lambda self, y: 2 * y)
     assert_array_equal(forward(network, x).x[0], 2 * plain.x[0])
-    monkeypatch.setattr(Layer, "pull_back", lambda self, g: 0 * g @ self.W.T)
+    monkeypatch.setattr(Layer, "pull_back", lambda self, g, y: 0 * g @ self.W.T)
     assert_array_equal(backward(network, plain, t)[0], np.zeros((5, 4)))
 
 

@@ -195,7 +195,7 @@ class LocoProp:
             raise ValueError("state must be what init made of this network, got one without 'targets'")
         trace = forward(network, x)
         solve = self._solve_jacobi if self.target_order == "jacobi" else self._solve_gauss_seidel
-        problems, solved, after = solve(network, state, trace, t, rate)
+        problems, solved, after = solve(network, state, trace, x, t, rate)
         parts = zip(network.layers, solved, strict=True)
         layers = tuple([layer.with_stacked(W) for layer, (W, _, _) in parts])
         entries = [
@@ -245,7 +245,7 @@ class LocoProp:
         )
 
     def _solve_jacobi(
-        self, network: Network, state: State, trace: Trace, t: Any, rate: float
+        self, network: Network, state: State, trace: Trace, batch: Any, t: Any, rate: float
     ) -> tuple[list[LocalProblem], list[Solved], State]:
         targets, after = self.targets(network, trace, t, self.local_transfer, state["targets"])
         problems = [
@@ -258,21 +258,23 @@ class LocoProp:
         return problems, run_layers(tasks, network, rows, self.parallel_layers), after
 
     def _solve_gauss_seidel(
-        self, network: Network, state: State, trace: Trace, t: Any, rate: float
+        self, network: Network, state: State, trace: Trace, batch: Any, t: Any, rate: float
     ) -> tuple[list[LocalProblem], list[Solved], State]:
-        rule, y = self.targets, trace.x[0]
+        rule, y = self.targets, batch
         problems: list[LocalProblem] = []
         solved: list[Solved] = []
         assert isinstance(rule, GradientTargets)  # noqa: S101  # checked when the method was made
         parts = zip(network.layers, state["layers"], backward(network, trace, t), strict=True)
         for (layer, entry, g), gamma in zip(parts, rule.steps(len(network.layers)), strict=True):
-            x = layer.rows(y) if problems else y
-            a_hat = layer.pre_activation(x)
-            f, y_hat = self.local_transfer(layer), layer.transfer.f(a_hat)
+            x, a_hat, y_hat = layer.through(y)
+            f = self.local_transfer(layer)
             target = rule.of_layer(layer, f, x, a_hat, y_hat, g, gamma)
             problems.append(self._problem(layer, target, entry["regularizer"], t.shape[0]))
             solved.append(self.solver(problems[-1], entry["solver"], rate))
-            y = layer.transfer.f(problems[-1].x @ solved[-1][0])
+            W = solved[-1][0]
+            # x̃ stands for all rows of a layer, but not for what a recurrent one reads of itself
+            moved = layer.with_stacked(W).through(y)[2] if layer.recurrent else None
+            y = layer.transfer.f(problems[-1].x @ W) if moved is None else moved
         return problems, solved, state["targets"]
 
     def _report(self, problems: Sequence[LocalProblem], solved: Sequence[Solved]) -> Info:

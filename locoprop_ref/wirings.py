@@ -1,0 +1,367 @@
+r"""Wirings: which outputs of the layer below stand in the rows of a layer.
+
+A convolution is a dense layer whose rows are the patches of an image; the rows of a recurrent layer are the
+steps of a sequence. Every position, or step, is one more row of the same affine map, and of the same local
+problem. A wiring makes these rows, and takes derivatives with respect to them back to the layer below.
+
+Memory order decides the speed. Rows are ordered (position, example), and an example is (channel, position),
+so that yᵀ, read in memory order, has one example in every column:
+
+    z = yᵀ as (S, B)           S = channels · positions numbers of each of B examples
+    read(z)                    gather: rows of z, by a table of their numbers; padding reads zero
+    turn(u)                    its adjoint, ⟨read(z), u⟩ = ⟨z, turn(u)⟩: the table turned round, which is a
+                               sum of gathers and never a scatter
+
+Every entry of a table moves B neighbouring numbers.
+
+>>> import numpy as np
+>>> wiring = patches((1, 3, 3), size=2)
+>>> wiring.rows(np.arange(9.0)[None, :])[:2]
+array([[0., 1., 3., 4.],
+       [1., 2., 4., 5.]])
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from locoprop_ref import checks
+from locoprop_ref.backend import array_namespace, device, to_backend
+
+Pooling = Literal["mean", "max"]
+POOLINGS: tuple[str, ...] = get_args(Pooling)
+
+
+@dataclass(frozen=True, eq=False)
+class Gather:
+    """Rows of z by a table of their numbers, and the table turned round.
+
+    Args:
+        table: (n,) integers from 0 to S; row S is zero (padding).
+        size: S.
+    """
+
+    table: np.ndarray
+    size: int
+    _moved: dict[Any, tuple[Any, list[Any]]] = field(init=False, repr=False, default_factory=dict)
+
+    @cached_property
+    def turned(self) -> np.ndarray:
+        """(k, S) integers from 0 to n: where in the table each row of z stands; n fills up, and is zero."""
+        n = len(self.table)
+        order = np.argsort(self.table, kind="stable")
+        order = order[self.table[order] < self.size]
+        count = np.bincount(self.table[order], minlength=self.size)
+        place = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
+        turned = np.full((max(1, int(count.max(initial=0))), self.size), n)
+        turned[place, self.table[order]] = order
+        return turned
+
+    def read(self, z: Any) -> Any:
+        """Return the rows of z, (S, B), that the table names: (n, B)."""
+        table, _ = self._on_device_of(z)
+        return array_namespace(z).take(_with_zero(z, self.table, self.size), table, axis=0)
+
+    def turn(self, u: Any) -> Any:
+        """Return the adjoint: for each row of z the sum of the rows of u, (n, B), that it went to: (S, B)."""
+        xp, (_, turned) = array_namespace(u), self._on_device_of(u)
+        u = _with_zero(u, self.turned, len(self.table))
+        total = xp.take(u, turned[0], axis=0)
+        for numbers in turned[1:]:
+            total += xp.take(u, numbers, axis=0)
+        return total
+
+    def _on_device_of(self, z: Any) -> tuple[Any, list[Any]]:
+        """Return the table and the turned tables as integer arrays of the library and the device of z."""
+        xp, where = array_namespace(z), device(z)
+        key = (xp.__name__, str(where))
+        if key not in self._moved:
+            tables = [to_backend(t, xp=xp, dtype="int32", device=where) for t in (self.table, *self.turned)]
+            self._moved[key] = (tables[0], tables[1:])
+        return self._moved[key]
+
+
+def _with_zero(z: Any, table: np.ndarray, number: int) -> Any:
+    """Return z with a row of zeros at its end, if the table has that number."""
+    if not np.any(table == number):
+        return z
+    xp = array_namespace(z)
+    return xp.concat([z, xp.zeros((1, z.shape[1]), dtype=z.dtype, device=device(z))], axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One stage of a wiring: a gather that stands in the rows as it is.
+
+    Args:
+        gather: the gather.
+    """
+
+    gather: Gather
+
+    def read(self, z: Any) -> Any:
+        """Return what the next stage reads, (n, B)."""
+        return self.gather.read(z)
+
+    def turn(self, u: Any, z: Any) -> Any:
+        """Return the adjoint applied to u, (S, B); z is not needed."""
+        return self.gather.turn(u)
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """One stage of a wiring: the mean or the maximum of every window.
+
+    Args:
+        windows: a gather of k·n rows, for each of k places in a window the n windows.
+        count: k.
+        kind: "mean", or "max", whose derivative goes to the first of the largest.
+    """
+
+    windows: Gather
+    count: int
+    kind: Pooling
+
+    def read(self, z: Any) -> Any:
+        """Return the pooled windows, (n, B)."""
+        xp = array_namespace(z)
+        values = xp.reshape(self.windows.read(z), (self.count, -1, z.shape[1]))
+        return xp.mean(values, axis=0) if self.kind == "mean" else xp.max(values, axis=0)
+
+    def turn(self, u: Any, z: Any) -> Any:
+        """Return the derivative with respect to z, (S, B), from that with respect to the pooled windows."""
+        xp = array_namespace(u)
+        shape = (self.count, *u.shape)
+        if self.kind == "mean":
+            spread = xp.broadcast_to(u / self.count, shape)
+        else:
+            values = xp.reshape(self.windows.read(z), shape)
+            place = xp.reshape(xp.arange(self.count, device=device(u)), (-1, 1, 1))
+            spread = xp.where(place == xp.argmax(values, axis=0), u, xp.zeros_like(u))
+        return self.windows.turn(xp.reshape(spread, (-1, u.shape[1])))
+
+
+@dataclass(frozen=True, eq=False)
+class Wiring:
+    """What a layer reads of the layer below: rows of `width` numbers, one for each of `positions`.
+
+    Make one with `patches`, `pool`, `flatten`, `steps` or `last_step`, and put one after another by `then`.
+
+    Args:
+        below: positions of the layer below, R/B of its output; 1 for a batch and for dense layers.
+        channels: numbers of the layer below at each position; below · channels = S.
+        stages: gathers and poolings, in their order.
+        shape: what an example is for the next wiring: (channels, positions...), channels first.
+        width: d, numbers in a row.
+    """
+
+    below: int
+    channels: int
+    stages: tuple[Reading | Pool, ...]
+    shape: tuple[int, ...]
+    width: int
+
+    @property
+    def size(self) -> int:
+        """S, the numbers of an example below."""
+        return self.below * self.channels
+
+    @property
+    def positions(self) -> int:
+        """How many rows an example has: R/B."""
+        return prod(self.shape) // self.width
+
+    def rows(self, y: Any) -> Any:
+        """Return the rows, (positions·B, d), of what the layer below says, y (below·B, channels)."""
+        z = self._read(y)[-1]
+        return array_namespace(z).reshape(z, (self.width, -1)).T
+
+    def pull_back(self, u: Any, y: Any = None) -> Any:
+        """Return ∂L/∂y, (below·B, channels), from u = ∂L/∂x, (positions·B, d).
+
+        Args:
+            u: derivative with respect to the rows.
+            y: what the rows were read from; only a maximum needs it (default None).
+
+        Raises:
+            ValueError: a maximum without y.
+        """
+        xp, batch = array_namespace(u), u.shape[0] // self.positions
+        looks = any(isinstance(stage, Pool) and stage.kind == "max" for stage in self.stages)
+        if looks and y is None:
+            raise ValueError("y must be what the rows were read from where a maximum is taken, got None")
+        seen = self._read(y) if looks else [None] * len(self.stages)
+        z = xp.reshape(u.T, (-1, batch))
+        for stage, before in zip(reversed(self.stages), reversed(seen[: len(self.stages)]), strict=True):
+            z = stage.turn(z, before)
+        return xp.reshape(z, (self.channels, -1)).T
+
+    def then(self, after: "Wiring") -> "Wiring":
+        """Return the wiring that reads what this one makes.
+
+        Raises:
+            ValueError: the other one reads another number of numbers.
+        """
+        if prod(self.shape) != after.size:
+            raise ValueError(
+                f"after must read the {prod(self.shape)} numbers of {self.shape}, got {after.size}"
+            )
+        return Wiring(self.below, self.channels, self.stages + after.stages, after.shape, after.width)
+
+    def _read(self, y: Any) -> list[Any]:
+        """Return z before every stage, and after the last."""
+        xp = array_namespace(y)
+        seen = [xp.reshape(y.T, (self.size, -1))]
+        for stage in self.stages:
+            seen.append(stage.read(seen[-1]))
+        return seen
+
+
+def _of(
+    shape: tuple[int, ...], stages: tuple[Reading | Pool, ...], after: tuple[int, ...], width: int
+) -> Wiring:
+    """Return a wiring that reads a flat example of that shape."""
+    return Wiring(1, prod(shape), stages, after, width)
+
+
+def patches(shape: Sequence[int], size: int, *, stride: int = 1, padding: int = 0) -> Wiring:
+    """Return the wiring of a convolution: a row for every patch, (channel, kernel row, kernel column).
+
+    Args:
+        shape: (channels, height, width) of an example.
+        size: of the square kernel.
+        stride: from one patch to the next, default 1.
+        padding: rows and columns of zeros around the image, default 0.
+
+    Raises:
+        ValueError, TypeError: no such shape, or a kernel that is larger than the padded image.
+
+    >>> patches((3, 8, 8), 5, padding=2).shape, patches((3, 8, 8), 5, padding=2).width
+    ((75, 8, 8), 75)
+    """
+    C, H, W = _image(shape)
+    windows = _windows(H, W, size, stride, padding)  # (size², positions), H·W for padding
+    places = np.arange(C)[:, None, None] * (H * W) + windows
+    table = np.where(windows == H * W, C * H * W, places)
+    after = (C * size**2, *_reduced(H, W, size, stride, padding))
+    return _of((C, H, W), (Reading(Gather(table.reshape(-1), C * H * W)),), after, C * size**2)
+
+
+def pool(shape: Sequence[int], size: int, *, kind: Pooling = "mean", stride: int | None = None) -> Wiring:
+    """Return the wiring that takes the mean or the maximum of every window, channel by channel.
+
+    Args:
+        shape: (channels, height, width) of an example.
+        size: of the square windows.
+        kind: "mean" (default) or "max".
+        stride: from one window to the next, default its size.
+
+    Raises:
+        ValueError, TypeError: no such shape or kind, or a window that is larger than the image.
+
+    >>> import numpy as np
+    >>> pool((1, 2, 2), 2, kind="max").rows(np.array([[3.0, 1.0, 2.0, 0.0]]))
+    array([[3.]])
+    """
+    C, H, W = _image(shape)
+    checks.one_of("kind", kind, POOLINGS)
+    stride = size if stride is None else stride
+    windows = _windows(H, W, size, stride, 0)
+    table = np.arange(C)[None, :, None] * (H * W) + windows[:, None, :]
+    after = (C, *_reduced(H, W, size, stride, 0))
+    stage = Pool(Gather(table.reshape(-1), C * H * W), size**2, kind)
+    return _of((C, H, W), (stage,), after, C)
+
+
+def flatten(shape: Sequence[int]) -> Wiring:
+    """Return the wiring of a dense layer above one with positions: one row with all numbers of an example.
+
+    >>> flatten((16, 5, 5)).width
+    400
+    """
+    count = prod(_sizes(shape))
+    return _of(tuple(shape), (), (count,), count)
+
+
+def steps(shape: Sequence[int]) -> Wiring:
+    """Return the wiring of a recurrent layer on a sequence: a row for every step.
+
+    Args:
+        shape: (steps, d), the numbers of a flat example in this order.
+
+    >>> import numpy as np
+    >>> steps((2, 3)).rows(np.arange(6.0)[None, :])
+    array([[0., 1., 2.],
+           [3., 4., 5.]])
+    """
+    T, d = _sizes(shape)
+    table = np.arange(T * d).reshape(T, d).T
+    return _of((T, d), (Reading(Gather(table.reshape(-1), T * d)),), (d, T), d)
+
+
+def every_step(shape: Sequence[int]) -> Wiring:
+    """Return the wiring of a layer that reads every step of a recurrent layer, whose shape is (d, steps)."""
+    d, T = _sizes(shape)
+    return _of((d, T), (), (d, T), d)
+
+
+def last_step(shape: Sequence[int]) -> Wiring:
+    """Return the wiring of a dense layer that reads the last step of a recurrent layer, (d, steps).
+
+    >>> import numpy as np
+    >>> last_step((2, 3)).rows(np.arange(6.0)[None, :])
+    array([[2., 5.]])
+    """
+    d, T = _sizes(shape)
+    return _of((d, T), (Reading(Gather(np.arange(d) * T + T - 1, d * T)),), (d,), d)
+
+
+def above(wiring: Wiring, positions: int) -> Wiring:
+    """Return a wiring as it reads a layer with positions instead of a flat example.
+
+    Args:
+        wiring: it reads the same numbers, channels first.
+        positions: of the layer below.
+
+    Raises:
+        ValueError: its numbers are no multiple of the positions.
+    """
+    if wiring.size % positions:
+        raise ValueError(f"positions must divide the {wiring.size} numbers of an example, got {positions}")
+    return Wiring(positions, wiring.size // positions, wiring.stages, wiring.shape, wiring.width)
+
+
+def _sizes(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(checks.integer("shape", size) for size in shape)
+
+
+def _image(shape: Sequence[int]) -> tuple[int, ...]:
+    if len(shape) != 3:
+        raise ValueError(f"shape must be (channels, height, width), got {tuple(shape)}")
+    return _sizes(shape)
+
+
+def _reduced(H: int, W: int, size: int, stride: int, padding: int) -> tuple[int, int]:
+    """Return how many windows fit into the padded image, by rows and by columns."""
+    checks.integer("size", size)
+    checks.integer("stride", stride)
+    checks.integer("padding", padding, minimum=0)
+    if size > min(H, W) + 2 * padding:
+        raise ValueError(
+            f"size must be at most that of the image, {H}x{W} with padding {padding}, got {size}"
+        )
+    return (H + 2 * padding - size) // stride + 1, (W + 2 * padding - size) // stride + 1
+
+
+def _windows(H: int, W: int, size: int, stride: int, padding: int) -> np.ndarray:
+    """Return the pixels of every window, (size², positions), row by row; H·W stands for the padding."""
+    image = np.full((H + 2 * padding, W + 2 * padding), H * W)
+    image[padding : padding + H, padding : padding + W] = np.arange(H * W).reshape(H, W)
+    rows, columns = _reduced(H, W, size, stride, padding)
+    row = stride * np.arange(rows)[:, None] + np.arange(size)[:, None, None, None]
+    column = stride * np.arange(columns) + np.arange(size)[:, None, None]
+    return image[row, column].reshape(size**2, rows * columns)
