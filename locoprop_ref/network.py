@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref import checks
+from locoprop_ref.architectures import LayerPlan, architecture, dense
 from locoprop_ref.backend import namespace, to_backend
 from locoprop_ref.layers import Layer
 from locoprop_ref.losses import OutputLoss
@@ -77,7 +78,7 @@ class Trace:
 
 
 def initialize(
-    layer_sizes: Sequence[int],
+    layer_sizes: Sequence[int] | str,
     *,
     transfers: str | Transfer | Sequence[str | Transfer],
     output_loss: str | OutputLoss = "squared_error",
@@ -93,12 +94,13 @@ def initialize(
     Layer by layer, W and then b, uniform in float64, cast to `dtype`, then moved to the device.
 
     Args:
-        layer_sizes: d_0, d_1, ..., d_M.
+        layer_sizes: d_0, d_1, ..., d_M of dense layers, or an architecture in words, see `architectures`.
         transfers: one for every layer, or one for all.
         output_loss: network loss, by name.
         bias: whether layers have one.
         init: "glorot_uniform" (default, the authors' code: W from U(±√(6/(d_in + d_out))) (Glorot and
-            Bengio 2010), and the bias too, whose fans Keras takes as (d_out, d_out): U(±√(3/d_out))), or
+            Bengio 2010; with a kernel of S×S the fans are S² times the channels), and the bias too, whose
+            fans Keras takes as (d_out, d_out): U(±√(3/d_out))), or
             "glorot_uniform_zero_bias" (draws W alone; b = 0).
         seed: for numpy.random.default_rng; a Generator is drawn from as it stands.
         dtype: "float32" or "float64".
@@ -109,9 +111,7 @@ def initialize(
         ValueError, TypeError: fewer than two sizes, a size below 1, a number of transfers other than the
             number of layers, unknown names.
     """
-    if len(layer_sizes) < 2:
-        raise ValueError(f"layer_sizes must hold at least two sizes, got {tuple(layer_sizes)}")
-    sizes = [checks.integer("layer_sizes", size) for size in layer_sizes]
+    plans = architecture(layer_sizes) if isinstance(layer_sizes, str) else _dense(layer_sizes)
     checks.one_of("dtype", dtype, checks.FLOATS)
     checks.one_of("init", init, INITIALIZERS)
     checks.boolean("bias", bias)
@@ -120,17 +120,24 @@ def initialize(
         checks.integer("seed", seed, minimum=0)
     rng = np.random.default_rng(seed)
     layers = []
-    for d_in, d_out, f in zip(sizes, sizes[1:], _transfers(transfers, len(sizes) - 1), strict=False):
-        W = rng.uniform(-1, 1, (d_in, d_out)) * (6 / (d_in + d_out)) ** 0.5
+    for plan, f in zip(plans, _transfers(transfers, len(plans)), strict=True):
+        d_out = plan.d_out
+        W = rng.uniform(-1, 1, (plan.d_in, d_out)) * (6 / sum(plan.fans)) ** 0.5
         b = (
             rng.uniform(-1, 1, d_out) * (3 / d_out) ** 0.5
             if bias and init == "glorot_uniform"
             else np.zeros(d_out)
         )
         W, b = (to_backend(values, xp=xp, dtype=dtype, device=device) for values in (W, b))
-        layers.append(Layer(W, b if bias else None, f))
+        layers.append(Layer(W, b if bias else None, f, plan.wiring, plan.recurrent))
     loss = _output_loss(output_loss) if isinstance(output_loss, str) else output_loss
     return Network(tuple(layers), loss)
+
+
+def _dense(layer_sizes: Sequence[int]) -> tuple[LayerPlan, ...]:
+    if len(layer_sizes) < 2:
+        raise ValueError(f"layer_sizes must hold at least two sizes, got {tuple(layer_sizes)}")
+    return dense([checks.integer("layer_sizes", size) for size in layer_sizes])
 
 
 def _transfers(transfers: Any, layers: int) -> list[Transfer]:

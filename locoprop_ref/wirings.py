@@ -21,9 +21,9 @@ array([[0., 1., 3., 4.],
        [1., 2., 4., 5.]])
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, reduce
 from math import prod
 from typing import Any, Literal, get_args
 
@@ -145,11 +145,12 @@ class Pool:
         return self.windows.turn(xp.reshape(spread, (-1, u.shape[1])))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Wiring:
     """What a layer reads of the layer below: rows of `width` numbers, one for each of `positions`.
 
-    Make one with `patches`, `pool`, `flatten`, `steps` or `last_step`, and put one after another by `then`.
+    Make one with `patches`, `pool`, `flatten`, `steps`, `every_step` or `last_step`; put one after another by
+    `then`. Two wirings are equal if they were made in the same way.
 
     Args:
         below: positions of the layer below, R/B of its output; 1 for a batch and for dense layers.
@@ -157,13 +158,15 @@ class Wiring:
         stages: gathers and poolings, in their order.
         shape: what an example is for the next wiring: (channels, positions...), channels first.
         width: d, numbers in a row.
+        recipe: the functions that made it, each with its arguments, as `from_recipe` takes them.
     """
 
     below: int
     channels: int
-    stages: tuple[Reading | Pool, ...]
+    stages: tuple[Reading | Pool, ...] = field(compare=False, repr=False)
     shape: tuple[int, ...]
     width: int
+    recipe: tuple[tuple[Any, ...], ...]
 
     @property
     def size(self) -> int:
@@ -210,7 +213,8 @@ class Wiring:
             raise ValueError(
                 f"after must read the {prod(self.shape)} numbers of {self.shape}, got {after.size}"
             )
-        return Wiring(self.below, self.channels, self.stages + after.stages, after.shape, after.width)
+        stages, recipe = self.stages + after.stages, self.recipe + after.recipe
+        return Wiring(self.below, self.channels, stages, after.shape, after.width, recipe)
 
     def _read(self, y: Any) -> list[Any]:
         """Return z before every stage, and after the last."""
@@ -221,14 +225,14 @@ class Wiring:
         return seen
 
 
-def _of(
-    shape: tuple[int, ...], stages: tuple[Reading | Pool, ...], after: tuple[int, ...], width: int
+def _made(
+    recipe: tuple[Any, ...], stages: tuple[Reading | Pool, ...], after: tuple[int, ...], width: int
 ) -> Wiring:
-    """Return a wiring that reads a flat example of that shape."""
-    return Wiring(1, prod(shape), stages, after, width)
+    """Return a wiring that reads a flat example of the shape that stands first in the recipe's arguments."""
+    return Wiring(1, prod(recipe[1]), stages, after, width, (recipe,))
 
 
-def patches(shape: Sequence[int], size: int, *, stride: int = 1, padding: int = 0) -> Wiring:
+def patches(shape: Sequence[int], size: int, stride: int = 1, padding: int = 0) -> Wiring:
     """Return the wiring of a convolution: a row for every patch, (channel, kernel row, kernel column).
 
     Args:
@@ -248,10 +252,11 @@ def patches(shape: Sequence[int], size: int, *, stride: int = 1, padding: int = 
     places = np.arange(C)[:, None, None] * (H * W) + windows
     table = np.where(windows == H * W, C * H * W, places)
     after = (C * size**2, *_reduced(H, W, size, stride, padding))
-    return _of((C, H, W), (Reading(Gather(table.reshape(-1), C * H * W)),), after, C * size**2)
+    stage = Reading(Gather(table.reshape(-1), C * H * W))
+    return _made(("patches", (C, H, W), size, stride, padding), (stage,), after, C * size**2)
 
 
-def pool(shape: Sequence[int], size: int, *, kind: Pooling = "mean", stride: int | None = None) -> Wiring:
+def pool(shape: Sequence[int], size: int, kind: Pooling = "mean", stride: int | None = None) -> Wiring:
     """Return the wiring that takes the mean or the maximum of every window, channel by channel.
 
     Args:
@@ -274,7 +279,7 @@ def pool(shape: Sequence[int], size: int, *, kind: Pooling = "mean", stride: int
     table = np.arange(C)[None, :, None] * (H * W) + windows[:, None, :]
     after = (C, *_reduced(H, W, size, stride, 0))
     stage = Pool(Gather(table.reshape(-1), C * H * W), size**2, kind)
-    return _of((C, H, W), (stage,), after, C)
+    return _made(("pool", (C, H, W), size, kind, stride), (stage,), after, C)
 
 
 def flatten(shape: Sequence[int]) -> Wiring:
@@ -283,8 +288,8 @@ def flatten(shape: Sequence[int]) -> Wiring:
     >>> flatten((16, 5, 5)).width
     400
     """
-    count = prod(_sizes(shape))
-    return _of(tuple(shape), (), (count,), count)
+    sizes = _sizes(shape)
+    return _made(("flatten", sizes), (), (prod(sizes),), prod(sizes))
 
 
 def steps(shape: Sequence[int]) -> Wiring:
@@ -300,13 +305,13 @@ def steps(shape: Sequence[int]) -> Wiring:
     """
     T, d = _sizes(shape)
     table = np.arange(T * d).reshape(T, d).T
-    return _of((T, d), (Reading(Gather(table.reshape(-1), T * d)),), (d, T), d)
+    return _made(("steps", (T, d)), (Reading(Gather(table.reshape(-1), T * d)),), (d, T), d)
 
 
 def every_step(shape: Sequence[int]) -> Wiring:
     """Return the wiring of a layer that reads every step of a recurrent layer, whose shape is (d, steps)."""
     d, T = _sizes(shape)
-    return _of((d, T), (), (d, T), d)
+    return _made(("every_step", (d, T)), (), (d, T), d)
 
 
 def last_step(shape: Sequence[int]) -> Wiring:
@@ -317,7 +322,8 @@ def last_step(shape: Sequence[int]) -> Wiring:
     array([[2., 5.]])
     """
     d, T = _sizes(shape)
-    return _of((d, T), (Reading(Gather(np.arange(d) * T + T - 1, d * T)),), (d,), d)
+    last = Reading(Gather(np.arange(d) * T + T - 1, d * T))
+    return _made(("last_step", (d, T)), (last,), (d,), d)
 
 
 def above(wiring: Wiring, positions: int) -> Wiring:
@@ -332,7 +338,33 @@ def above(wiring: Wiring, positions: int) -> Wiring:
     """
     if wiring.size % positions:
         raise ValueError(f"positions must divide the {wiring.size} numbers of an example, got {positions}")
-    return Wiring(positions, wiring.size // positions, wiring.stages, wiring.shape, wiring.width)
+    return replace(wiring, below=positions, channels=wiring.size // positions)
+
+
+MAKERS: dict[str, Callable[..., Wiring]] = {
+    "patches": patches, "pool": pool, "flatten": flatten,
+    "steps": steps, "every_step": every_step, "last_step": last_step,
+}  # fmt: skip
+
+
+def from_recipe(recipe: Sequence[Sequence[Any]], below: int = 1) -> Wiring:
+    """Return the wiring of a recipe: the inverse of `Wiring.recipe`, for files.
+
+    Args:
+        recipe: for each part the name of its function in `MAKERS`, and its arguments.
+        below: positions of the layer below, default 1.
+
+    Raises:
+        ValueError, TypeError: no such function, or arguments that it does not take.
+
+    >>> wiring = pool((1, 4, 4), 2).then(flatten((1, 2, 2)))
+    >>> from_recipe(wiring.recipe) == wiring
+    True
+    """
+    if not recipe:
+        raise ValueError("recipe must hold at least one part, got none")
+    parts = [MAKERS[checks.one_of("recipe", name, MAKERS)](*arguments) for name, *arguments in recipe]
+    return above(reduce(Wiring.then, parts), checks.integer("below", below))
 
 
 def _sizes(shape: Sequence[int]) -> tuple[int, ...]:

@@ -265,8 +265,8 @@ BAD = {
     ),
     "size string": (
         lambda: initialize("35", transfers="tanh"),
-        TypeError,
-        "layer_sizes must be an integer, got '3'",
+        ValueError,
+        "layers must be widths joined by hyphens .* got '35'",
     ),
     "transfers": (
         lambda: initialize((3, 2), transfers=["tanh"] * 2),

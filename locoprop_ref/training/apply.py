@@ -11,6 +11,7 @@ from locoprop_ref.data import data_path, load, scaled
 from locoprop_ref.data.files import check_outputs, user_path, write_atomically
 from locoprop_ref.network import Network, predict
 from locoprop_ref.training.checkpoint import load_network
+from locoprop_ref.training.task import examples_at_a_time
 
 Part = Literal["train", "test"]
 
@@ -23,8 +24,9 @@ def outputs(network: Network, x: np.ndarray, *, backend: str = "numpy", rows: in
     """
     xp, dtype = namespace(backend), dtype_name(network.layers[0].W)
     checks.integer("rows", rows)
-    if x.ndim != 2 or x.shape[1] != network.layers[0].W.shape[0] or not len(x):
-        raise ValueError(f"x must have shape (N, {network.layers[0].W.shape[0]}), got {x.shape}")
+    if x.ndim != 2 or x.shape[1] != network.layers[0].inputs or not len(x):
+        raise ValueError(f"x must have shape (N, {network.layers[0].inputs}), got {x.shape}")
+    rows = examples_at_a_time(network, rows)
     parts = [to_backend(scaled(x[i : i + rows], dtype), xp=xp, dtype=dtype) for i in range(0, len(x), rows)]
     return np.concatenate([to_numpy(predict(network, part)) for part in parts])
 

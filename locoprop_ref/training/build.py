@@ -4,6 +4,7 @@ from dataclasses import fields
 from typing import Any
 
 from locoprop_ref import checks
+from locoprop_ref.architectures import LayerPlan, architecture, resized
 from locoprop_ref.methods.backprop import BackProp
 from locoprop_ref.methods.base import Method
 from locoprop_ref.methods.options import HYPER, options_of
@@ -15,26 +16,31 @@ from locoprop_ref.training.options import Config
 from locoprop_ref.transfers import TRANSFERS
 
 
-def layer_sizes(config: Config) -> tuple[int, ...]:
-    """Return the widths d_0, ..., d_M: those of `config.layers`, deeper and wider by the two multipliers.
+def layer_plans(config: Config) -> tuple[LayerPlan, ...]:
+    """Return the layers of `config.layers`, deeper and wider by the two multipliers.
 
     Raises:
-        ValueError: not at least two positive integers joined by hyphens, a width ≤ 0, or a depth other than 1
-            without a second hidden layer to repeat.
+        ValueError: words that name no architecture, see `architectures`; a width ≤ 0, or a depth that the
+            architecture does not have.
+    """
+    words = str(config.layers)
+    architecture(words)  # whose sentences are about what the user gave
+    width, depth = checks.positive("width", config.width), checks.integer("depth", config.depth)
+    return architecture(resized(words, width, depth))
+
+
+def layer_sizes(config: Config) -> tuple[int, ...]:
+    """Return the numbers of an example that the network and each of its layers say: d_0, ..., d_M.
+
+    Raises:
+        ValueError: see `layer_plans`.
 
     >>> from locoprop_ref.training.config import resolve
     >>> layer_sizes(resolve(layers="8-6-4-2-4-6-8", width=0.5, depth=2))
     (8, 3, 2, 2, 1, 2, 2, 3, 8)
     """
-    parts = str(config.layers).split("-")
-    if len(parts) < 2 or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
-        raise ValueError(f"layers must be widths joined by hyphens (784-100-784), got {config.layers!r}")
-    first, *hidden, last = (int(part) for part in parts)
-    width, depth = checks.positive("width", config.width), checks.integer("depth", config.depth)
-    if depth > 1 and len(hidden) < 2:
-        raise ValueError(f"depth must be 1 without a second hidden layer to repeat, got {depth}")
-    deeper = [d for d in hidden for _ in range(depth if d == hidden[1] else 1)] if depth > 1 else hidden
-    return (first, *(max(1, round(width * d)) for d in deeper), last)
+    plans = layer_plans(config)
+    return (plans[0].inputs, *(plan.positions * plan.d_out for plan in plans))
 
 
 def layer_transfers(config: Config) -> tuple[str, ...]:
@@ -64,7 +70,7 @@ def layer_transfers(config: Config) -> tuple[str, ...]:
 def build_network(config: Config, seed: Any, *, xp: Any) -> Network:
     """Draw the network of a resolved Config; `seed` may be a Generator."""
     return initialize(
-        layer_sizes(config),
+        resized(str(config.layers), config.width, config.depth),
         transfers=layer_transfers(config),
         output_loss=config.output_loss,
         bias=config.bias,

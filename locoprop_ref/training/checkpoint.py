@@ -23,18 +23,32 @@ from locoprop_ref.losses import output_loss
 from locoprop_ref.network import Network
 from locoprop_ref.training.stored_state import from_stored, to_stored
 from locoprop_ref.transfers import transfer
+from locoprop_ref.wirings import from_recipe
 
 SCHEMA = 1
 _ARRAY = "$array"  # {"$array": name} stands where the nest has the array of that name
 
 
-class LayerRecord(msgspec.Struct):
-    """A layer: its transfer function, and the names of its arrays (no bias: null)."""
+class WiringRecord(msgspec.Struct):
+    """What a layer with positions reads, see `wirings.from_recipe`."""
+
+    below: int
+    recipe: list[list[Any]]
+
+
+class LayerRecord(msgspec.Struct, kw_only=True):
+    """A layer: its transfer function, and the names of its arrays (no bias: null).
+
+    Only a layer with positions has a wiring; only a recurrent one the last two.
+    """
 
     transfer: str
     parameters: dict[str, Any]
     W: Any
     b: Any
+    wiring: WiringRecord | None = None
+    recurrent: bool = False
+    initial_state: Any = None
 
 
 class NetworkRecord(msgspec.Struct):
@@ -101,6 +115,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
             "parameters": dict(layer.transfer.parameters),
             "W": _store(layer.W, f"layer_{m}_W", arrays),
             "b": _store(layer.b, f"layer_{m}_b", arrays),
+            **_positions(layer, f"layer_{m}", arrays),
         }
         for m, layer in enumerate(checkpoint.network.layers)
     ]
@@ -193,7 +208,22 @@ def _meta(text: np.ndarray) -> Meta:
 
 def _layer(record: LayerRecord, arrays: dict[str, np.ndarray], xp: Any) -> Layer:
     f = transfer(record.transfer, **record.parameters)
-    return Layer(_fetch(record.W, arrays, xp), _fetch(record.b, arrays, xp), f)
+    wiring = None
+    if record.wiring is not None:
+        wiring = from_recipe(record.wiring.recipe, record.wiring.below)
+    W, b, start = (_fetch(part, arrays, xp) for part in (record.W, record.b, record.initial_state))
+    return Layer(W, b, f, wiring, record.recurrent, start)
+
+
+def _positions(layer: Layer, name: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return what the file says of a layer with positions beyond that of a dense one."""
+    if layer.wiring is None:
+        return {}
+    found: dict[str, Any] = {"wiring": {"below": layer.wiring.below, "recipe": layer.wiring.recipe}}
+    if layer.recurrent:
+        start = _store(layer.initial_state, f"{name}_initial_state", arrays)
+        found |= {"recurrent": True, "initial_state": start}
+    return found
 
 
 def _store(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:

@@ -90,4 +90,7 @@ def _check_state(saved: Checkpoint, config: Config, path: Path, xp: Any) -> None
 
 
 def _forms(network: Network) -> list[Any]:
-    return [(form({"W": layer.W, "b": layer.b}), layer.transfer.name) for layer in network.layers]
+    return [
+        (form({"W": layer.W, "b": layer.b}), layer.transfer.name, layer.wiring, layer.recurrent)
+        for layer in network.layers
+    ]

@@ -14,7 +14,7 @@ from locoprop_ref.backend import namespace
 from locoprop_ref.data import Dataset, load
 from locoprop_ref.data.files import file_lock, same_file, user_path
 from locoprop_ref.solvers import newton_cost
-from locoprop_ref.training.build import build_method, build_network, layer_sizes
+from locoprop_ref.training.build import build_method, build_network, layer_plans
 from locoprop_ref.training.checkpoint import Checkpoint
 from locoprop_ref.training.environment import environment
 from locoprop_ref.training.loop import Loop, TrainedRun
@@ -152,7 +152,10 @@ def _announce_cost(config: Config, data: Examples) -> None:
     """Say what exact M costs: a Newton step is far more expensive than the other methods' steps."""
     if config.method != "locoprop-m-exact":
         return
-    flop = newton_cost(layer_sizes(config), config.batch_size, bias=config.bias)
+    flop = sum(
+        newton_cost((plan.d_in, plan.d_out), config.batch_size * plan.positions, bias=config.bias)
+        for plan in layer_plans(config)
+    )
     batches = data.x_train.shape[0] // config.batch_size
     log.info(
         f"locoprop-m-exact solves a regression for every unit: {flop / 1e9:.3g} Gflop for one Newton step, "

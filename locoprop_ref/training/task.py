@@ -73,6 +73,7 @@ def evaluate(network: Network, x: Any, t: Any, labels: Any = None, *, rows: int 
     checks.integer("rows", rows)
     xp, count, last = array_namespace(x, t), x.shape[0], network.layers[-1].transfer
     name = "squared_error" if network.loss.name == "squared_error" else "ce"
+    rows = examples_at_a_time(network, rows)
     totals = {name: 0.0, "mse": 0.0} | ({} if labels is None else {"accuracy": 0.0})
     for first in range(0, count, rows):
         part = slice(first, min(first + rows, count))
@@ -83,6 +84,19 @@ def evaluate(network: Network, x: Any, t: Any, labels: Any = None, *, rows: int 
             correct = np.argmax(to_numpy(trace.y_hat[-1]), axis=1) == labels[part]
             totals["accuracy"] += share * float(np.mean(correct))
     return totals
+
+
+def examples_at_a_time(network: Network, rows: int, *, most_numbers: int = 5_000_000) -> int:
+    """Return how many examples go through a network at once, so that the rows of its layers fit into memory.
+
+    Args:
+        network: the network.
+        rows: what a dense network takes.
+        most_numbers: of a layer with positions, in all its rows; 5 million are 20 MB in float32.
+    """
+    largest = max(layer.positions * layer.W.shape[0] for layer in network.layers)
+    with_positions = any(layer.wiring is not None for layer in network.layers)
+    return max(1, min(rows, most_numbers // largest)) if with_positions else rows
 
 
 def losses_of(network: Network, data: Examples) -> dict[str, dict[str, float]]:
