@@ -23,7 +23,9 @@ class Dataset:
         x_train, x_test: (N, d), uint8 pixels (see `scaled`) or a user's own float32 or float64; finite, not
             empty.
         labels_train, labels_test: (N,) int64 of at least 0, or None where the data has no labels.
-        image_shape: (height, width) with height·width = d, or None where rows are not images.
+        image_shape: (height, width) with height·width = d, or None where rows are not images of one channel.
+        example_shape: of an example as it was given: (d,), (height, width), (steps, d) or (height, width,
+            channels); the rows of images with channels are ordered (channel, height, width).
         sha256: hex digest over the arrays x_train, x_test, labels_train, labels_test in this order, those
             that are not None: for each an ASCII line "name dtype shape", as "x_train uint8 (60000, 784)", and
             a newline, then its elements row by row in little-endian bytes.
@@ -40,6 +42,7 @@ class Dataset:
     sha256: str
     source: Source
     notes: tuple[str, ...] = ()
+    example_shape: tuple[int, ...] = ()
 
 
 def checked_dataset(
@@ -54,7 +57,8 @@ def checked_dataset(
 
     Args:
         name: see `Dataset`.
-        arrays: x as (N, d), or (N, height, width) for images; labels as (N,) integers.
+        arrays: x as (N, d), as (N, height, width) or (N, height, width, channels) for images, or as (N,
+            steps, d) for sequences; labels as (N,) integers.
         source: see `Dataset`.
         notes: see `Dataset`.
         where: words such as "in my.npz", for the errors.
@@ -85,9 +89,12 @@ def checked_dataset(
         if labels is not None:
             _check_labels(f"labels_{part}{where}", labels, len(arrays[f"x_{part}"]))
             final[f"labels_{part}"] = labels.astype(np.int64)
-    image_shape = (int(train.shape[1]), int(train.shape[2])) if train.ndim == 3 else None
-    digest = _digest(final)
-    return Dataset(name=name, **final, image_shape=image_shape, sha256=digest, source=source, notes=notes)
+    shape = tuple(int(size) for size in train.shape[1:])
+    image_shape = (shape[0], shape[1]) if len(shape) > 1 and shape[2:] in ((), (1,)) else None
+    return Dataset(
+        name=name, **final, image_shape=image_shape, sha256=_digest(final), source=source, notes=notes,
+        example_shape=shape,
+    )  # fmt: skip
 
 
 def scaled(x: np.ndarray, dtype: Any = "float64") -> np.ndarray:
@@ -128,8 +135,9 @@ def scaled(x: np.ndarray, dtype: Any = "float64") -> np.ndarray:
 def _check_x(name: str, x: np.ndarray) -> None:
     if x.dtype.name not in X_DTYPES:
         raise ValueError(f"{name} must have dtype {', '.join(X_DTYPES)}, got {x.dtype}")
-    if x.ndim not in (2, 3):
-        raise ValueError(f"{name} must have shape (N, d) or (N, height, width), got {x.shape}")
+    if x.ndim not in (2, 3, 4):
+        wanted = "(N, d), (N, height, width) or (N, height, width, channels)"
+        raise ValueError(f"{name} must have shape {wanted}, got {x.shape}")
     if x.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {x.shape}")
     if x.dtype != np.uint8:
@@ -147,7 +155,9 @@ def _check_labels(name: str, labels: np.ndarray, count: int) -> None:
 
 
 def _rows(x: np.ndarray) -> np.ndarray:
-    """Return an array (N, ...) as (N, d), in C order and native byte order."""
+    """Return an array (N, ...) as (N, d), channels first, in C order and native byte order."""
+    if x.ndim == 4:
+        x = np.moveaxis(x, 3, 1)
     return np.ascontiguousarray(x.reshape(len(x), -1), dtype=x.dtype.newbyteorder("="))
 
 

@@ -45,9 +45,10 @@ def load_npz(path: str | os.PathLike[str], *, max_bytes: int = 4 << 30) -> Datas
     """Load a user's own NPZ file, as `numpy.savez(path, x_train=..., x_test=...)` writes it.
 
     Args:
-        path: the file. Keys x_train and x_test: (N, d), or (N, height, width) for images, both uint8 (pixels)
-            or both float32 or both float64; labels_train and labels_test, optional: (N,) integers of at least
-            0. Other keys are not read, and a note says so.
+        path: the file. Keys x_train and x_test: (N, d), (N, height, width) or (N, height, width, channels)
+            for images, or (N, steps, d) for sequences, both uint8 (pixels) or both float32 or both float64;
+            labels_train and labels_test, optional: (N,) integers of at least 0. Other keys are not read, and
+            a note says so.
         max_bytes: most bytes that the arrays may take, by the file's own declaration; 4 GiB.
 
     Raises:

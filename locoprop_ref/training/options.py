@@ -46,7 +46,9 @@ class Config:
     )
     task: str = _option("autoencode", "autoencode (default), or classify the labels", choices=TASKS)
     layers: Any = _option(
-        None, "widths from input to output, 784-400-784 (default: the data set's classic network)"
+        None,
+        "widths from input to output, 784-400-784, or words for images and sequences: "
+        "28x28x1-c5x6+2-p2-120-10, 28x28-r64-10 (default: the data set's classic network)",
     )
     width: float = _option(
         1.0, "factor of the width of every hidden layer, the code included (default 1)", float

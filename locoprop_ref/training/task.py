@@ -37,6 +37,7 @@ def examples(dataset: Dataset, config: Config, xp: Any) -> Examples:
         raise ValueError(
             f"layers must begin with the {dataset.x_train.shape[1]} inputs of {dataset.name}, got {sizes[0]}"
         )
+    _check_shape(dataset, str(config.layers))
     if config.batch_size > len(dataset.x_train):
         raise ValueError(
             f"batch_size must be at most the {len(dataset.x_train)} examples, "
@@ -60,6 +61,17 @@ def examples(dataset: Dataset, config: Config, xp: Any) -> Examples:
     t_train, t_test = one_hot[dataset.labels_train], one_hot[dataset.labels_test]
     on = [to_backend(a, xp=xp, dtype=config.dtype) for a in (x_train, t_train, x_test, t_test)]
     return Examples(on[0], on[1], on[2], on[3], dataset.labels_train, dataset.labels_test)
+
+
+def _check_shape(dataset: Dataset, layers: str) -> None:
+    """Refuse an architecture for images or sequences of another shape; flat examples may be of any."""
+    first = layers.partition("-")[0]
+    wanted, given = tuple(map(int, first.split("x"))), dataset.example_shape
+    if len(given) == 2 and len(wanted) == 3:
+        given = (*given, 1)
+    if len(wanted) > 1 and len(given) > 1 and wanted != given:
+        shape = "x".join(map(str, dataset.example_shape))
+        raise ValueError(f"layers must begin with the shape {shape} of {dataset.name}, got {first}")
 
 
 def evaluate(network: Network, x: Any, t: Any, labels: Any = None, *, rows: int = 5000) -> dict[str, float]:

@@ -140,8 +140,11 @@ BAD_ARRAYS = {
     ),
     "integers": ({"x_train": X.astype(np.int64)}, "must have dtype uint8, float32, float64, got int64"),
     "half": ({"x_train": X.astype(np.float16)}, "must have dtype uint8, float32, float64, got float16"),
-    "vector": ({"x_train": X[0]}, r"must have shape \(N, d\) or \(N, height, width\), got \(3,\)"),
-    "four axes": ({"x_train": X[None, None]}, r"must have shape \(N, d\) or"),
+    "vector": (
+        {"x_train": X[0]},
+        r"must have shape \(N, d\), .* or \(N, height, width, channels\), got \(3,\)",
+    ),
+    "five axes": ({"x_train": X[None, None, None]}, r"must have shape \(N, d\), \(N, height, width\) or"),
     "no rows": ({"x_test": X[:0]}, r"x_test in .* must not be empty, got shape \(0, 3\)"),
     "no columns": ({"x_train": X[:, :0]}, r"x_train in .* must not be empty, got shape \(4, 0\)"),
     "nan": ({"x_train": NAN}, "x_train in .* must be finite, got NaN or infinity"),
