@@ -61,15 +61,24 @@ class Gather:
         turned[place, self.table[order]] = order
         return turned
 
+    @cached_property
+    def _padded(self) -> bool:
+        return bool(np.any(self.table == self.size))
+
+    @cached_property
+    def _uneven(self) -> bool:
+        return bool(np.any(self.turned == len(self.table)))
+
     def read(self, z: Any) -> Any:
         """Return the rows of z, (S, B), that the table names: (n, B)."""
         table, _ = self._on_device_of(z)
-        return array_namespace(z).take(_with_zero(z, self.table, self.size), table, axis=0)
+        return array_namespace(z).take(_with_zero(z) if self._padded else z, table, axis=0)
 
     def turn(self, u: Any) -> Any:
         """Return the adjoint: for each row of z the sum of the rows of u, (n, B), that it went to: (S, B)."""
         xp, (_, turned) = array_namespace(u), self._on_device_of(u)
-        u = _with_zero(u, self.turned, len(self.table))
+        if self._uneven:
+            u = _with_zero(u)
         total = xp.take(u, turned[0], axis=0)
         for numbers in turned[1:]:
             total += xp.take(u, numbers, axis=0)
@@ -85,10 +94,8 @@ class Gather:
         return self._moved[key]
 
 
-def _with_zero(z: Any, table: np.ndarray, number: int) -> Any:
-    """Return z with a row of zeros at its end, if the table has that number."""
-    if not np.any(table == number):
-        return z
+def _with_zero(z: Any) -> Any:
+    """Return z with a row of zeros at its end."""
     xp = array_namespace(z)
     return xp.concat([z, xp.zeros((1, z.shape[1]), dtype=z.dtype, device=device(z))], axis=0)
 
