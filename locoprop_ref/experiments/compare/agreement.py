@@ -39,8 +39,7 @@ def run_differences(run: Settings, here: Manifest, entry: str, seed: int) -> lis
 
 def clock_differences(clock: Clock, here: Manifest, entry: str) -> list[str]:
     """Return in words where a clock file differs from what its plan wants."""
-    wanted = {name: value for name, value in here.wanted(entry).items() if name != "schedule_epochs"}
-    return _differences(clock.config, wanted, of=entry)
+    return _differences(clock.config, here.clocked(entry), of=entry)
 
 
 def _differences(

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from locoprop_ref.data.files import write_atomically
 from locoprop_ref.data.records import as_record, read_json
+from locoprop_ref.training.options import Config, from_json
 
 SCHEMA: Literal[1] = 1
 Record = TypeVar("Record", bound=Struct)
@@ -63,6 +64,15 @@ class Manifest(Struct, frozen=True, kw_only=True, rename={"entries": "contestant
         """Return the settings that the files of an entry must have, but for the length of the training."""
         settings = self.shared | self.entries[entry].settings | {"data": self.data.name}
         return {k: v for k, v in settings.items() if k not in ("epochs", "images") and v is not None}
+
+    def clocked(self, entry: str) -> dict[str, Any]:
+        """Return the settings that the clock file of an entry must have: those that change a step."""
+        return {k: v for k, v in self.wanted(entry).items() if k != "schedule_epochs"}
+
+    def config(self, entry: str, data: str) -> Config:
+        """Return the settings of the first seed's run; `data` says where the images really are."""
+        run = {"epochs": self.epochs, "seed": self.seeds[0], "data": data}
+        return from_json(self.wanted(entry) | run)
 
 
 class Shared(Struct, frozen=True):

@@ -14,10 +14,10 @@ from typing import Any
 from locoprop_ref import checks
 from locoprop_ref.backend import namespace
 from locoprop_ref.experiments.cluster import run_on_cluster, shared_folder
-from locoprop_ref.experiments.compare.clock import clock_all
 from locoprop_ref.experiments.compare.folder import MANIFEST, read_results, run_path
 from locoprop_ref.experiments.compare.folder_lock import folder_lock
 from locoprop_ref.experiments.compare.manifest import data_of, join, manifest_of, refuse_another_plan
+from locoprop_ref.experiments.compare.measure import clock_all
 from locoprop_ref.experiments.compare.one_run import Run, absolute
 from locoprop_ref.experiments.compare.page import redraw
 from locoprop_ref.experiments.compare.plan import Comparison, describe_plan
@@ -76,7 +76,7 @@ def compare(
     with folder_lock(out):
         write_json(out / MANIFEST, join(out, here))
         _log_plan(plan)
-        seconds, failures = clock_all(out, plan, data, here, data_dir=data_dir) if clock else ({}, [])
+        seconds, failures = clock_all(out, here, data, data_dir=data_dir) if clock else ({}, [])
         failures += run_all(
             runs, jobs=jobs, scheduler=scheduler, seconds=seconds, data_dir=data_dir, progress=progress
         )

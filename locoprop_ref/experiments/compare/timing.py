@@ -121,8 +121,13 @@ def in_turn(configs: Mapping[str, Config], data: Dataset) -> tuple[dict[str, dic
                     turns[name] = _turns(configs[name], on_device, xp)
                 turns[name].take()
             except (ValueError, MemoryError) as error:  # LinAlgError is a ValueError
-                failures[name] = str(error) or type(error).__name__
+                failures[name] = one_line(error)
     return {name: one.record() for name, one in turns.items() if name not in failures}, failures
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says in one line, its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _turns(config: Config, data: Examples, xp: Any) -> Turns:
