@@ -11,9 +11,9 @@ import numpy as np
 
 from locoprop_ref.experiments.compare.claims import FIRST_ORDER, LOCOPROP, SECOND_ORDER
 from locoprop_ref.experiments.compare.folder import Results
+from locoprop_ref.experiments.compare.notes import provenance_lines
 from locoprop_ref.experiments.compare.reconstructions import Reconstructions, pixels_of
 from locoprop_ref.experiments.compare.summary import Row, finished, loss_name, rows_of
-from locoprop_ref.experiments.compare.table import provenance_lines
 from locoprop_ref.plot.images import reconstructions
 from locoprop_ref.plot.style import alt_text, describe, label, panels, spell, styled
 from locoprop_ref.plot.training import band, log_axis

@@ -10,10 +10,11 @@ from locoprop_ref.data.files import write_atomically
 from locoprop_ref.experiments.compare import figures
 from locoprop_ref.experiments.compare.claims import Claim, claims, sentences
 from locoprop_ref.experiments.compare.folder import Results, read_results
+from locoprop_ref.experiments.compare.notes import notes, provenance_lines
 from locoprop_ref.experiments.compare.reconstructions import read_reconstructions
 from locoprop_ref.experiments.compare.records import SCHEMA, write_json
 from locoprop_ref.experiments.compare.summary import Row, as_json, finished, rows_of
-from locoprop_ref.experiments.compare.table import markdown_table, notes, provenance_lines, text_table
+from locoprop_ref.experiments.compare.table import markdown_table, text_table
 from locoprop_ref.plot import save
 from locoprop_ref.plot.style import alt_text
 
