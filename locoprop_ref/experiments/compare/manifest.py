@@ -12,7 +12,7 @@ from locoprop_ref.experiments.compare.agreement import plan_differences, run_dif
 from locoprop_ref.experiments.compare.folder import MANIFEST, read_manifest, run_path
 from locoprop_ref.experiments.compare.plan import Comparison
 from locoprop_ref.experiments.compare.records import Data, Entry, Manifest
-from locoprop_ref.experiments.tuned import LABELS, provenance
+from locoprop_ref.experiments.tuned import LABELS
 from locoprop_ref.training.environment import environment
 from locoprop_ref.training.run_file import read_run
 
@@ -27,10 +27,10 @@ def manifest_of(plan: Comparison, data: Dataset, xp: Any) -> Manifest:
         entries={
             name: Entry(
                 label=LABELS[name],
-                tuned=plan.is_tuned(name),
+                tuned=plan.study(name) is not None,
                 source=plan.source(name),
                 settings=plan.settings(name),
-                study=(provenance(name, plan.problem) or {}).get("study") if plan.is_tuned(name) else None,
+                study=(plan.study(name) or {}).get("study"),
             )
             for name in plan.entries
         },

@@ -22,7 +22,8 @@ def notes(results: Results, rows: list[Row]) -> list[str]:
     ]
     for row in rows:
         for number, what in ((row.diverged, "diverged"), (row.unfinished, "not finished")):
-            told += [f"{row.label}: {number} of {count} runs {what}."] * (number > 0)
+            if number:
+                told.append(f"{row.label}: {number} of {count} runs {what}.")
     sources: dict[str, list[str]] = {}
     for entry in results.manifest.entries.values():
         sources.setdefault(entry.source, []).append(entry.label)

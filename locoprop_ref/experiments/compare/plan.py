@@ -97,9 +97,9 @@ class Comparison:
         resolved = {k: v for k, v in resolved.items() if k not in OWN and k != "seed"}
         return resolved | {"data": Path(resolved["data"]).name, "images": self.images and list(self.images)}
 
-    def is_tuned(self, entry: str) -> bool:
-        """Tell whether an entry has settings that a study found."""
-        return self.tuned and provenance(entry, self.problem) is not None
+    def study(self, entry: str) -> dict[str, Any] | None:
+        """Return the stored study that found the settings of an entry, None where they are the defaults."""
+        return provenance(entry, self.problem) if self.tuned else None
 
     def source(self, entry: str) -> str:
         """Say where the settings of an entry come from: "tuned", "tuned on ..." or "package defaults".
@@ -107,7 +107,7 @@ class Comparison:
         >>> comparison("standard").source("adam")
         'tuned on layers 784-100-50-6-50-100-784, batch_size 500'
         """
-        stored = provenance(entry, self.problem) if self.tuned else None
+        stored = self.study(entry)
         if stored is None:
             return "package defaults"
         problem, here = stored.get("final", stored)["problem"], self.in_common()

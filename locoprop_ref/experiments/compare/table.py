@@ -11,7 +11,9 @@ def _number(value: float | None) -> str:
 
 
 def _reached(value: Spread | None) -> str:
-    return "not reached" if value and not isfinite(value.median) else _number(value and value.median)
+    if value is None:
+        return ""
+    return _number(value.median) if isfinite(value.median) else "not reached"
 
 
 def _loss(value: Spread | None) -> str:

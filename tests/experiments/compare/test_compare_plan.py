@@ -49,7 +49,7 @@ def test_tuned_settings_are_used_and_cannot_change_what_is_shared(monkeypatch):
     plan = comparison("standard", entries=["sgd", "adam"])
     config = plan.config("sgd", 0)
     assert_equal((config.learning_rate, config.batch_size), (0.5, 1000))
-    assert_equal((plan.is_tuned("sgd"), plan.is_tuned("adam")), (True, False))
+    assert_equal((plan.study("sgd"), plan.study("adam")), (study, None))
     untuned = comparison("standard", entries=["sgd"], tuned=False)
     assert_equal(
         untuned.config("sgd", 0).learning_rate, resolve(method="backprop", optimizer="sgd").learning_rate
