@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from locoprop_ref import checks
-from locoprop_ref.experiments.compare.agreement import clock_differences, run_differences
-from locoprop_ref.experiments.compare.records import CheckedManifest, Clock, Manifest, read_record
+from locoprop_ref.experiments.compare.agreement import differences
+from locoprop_ref.experiments.compare.records import CheckedManifest, Clock, Manifest, read_record, said_by
 from locoprop_ref.experiments.tuned import LABELS
 from locoprop_ref.training.run_file import read_run
 
@@ -84,11 +84,13 @@ def read_results(folder: Path) -> Results:
     for entry in manifest.entries:
         for seed in manifest.seeds:
             if (path := run_path(folder, entry, seed)).exists():
-                runs[entry][seed] = read_run(path)
-                _refuse_another_plan(path, run_differences(runs[entry][seed], manifest, entry, seed))
+                runs[entry][seed] = run = read_run(path)
+                wanted = manifest.wanted_of_run(entry, seed)
+                _refuse_another_plan(path, differences(said_by(run), wanted, of=entry))
         if (path := clock_path(folder, entry)).exists():
-            clocks[entry] = read_clock(path)
-            _refuse_another_plan(path, clock_differences(clocks[entry], manifest, entry))
+            clocks[entry] = clock = read_clock(path)
+            wanted = manifest.wanted_of_clock(entry)
+            _refuse_another_plan(path, differences(clock.config, wanted, of=entry))
     return Results(manifest, runs, clocks)
 
 

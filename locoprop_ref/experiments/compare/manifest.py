@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from locoprop_ref.data import Dataset, load
 from locoprop_ref.data.files import write_atomically
-from locoprop_ref.experiments.compare.agreement import plan_differences, run_differences
+from locoprop_ref.experiments.compare.agreement import differences, plan_differences
 from locoprop_ref.experiments.compare.folder import MANIFEST, read_manifest, run_path
 from locoprop_ref.experiments.compare.plan import Comparison
-from locoprop_ref.experiments.compare.records import Data, Entry, Manifest
+from locoprop_ref.experiments.compare.records import Data, Entry, Manifest, said_by
 from locoprop_ref.experiments.tuned import LABELS
 from locoprop_ref.training.environment import environment
 from locoprop_ref.training.run_file import read_run
@@ -69,7 +69,8 @@ def join(folder: Path, here: Manifest) -> Manifest:
     for name in here.entries:
         for seed in here.seeds:
             if (path := run_path(folder, name, seed)).exists():
-                _refuse(folder, run_differences(read_run(path), here, name, seed))
+                said, wanted = said_by(read_run(path)), here.wanted_of_run(name, seed)
+                _refuse(folder, differences(said, wanted, of=name))
     return joined
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from locoprop_ref.backend import namespace
 from locoprop_ref.data import load as load_data
-from locoprop_ref.experiments.compare.agreement import clock_differences
+from locoprop_ref.experiments.compare.agreement import differences
 from locoprop_ref.experiments.compare.folder import clock_path, read_clock, read_manifest
 from locoprop_ref.experiments.compare.memory import memory_of
 from locoprop_ref.experiments.compare.records import SCHEMA, Clock, Manifest, Memory, write_json
@@ -68,7 +68,7 @@ def _clock(folder: Path, here: Manifest, entry: str) -> Clock | None:
     """Return the clock of an entry, None where there is none of these settings."""
     path = clock_path(folder, entry)
     clock = read_clock(path) if path.exists() else None
-    return None if clock is None or clock_differences(clock, here, entry) else clock
+    return clock if clock and not differences(clock.config, here.wanted_of_clock(entry)) else None
 
 
 def _measured(
@@ -114,7 +114,12 @@ def measure(
         except (ValueError, MemoryError) as error:
             failures[entry] = one_line(error)
         else:
-            own = {"contestant": entry, "config": manifest.clocked(entry), "step": step, "memory": memory}
+            own = {
+                "contestant": entry,
+                "config": manifest.wanted_of_clock(entry),
+                "step": step,
+                "memory": memory,
+            }
             write_json(clock_path(folder, entry), common | own | {"environment": about})
     return failures
 

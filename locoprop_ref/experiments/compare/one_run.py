@@ -45,7 +45,7 @@ class Run:
 
     def is_done(self) -> bool:
         """Tell whether nothing is left to do: the last epoch is there, or the run diverged."""
-        return self.out.exists() and self.epochs_left() == 0
+        return self.epochs_left() == 0
 
     def command(self, jobs: int | None, data_dir: str | None) -> Command:
         """Return the `train` command that makes this run, or what of it is not there yet.

@@ -4,6 +4,7 @@ The names of the keys are those of the files; where a record has a better name, 
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -60,19 +61,29 @@ class Manifest(Struct, frozen=True, kw_only=True, rename={"entries": "contestant
         """How many batches an epoch has."""
         return self.data.train // self.shared["batch_size"]
 
-    def wanted(self, entry: str) -> dict[str, Any]:
-        """Return the settings that the files of an entry must have, but for the length of the training."""
+    def settings(self, entry: str) -> dict[str, Any]:
+        """Return the settings of an entry's runs, but for the seed and the length of the training."""
         settings = self.shared | self.entries[entry].settings | {"data": self.data.name}
         return {k: v for k, v in settings.items() if k not in ("epochs", "images") and v is not None}
-
-    def clocked(self, entry: str) -> dict[str, Any]:
-        """Return the settings that the clock file of an entry must have: those that change a step."""
-        return {k: v for k, v in self.wanted(entry).items() if k != "schedule_epochs"}
 
     def config(self, entry: str, data: str) -> Config:
         """Return the settings of the first seed's run; `data` says where the images really are."""
         run = {"epochs": self.epochs, "seed": self.seeds[0], "data": data}
-        return from_json(self.wanted(entry) | run)
+        return from_json(self.settings(entry) | run)
+
+    def wanted_of_run(self, entry: str, seed: int) -> dict[str, Any]:
+        """Return what a run file must say, see `said_by`; more epochs make no difference."""
+        return self.settings(entry) | {"seed": seed, "data sha256": self.data.sha256[:8]}
+
+    def wanted_of_clock(self, entry: str) -> dict[str, Any]:
+        """Return the settings that a clock file must have: those that change a step."""
+        return {k: v for k, v in self.settings(entry).items() if k != "schedule_epochs"}
+
+
+def said_by(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run file says of its settings and its data."""
+    config = {name: value for name, value in run["config"].items() if name != "epochs"}
+    return config | {"data sha256": str(run["data"].get("sha256"))[:8]}
 
 
 class Shared(Struct, frozen=True):
