@@ -3,31 +3,28 @@
 from collections.abc import Mapping
 from typing import Any
 
-from locoprop_ref.experiments.compare.records import Data, Manifest
+from locoprop_ref.experiments.compare.records import Data, Manifest, Plan
 
 Settings = Mapping[str, Any]
 
 
-def plan_differences(
-    there: Manifest, shared: Settings, entries: Mapping[str, Settings], data: Data | None
-) -> list[str]:
+def plan_differences(there: Manifest, here: Plan, data: Data | None) -> list[str]:
     """Return in words where a manifest differs from a plan; more seeds, entries or epochs do not matter.
 
     Args:
         there: the manifest.
-        shared: the plan's shared settings.
-        entries: the plan's settings by entry.
+        here: the plan.
         data: the plan's data, None where they are not known yet.
     """
-    free = {"data"} | ({"epochs"} if shared["epochs"] >= there.epochs else set())
-    old, new = ({k: v for k, v in one.items() if k not in free} for one in (there.shared, shared))
+    free = {"data"} | ({"epochs"} if here.epochs >= there.epochs else set())
+    old, new = ({k: v for k, v in plan.shared.items() if k not in free} for plan in (there, here))
     found = differences(old, new)
     if data:
         found += differences({"data": there.data.name}, {"data": data.name})
         found += differences({"data sha256": there.data.sha256[:8]}, {"data sha256": data.sha256[:8]})
-    for name in there.entries:
-        if name in entries:
-            found += differences(there.entries[name].settings, entries[name], of=name)
+    for name, entry in there.entries.items():
+        if name in here.entries:
+            found += differences(entry.settings, here.entries[name].settings, of=name)
     return found
 
 

@@ -12,14 +12,15 @@ ValueError: preset must be one of quick, standard, paper, got 'quik' (did you me
 """
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from locoprop_ref import checks
 from locoprop_ref.data import NAMES
-from locoprop_ref.experiments.tuned import CONTESTANTS, options, provenance
+from locoprop_ref.experiments.compare.records import Entry, Plan
+from locoprop_ref.experiments.tuned import CONTESTANTS, LABELS, options, provenance
 from locoprop_ref.training.config import APPLIES, resolve
 from locoprop_ref.training.options import Config, as_json
 
@@ -116,6 +117,26 @@ class Comparison:
         named = [name for name in here if name in there and name not in FREE and here[name] != there[name]]
         return f"tuned on {', '.join(f'{name} {there[name]}' for name in named)}" if named else "tuned"
 
+    def record(self) -> Plan:
+        """Return the plan as it stands in the results folder."""
+        entries = {
+            name: Entry(
+                label=LABELS[name],
+                tuned=self.study(name) is not None,
+                source=self.source(name),
+                settings=self.settings(name),
+                study=(self.study(name) or {}).get("study"),
+            )
+            for name in self.entries
+        }
+        return Plan(
+            command=self.command(),
+            preset=self.preset,
+            seeds=list(self.seeds),
+            shared=self.in_common(),
+            entries=entries,
+        )
+
     def command(self) -> str:
         """Return the command that makes this comparison, without the paths of a machine."""
         words = ["locoprop-ref", "compare", "--preset", self.preset, "--methods", *self.entries, "--seeds"]
@@ -177,18 +198,18 @@ def comparison(
     return plan
 
 
-def _listed(values: tuple) -> str:
+def _listed(values: Sequence[Any]) -> str:
     return ", ".join(map(str, values)) or "none"
 
 
-def describe_plan(plan: Comparison) -> list[str]:
+def describe_plan(plan: Plan) -> list[str]:
     """Return the plan in lines: what is shared, and the own settings of every entry with their source."""
-    shared = {k: v for k, v in plan.in_common().items() if v is not None}
+    shared = {k: v for k, v in plan.shared.items() if v is not None}
     lines = [f"comparison {plan.preset}: {len(plan.entries)} methods, seeds {_listed(plan.seeds)}"]
     lines.append("  for all: " + _spelled(shared))
-    for name in plan.entries:
-        own = {k: v for k, v in plan.settings(name).items() if k not in ("method", "diagnostics")}
-        lines.append(f"  {name} ({plan.source(name)}): {_spelled(own)}")
+    for name, entry in plan.entries.items():
+        own = {k: v for k, v in entry.settings.items() if k not in ("method", "diagnostics")}
+        lines.append(f"  {name} ({entry.source}): {_spelled(own)}")
     return lines
 
 

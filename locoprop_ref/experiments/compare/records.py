@@ -38,8 +38,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     study: Any = None
 
 
-class Manifest(Struct, frozen=True, kw_only=True, rename={"entries": "contestants"}):
-    """The plan of a comparison as it stands in the results folder, `comparison.json`."""
+class Plan(Struct, frozen=True, kw_only=True, rename={"entries": "contestants"}):
+    """What a comparison is to run, before its data are known."""
 
     schema: Literal[1] = SCHEMA
     kind: str = "comparison"
@@ -48,13 +48,18 @@ class Manifest(Struct, frozen=True, kw_only=True, rename={"entries": "contestant
     seeds: Annotated[list[int], Meta(min_length=1)]
     shared: dict[str, Any]
     entries: dict[str, Entry]
-    data: Data
-    environment: dict[str, Any]
 
     @property
     def epochs(self) -> int:
         """The last epoch of every run."""
         return self.shared["epochs"]
+
+
+class Manifest(Plan, frozen=True, kw_only=True, rename={"entries": "contestants"}):
+    """The plan with its data and environment, as it stands in the results folder, `comparison.json`."""
+
+    data: Data
+    environment: dict[str, Any]
 
     @property
     def steps_per_epoch(self) -> int:

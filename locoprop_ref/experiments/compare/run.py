@@ -22,10 +22,10 @@ from locoprop_ref.experiments.compare.one_run import Run, absolute
 from locoprop_ref.experiments.compare.page import redraw
 from locoprop_ref.experiments.compare.plan import Comparison, describe_plan
 from locoprop_ref.experiments.compare.reconstructions import keep_reconstructions
-from locoprop_ref.experiments.compare.records import write_json
+from locoprop_ref.experiments.compare.records import Plan, write_json
 from locoprop_ref.experiments.pool import Finished, run_processes
 from locoprop_ref.training import describe, examples
-from locoprop_ref.training.environment import forced_kernel
+from locoprop_ref.training.environment import environment, forced_kernel
 from locoprop_ref.training.run_file import read_run, write_run
 
 log = logging.getLogger(__name__)
@@ -63,11 +63,12 @@ def compare(
         raise ValueError(f"jobs has no meaning beside scheduler, whose workers have threads, got {jobs}")
     first = plan.config(plan.entries[0], plan.seeds[0])
     xp = namespace(first.backend)
-    refuse_another_plan(out, plan)
+    record = plan.record()
+    refuse_another_plan(out, record)
     data, dataset = data_of(plan, out, data_dir)
     examples(dataset, first, xp)  # refuses a network that does not fit the data
     runs = _runs_of(plan, out, data)
-    here = manifest_of(plan, dataset, xp)
+    here = manifest_of(record, dataset, environment(first.backend, xp))
     join(out, here)  # before there is a lock: what is refused leaves nothing behind
     _refuse_stuck(runs)
     if scheduler is not None:
@@ -75,7 +76,7 @@ def compare(
             log.info("the workers of %s see %s", scheduler, out)
     with folder_lock(out):
         write_json(out / MANIFEST, join(out, here))
-        _log_plan(plan)
+        _log_plan(here)
         seconds, failures = clock_all(out, here, data, data_dir=data_dir) if clock else ({}, [])
         failures += run_all(
             runs, jobs=jobs, scheduler=scheduler, seconds=seconds, data_dir=data_dir, progress=progress
@@ -107,7 +108,7 @@ def _refuse_stuck(runs: Sequence[Run]) -> None:
             )
 
 
-def _log_plan(plan: Comparison) -> None:
+def _log_plan(plan: Plan) -> None:
     for line in describe_plan(plan):
         log.info(line)
     if warning := forced_kernel():
