@@ -12,10 +12,13 @@
 The summary and the figures are a pure function of what stands above them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from locoprop_ref import checks
 from locoprop_ref.experiments.compare.agreement import differences
@@ -24,6 +27,7 @@ from locoprop_ref.experiments.tuned import LABELS
 from locoprop_ref.training.run_file import read_run
 
 MANIFEST = "comparison.json"
+LOCK = ".lock"
 
 
 def run_path(folder: Path, entry: str, seed: int) -> Path:
@@ -97,3 +101,21 @@ def read_results(folder: Path) -> Results:
 def _refuse_another_plan(path: Path, differences: list[str]) -> None:
     if differences:
         raise ValueError(f"{path} must be of the plan beside it, got another configuration: {differences[0]}")
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Keep other commands that compare out of a folder; the lock ends with the process, however that ends.
+
+    Raises:
+        BlockingIOError: another command works in it.
+        OSError: the folder cannot be made or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise BlockingIOError(
+            f"out must be a folder that no other compare is at work in, got {folder}"
+        ) from None

@@ -88,10 +88,6 @@ class Comparison:
         """Return the settings of one run, checked and complete."""
         return resolve(**self.options(entry, seed, data))
 
-    def settings(self, entry: str) -> dict[str, Any]:
-        """Return what an entry has to itself, resolved, as JSON values."""
-        return {k: v for k, v in as_json(self.config(entry, self.seeds[0])).items() if k in OWN}
-
     def in_common(self) -> dict[str, Any]:
         """Return what all entries share, resolved, as JSON values."""
         resolved = as_json(self.config(self.entries[0], self.seeds[0]))
@@ -119,22 +115,22 @@ class Comparison:
 
     def record(self) -> Plan:
         """Return the plan as it stands in the results folder."""
-        entries = {
-            name: Entry(
-                label=LABELS[name],
-                tuned=self.study(name) is not None,
-                source=self.source(name),
-                settings=self.settings(name),
-                study=(self.study(name) or {}).get("study"),
-            )
-            for name in self.entries
-        }
         return Plan(
             command=self.command(),
             preset=self.preset,
             seeds=list(self.seeds),
             shared=self.in_common(),
-            entries=entries,
+            entries={name: self._entry(name) for name in self.entries},
+        )
+
+    def _entry(self, name: str) -> Entry:
+        stored, resolved = self.study(name), as_json(self.config(name, self.seeds[0]))
+        return Entry(
+            label=LABELS[name],
+            tuned=stored is not None,
+            source=self.source(name),
+            settings={option: value for option, value in resolved.items() if option in OWN},
+            study=stored["study"] if stored else None,
         )
 
     def command(self) -> str:

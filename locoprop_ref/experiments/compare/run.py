@@ -14,8 +14,7 @@ from typing import Any
 from locoprop_ref import checks
 from locoprop_ref.backend import namespace
 from locoprop_ref.experiments.cluster import run_on_cluster, shared_folder
-from locoprop_ref.experiments.compare.folder import MANIFEST, read_results, run_path
-from locoprop_ref.experiments.compare.folder_lock import folder_lock
+from locoprop_ref.experiments.compare.folder import MANIFEST, folder_lock, read_results, run_path
 from locoprop_ref.experiments.compare.manifest import data_of, join, manifest_of, refuse_another_plan
 from locoprop_ref.experiments.compare.measure import clock_all
 from locoprop_ref.experiments.compare.one_run import Run, absolute

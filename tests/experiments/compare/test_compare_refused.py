@@ -14,7 +14,7 @@ from small_runs import environment, write_data
 from locoprop_ref.cli import main as cli
 from locoprop_ref.experiments import tuned
 from locoprop_ref.experiments.compare import run as run_module
-from locoprop_ref.experiments.compare.folder_lock import folder_lock
+from locoprop_ref.experiments.compare.folder import folder_lock
 from locoprop_ref.experiments.compare.plan import comparison
 from locoprop_ref.experiments.compare.run import compare
 from locoprop_ref.training import train
