@@ -106,21 +106,17 @@ def measure(
         "schema": SCHEMA,
         "command": command,
         "data": manifest.data,
+        "environment": environment(backend, namespace(backend)),
     }
-    about = environment(backend, namespace(backend))
     for entry, step in steps.items():
         try:
             memory = memory_of(configs[entry], dataset)
-        except (ValueError, MemoryError) as error:
+        except (ValueError, TypeError, OSError, MemoryError) as error:
             failures[entry] = one_line(error)
         else:
-            own = {
-                "contestant": entry,
-                "config": manifest.wanted_of_clock(entry),
-                "step": step,
-                "memory": memory,
-            }
-            write_json(clock_path(folder, entry), common | own | {"environment": about})
+            settings = manifest.wanted_of_clock(entry)
+            own = {"contestant": entry, "config": settings, "step": step, "memory": memory}
+            write_json(clock_path(folder, entry), common | own)
     return failures
 
 
