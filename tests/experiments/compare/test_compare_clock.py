@@ -189,10 +189,22 @@ def test_clock_files(tiny, tmp_path, monkeypatch, quick):
         assert kept["peak_bytes"] > kept["counted_bytes"]
         assert_equal(found["together"], ["adam", "locoprop-s-closed"])
     assert sum(" ms a step, state " in line for line in said) == 2
-    monkeypatch.setattr(measure, "_measured", lambda *_: pytest.fail("measured again"))
-    before = everything(tmp_path)
-    compare(plan, tmp_path, progress=False)
+    with monkeypatch.context() as unmeasured:
+        unmeasured.setattr(measure, "_measured", lambda *_: pytest.fail("measured again"))
+        before = everything(tmp_path)
+        compare(plan, tmp_path, progress=False)
     assert_equal(everything(tmp_path) == before, True)
+
+
+def test_a_clock_of_other_settings_is_measured_again(tiny, tmp_path, quick):
+    plan = plan_of(tiny, ["adam", "sgd"], [0])
+    compare(plan, tmp_path, progress=False)
+    clock = json.loads((tmp_path / "adam-clock.json").read_text())
+    other = clock | {"config": clock["config"] | {"batch_size": 30}}
+    (tmp_path / "adam-clock.json").write_text(json.dumps(other))
+    compare(plan, tmp_path, progress=False)
+    again = json.loads((tmp_path / "adam-clock.json").read_text())
+    assert_equal((again["config"], again["together"]), (clock["config"], ["adam"]))
 
 
 PARAMETERS = 10 * 6 + 7 * 3 + 4 * 6 + 7 * 9  # 9-6-3-6-9 with biases
