@@ -104,7 +104,7 @@ def run_processes(
     finally:
         children.stop()
         try:
-            threads.shutdown(cancel_futures=True)
+            threads.shutdown()
         except KeyboardInterrupt:
             children.send(getattr(signal, "SIGKILL", signal.SIGTERM))
             raise

@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_equal
 from small_runs import environment
 
+from locoprop_ref.experiments import pool
 from locoprop_ref.experiments.pool import Command, own_command, run_processes
 
 # a child as the command line starts one: it says its process number in the file whose path it is given
@@ -120,6 +121,14 @@ def test_what_has_not_begun_never_begins_after_the_iterator_is_closed(tmp_path):
     running.close()
     assert time.monotonic() - begun < 20
     assert not (tmp_path / "touched").exists()
+
+
+def test_a_command_that_comes_after_the_stop_never_begins(tmp_path):
+    """As one does that a thread had taken just before."""
+    children = pool._Children(1, {})
+    children.stop()
+    touch = python("import sys; open(sys.argv[1], 'w')", tmp_path / "touched")
+    assert_equal((children.run(touch).return_code, list(tmp_path.iterdir())), (-signal.SIGTERM, []))
 
 
 def test_a_command_of_our_own():

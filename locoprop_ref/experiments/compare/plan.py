@@ -84,9 +84,9 @@ class Comparison:
         shared = self.shared if data is None else {**self.shared, "data": data}
         return {name: value for name, value in own.items() if name in OWN} | {**shared, "seed": seed}
 
-    def config(self, entry: str, seed: int, data: str | None = None) -> Config:
+    def config(self, entry: str, seed: int) -> Config:
         """Return the settings of one run, checked and complete."""
-        return resolve(**self.options(entry, seed, data))
+        return resolve(**self.options(entry, seed))
 
     def in_common(self) -> dict[str, Any]:
         """Return what all entries share, resolved, as JSON values."""
