@@ -2,7 +2,7 @@
 
     comparison.json         command, preset, seeds, shared settings, entries, data, environment
     ENTRY-seedN.json/.npz   run file and checkpoint, see `training.run_file` and `training.checkpoint`
-    ENTRY-clock.json        seconds and memory of a step, see `compare.clock`
+    ENTRY-clock.json        seconds and memory of a step, see `compare.measure`
     reconstructions.json    test images and what the first seed's networks make of them
     summary.json, .txt      the table and the claims
     summary.md              the page of the comparison: the same, with the figures
