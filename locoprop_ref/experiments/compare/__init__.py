@@ -3,7 +3,6 @@
 plan              what is compared, presets
 records           the JSON files, typed and checked
 folder            the results folder: what it holds, read; one command at a time in it
-agreement         where files of a folder, or two plans, disagree
 manifest          a plan joined with the folder that it is for
 timing            seconds of a step, all entries in turn
 memory            memory of a step: at its peak, kept, counted

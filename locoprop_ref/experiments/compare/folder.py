@@ -21,8 +21,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from locoprop_ref import checks
-from locoprop_ref.experiments.compare.agreement import differences
-from locoprop_ref.experiments.compare.records import CheckedManifest, Clock, Manifest, read_record, said_by
+from locoprop_ref.experiments.compare.records import (
+    CheckedManifest,
+    Clock,
+    Manifest,
+    differences,
+    read_record,
+    said_by,
+)
 from locoprop_ref.experiments.tuned import LABELS
 from locoprop_ref.training.run_file import read_run
 

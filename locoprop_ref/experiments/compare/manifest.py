@@ -8,10 +8,9 @@ from msgspec.structs import asdict, replace
 
 from locoprop_ref.data import Dataset, load
 from locoprop_ref.data.files import write_atomically
-from locoprop_ref.experiments.compare.agreement import differences, plan_differences
 from locoprop_ref.experiments.compare.folder import MANIFEST, read_manifest, run_path
 from locoprop_ref.experiments.compare.plan import Comparison
-from locoprop_ref.experiments.compare.records import Data, Manifest, Plan, said_by
+from locoprop_ref.experiments.compare.records import Data, Manifest, Plan, differences, said_by
 from locoprop_ref.experiments.tuned import LABELS
 from locoprop_ref.training.run_file import read_run
 
@@ -36,7 +35,16 @@ def refuse_another_plan(folder: Path, here: Plan, data: Data | None = None) -> M
     if not (folder / MANIFEST).exists():
         return None
     there = read_manifest(folder)
-    _refuse(folder, plan_differences(_as_far_as_run(folder, there), here, data))
+    # of epochs that no run came to the plan may give up some, and it may have more
+    epochs = max(_epochs_run(folder, there), here.epochs)
+    found = differences(there.shared | {"epochs": epochs, "data": here.shared["data"]}, here.shared)
+    if data:
+        old, new = ({"data": one.name, "data sha256": one.sha256[:8]} for one in (there.data, data))
+        found += differences(old, new)
+    for name, entry in here.entries.items():
+        if name in there.entries:
+            found += differences(there.entries[name].settings, entry.settings, of=name)
+    _refuse(folder, found)
     return there
 
 
@@ -64,11 +72,10 @@ def join(folder: Path, here: Manifest) -> Manifest:
     )
 
 
-def _as_far_as_run(folder: Path, plan: Manifest) -> Manifest:
-    """Return a manifest with the epochs of its longest run: what was planned beyond it may be given up."""
+def _epochs_run(folder: Path, plan: Plan) -> int:
+    """Return the last epoch of the longest run of a plan."""
     paths = (run_path(folder, name, seed) for name in plan.entries for seed in plan.seeds)
-    epochs = max((read_run(path)["epochs"][-1]["epoch"] for path in paths if path.exists()), default=0)
-    return replace(plan, shared=plan.shared | {"epochs": epochs})
+    return max((read_run(path)["epochs"][-1]["epoch"] for path in paths if path.exists()), default=0)
 
 
 def _both_commands(there: Manifest, here: Manifest) -> str:

@@ -24,10 +24,9 @@ from pathlib import Path
 
 from locoprop_ref.backend import namespace
 from locoprop_ref.data import load as load_data
-from locoprop_ref.experiments.compare.agreement import differences
 from locoprop_ref.experiments.compare.folder import clock_path, read_clock, read_manifest
 from locoprop_ref.experiments.compare.memory import memory_of
-from locoprop_ref.experiments.compare.records import SCHEMA, Clock, Manifest, Memory, write_json
+from locoprop_ref.experiments.compare.records import SCHEMA, Clock, Manifest, Memory, differences, write_json
 from locoprop_ref.experiments.compare.timing import in_turn, one_line
 from locoprop_ref.experiments.pool import Command, begin_as_child, run_processes
 from locoprop_ref.training.environment import environment

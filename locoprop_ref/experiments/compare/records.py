@@ -154,6 +154,19 @@ class Clock(Struct, frozen=True, kw_only=True, rename={"entry": "contestant"}):
     together: list[str] = []
 
 
+def differences(there: Mapping[str, Any], here: Mapping[str, Any], *, of: str = "") -> list[str]:
+    """Return in words where the settings in a file (there) differ from those that are wanted (here).
+
+    >>> differences({"width": 2.0}, {"width": 1.0, "depth": 1}, of="adam")
+    ['adam depth None there, 1 here', 'adam width 2.0 there, 1.0 here']
+    """
+    return [
+        f"{of} {name} {there.get(name)!r} there, {here.get(name)!r} here".lstrip()
+        for name in sorted({*there, *here})
+        if there.get(name) != here.get(name)
+    ]
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a record, or JSON values, atomically; NaN and infinity are refused."""
     text = json.dumps(msgspec.to_builtins(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
