@@ -22,7 +22,8 @@ def _loss(value: Spread | None) -> str:
     median, low, high = (
         f"{v:.4g}" if isfinite(v) else "diverged" for v in (value.median, value.low, value.high)
     )
-    return median if value.low == value.high or not isfinite(value.median) else f"{median} ({low} to {high})"
+    alone = value.low == value.high or not isfinite(value.median)
+    return median if alone else f"{median} ({low} to {high})"
 
 
 COLUMNS: dict[str, Callable[[Row], str]] = {

@@ -72,6 +72,7 @@ def test_other_data_and_other_settings_are_refused(compared, tiny, tmp_path, mon
         "locoprop_ref.experiments.compare.plan.options",
         lambda name, problem: tuned.options(name, problem) | other_settings.get(name, {}),
     )
+    monkeypatch.setattr(run_module, "data_of", lambda *_: pytest.fail("data were loaded"))
     with pytest.raises(ValueError, match=r"configuration: rmsprop decay 0\.9 there, 0\.5 here$"):
         compare(plan_of(tiny), folder, progress=False)
     assert_equal(everything(folder) == before, True)
