@@ -28,7 +28,7 @@ from locoprop_ref.experiments.compare.folder import clock_path, read_clock, read
 from locoprop_ref.experiments.compare.memory import memory_of
 from locoprop_ref.experiments.compare.records import SCHEMA, Clock, Manifest, Memory, differences, write_json
 from locoprop_ref.experiments.compare.timing import in_turn, one_line
-from locoprop_ref.experiments.pool import Command, begin_as_child, run_processes
+from locoprop_ref.experiments.pool import DIED, Command, begin_as_child, run_processes
 from locoprop_ref.training.environment import environment
 
 log = logging.getLogger(__name__)
@@ -49,8 +49,13 @@ def clock_all(
     Returns:
         mean seconds of a step by entry, and a sentence for every entry that could not be measured.
     """
-    due = [entry for entry in here.entries if _clock(folder, here, entry) is None]
-    reasons = _measured(due, folder, here.command, data, data_dir) if due else {}
+    left = [entry for entry in here.entries if _clock(folder, here, entry) is None]
+    reasons: dict[str, str] = {}
+    while left:
+        reason, told = _measured(left, folder, here.command, data, data_dir)
+        reasons |= dict.fromkeys(left, reason) | told
+        # what a process that died had not come to is left to another one
+        left = [entry for entry in left if told and entry not in told]
     means, failures = {}, []
     for entry in here.entries:
         clock = _clock(folder, here, entry)
@@ -72,12 +77,11 @@ def _clock(folder: Path, here: Manifest, entry: str) -> Clock | None:
 
 def _measured(
     entries: Sequence[str], folder: Path, command: str, data: str, data_dir: str | None
-) -> dict[str, str]:
-    """Measure in another process; return why an entry has no clock, should that be so."""
+) -> tuple[str, dict[str, str]]:
+    """Measure in another process; return how it ended, and what it said of entries, see `measure`."""
     arguments = [sys.executable, "-m", __name__, str(folder), data, data_dir or "", command, *entries]
     (ended,) = run_processes([Command("clock", arguments)], jobs=1)
-    told = dict(line.split(FAILED, 1) for line in ended.last_lines if FAILED in line)
-    return dict.fromkeys(entries, ended.reason) | told
+    return ended.reason, dict(line.split(FAILED, 1) for line in ended.last_lines if FAILED in line)
 
 
 def _in_words(memory: Memory) -> str:
@@ -89,16 +93,20 @@ def _in_words(memory: Memory) -> str:
 # in the process that measures --------------------------------------------------------------------------
 
 
-def measure(
-    folder: Path, data: str, data_dir: str | None, command: str, entries: Sequence[str]
-) -> dict[str, str]:
-    """Write the clock files of some entries of a manifest; return why the others could not be measured."""
+def measure(folder: Path, data: str, data_dir: str | None, command: str, entries: Sequence[str]) -> None:
+    """Write the clock files of some entries of a manifest.
+
+    What cannot be measured is said on standard error, one line an entry. Before the memory of an entry is
+    measured, the line is said that is true if the process dies of that.
+    """
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     manifest = read_manifest(folder)
     configs = {entry: manifest.config(entry, data) for entry in entries}
     backend = configs[entries[0]].backend
     dataset = load_data(data, data_dir=data_dir)
     steps, failures = in_turn(configs, dataset)
+    for entry, reason in failures.items():
+        _say(entry, reason)
     common = {
         "load": load,
         "together": list(entries),
@@ -108,25 +116,27 @@ def measure(
         "environment": environment(backend, namespace(backend)),
     }
     for entry, step in steps.items():
+        _say(entry, DIED)
+        own = {"contestant": entry, "config": manifest.wanted_of_clock(entry), "step": step}
         try:
-            memory = memory_of(configs[entry], dataset)
-        except (ValueError, TypeError, OSError, MemoryError) as error:
-            failures[entry] = one_line(error)
-        else:
-            settings = manifest.wanted_of_clock(entry)
-            own = {"contestant": entry, "config": settings, "step": step, "memory": memory}
-            write_json(clock_path(folder, entry), common | own)
-    return failures
+            found = common | own | {"memory": memory_of(configs[entry], dataset)}
+            write_json(clock_path(folder, entry), found)
+        except Exception as error:  # whatever it is, the other entries can be measured
+            _say(entry, one_line(error))
+
+
+def _say(entry: str, reason: str) -> None:
+    """Say on standard error why an entry has no clock file; of one that has one it means nothing."""
+    print(f"{entry}{FAILED}{reason}", file=sys.stderr, flush=True)
 
 
 def main(folder: str, data: str, data_dir: str, command: str, *entries: str) -> None:
-    """Measure, and say on standard error in one sentence each what could not be measured."""
+    """Measure as `measure` does; what goes wrong with all entries is one sentence."""
     begin_as_child()
     try:
-        failures = measure(Path(folder), data, data_dir or None, command, entries)
+        measure(Path(folder), data, data_dir or None, command, entries)
     except (ValueError, TypeError, OSError, MemoryError) as error:
         sys.exit(one_line(error))
-    sys.exit("\n".join(f"{entry}{FAILED}{reason}" for entry, reason in failures.items()) or 0)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Seconds and memory of a step: turns, blocks, clock files, the count by formula and the peak."""
 
+import contextlib
+import io
 import json
 import sys
 import time
@@ -92,10 +94,9 @@ def test_an_entry_that_cannot_be_timed_leaves_the_others_theirs(tiny, monkeypatc
 def in_this_process(commands, *, jobs):
     """The process that measures, right here."""
     (command,) = commands
-    with pytest.raises(SystemExit) as stop:
+    with contextlib.redirect_stderr(io.StringIO()) as said:
         measure.main(*command.arguments[3:])
-    code = stop.value.code
-    yield Finished(command, 1, tuple(code.splitlines())) if code else Finished(command, 0, ())
+    yield Finished(command, 0, tuple(said.getvalue().splitlines()))
 
 
 def clocks_in(folder):
@@ -135,39 +136,50 @@ import os, signal, sys
 from locoprop_ref.experiments.compare import measure
 right = measure.memory_of
 def memory_of(config, data):
-    if config.optimizer == "nesterov":
+    if config.optimizer == sys.argv[1]:
         os.kill(os.getpid(), signal.SIGKILL)
     return right(config, data)
 measure.memory_of = memory_of
-measure.main(*sys.argv[1:])
+measure.main(*sys.argv[2:])
 """
+THREE = ("sgd", "nesterov", "adam")
 
 
-def test_a_measurement_that_is_killed_keeps_what_it_measured(tiny, tmp_path, monkeypatch, quick):
-    """The runs go on, and the next command measures the others."""
-    plan = plan_of(tiny, ["sgd", "nesterov", "adam"], [0])
+@pytest.mark.parametrize("victim", THREE)
+def test_a_process_that_is_killed_costs_one_entry_its_clock(tiny, tmp_path, monkeypatch, quick, victim):
+    """The one whose memory it measured; another process measures those that were to come."""
 
     def killed(commands, *, jobs):
-        words = [sys.executable, "-c", KILLED, *commands[0].arguments[3:]]
+        words = [sys.executable, "-c", KILLED, victim, *commands[0].arguments[3:]]
         return pool.run_processes([pool.Command("clock", words)], jobs=jobs)
 
-    with monkeypatch.context() as at_first:
-        at_first.setattr(measure, "run_processes", killed)
-        failures = compare(plan, tmp_path, progress=False)
-    assert_equal(failures, [f"{name} could not be measured: {pool.DIED}" for name in ("nesterov", "adam")])
-    assert_equal(clocks_in(tmp_path), ["sgd-clock.json"])
+    monkeypatch.setattr(measure, "run_processes", killed)
+    failures = compare(plan_of(tiny, THREE, [0]), tmp_path, progress=False)
+    assert_equal(failures, [f"{victim} could not be measured: {pool.DIED}"])
+    assert_equal(clocks_in(tmp_path), sorted(f"{name}-clock.json" for name in THREE if name != victim))
     assert_equal(len(list(tmp_path.glob("*-seed0.json"))), 3)
-    assert_equal(compare(plan, tmp_path, progress=False), [])
-    clock = json.loads((tmp_path / "adam-clock.json").read_text())
-    assert_equal((len(clocks_in(tmp_path)), clock["together"]), (3, ["nesterov", "adam"]))
+    later = THREE[THREE.index(victim) + 1 :]
+    for name in {*THREE} - {victim}:
+        clock = json.loads((tmp_path / f"{name}-clock.json").read_text())
+        assert_equal(clock["together"], list(later if name in later else THREE))
+
+
+def test_a_process_that_is_killed_while_all_take_turns_costs_all_their_clocks(
+    tiny, tmp_path, monkeypatch, quick
+):
+    ended = iter([-9])
+    monkeypatch.setattr(measure, "run_processes", lambda found, jobs: [Finished(found[0], next(ended), ())])
+    failures = compare(plan_of(tiny, THREE, [0]), tmp_path, progress=False)
+    assert_equal(failures, [f"{name} could not be measured: {pool.DIED}" for name in THREE])
+    assert_equal(len(list(tmp_path.glob("*-seed0.json"))), 3)
 
 
 def test_a_process_that_cannot_measure_says_why(tiny, tmp_path):
     """In one sentence, which is the reason of every entry that it was to measure."""
     made_up.write(tmp_path, {"sgd": [], "adam": []})  # batches of 100
-    reasons = measure._measured(["sgd", "adam"], tmp_path, "this", str(tiny), None)
-    assert_equal(list(reasons), ["sgd", "adam"])
-    assert all(one.startswith("batch_size must be at most the 60 examples") for one in reasons.values())
+    reason, told = measure._measured(["sgd", "adam"], tmp_path, "this", str(tiny), None)
+    assert reason.startswith("batch_size must be at most the 60 examples")
+    assert_equal(told, {})
 
 
 def test_clock_files(tiny, tmp_path, monkeypatch, quick):
