@@ -8,7 +8,18 @@ from typing import Any
 from locoprop_ref.cli.parser import add, add_data_dir
 
 PRESETS = ("quick", "standard", "paper")
-SHARED = ("data", "layers", "epochs", "schedule_epochs", "width", "depth", "batch_size", "backend", "dtype")
+# the options that all methods have in common: type, metavar, help
+SHARED: dict[str, tuple[type, str, str]] = {
+    "data": (str, "NAME", "curves, mnist, fashion_mnist or your own FILE.npz (default the preset's)"),
+    "layers": (str, "NAME", "widths, 784-400-784 (default the preset's, the data set's classic network)"),
+    "epochs": (int, "N", "epochs to train (default the preset's)"),
+    "schedule_epochs": (int, "N", "length of the schedule (default quick 48, standard 40, paper 100)"),
+    "width": (float, "X", "factor for the width of every hidden layer (default 1)"),
+    "depth": (int, "N", "repeat every hidden layer of the second one's width this many times (default 1)"),
+    "batch_size": (int, "N", "examples per batch (default the preset's)"),
+    "backend": (str, "NAME", "array library (default numpy)"),
+    "dtype": (str, "NAME", "float32 (default) or float64"),
+}
 
 
 def add_command(commands: Any) -> None:
@@ -27,7 +38,8 @@ def add_command(commands: Any) -> None:
         metavar="N",
         help="seeds of weights and batches (default the preset's)",
     )
-    _add_shared(command)
+    for name, (kind, metavar, about) in SHARED.items():
+        command.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=about)
     command.add_argument(
         "--untuned", action="store_true", help="the package's defaults, not the tuned settings"
     )
@@ -46,27 +58,6 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "--figures", metavar="DIR", help="with --redraw: folder for the figures (default the same)"
     )
-
-
-def _add_shared(command: argparse.ArgumentParser) -> None:
-    about: dict[str, tuple[type, str, str]] = {
-        "data": (str, "NAME", "curves, mnist, fashion_mnist or your own FILE.npz (default the preset's)"),
-        "layers": (str, "NAME", "widths, 784-400-784 (default the preset's, the data set's classic network)"),
-        "epochs": (int, "N", "epochs to train (default the preset's)"),
-        "schedule_epochs": (int, "N", "length of the schedule (default quick 48, standard 40, paper 100)"),
-        "width": (float, "X", "factor for the width of every hidden layer (default 1)"),
-        "depth": (
-            int,
-            "N",
-            "repeat every hidden layer of the second one's width this many times (default 1)",
-        ),
-        "batch_size": (int, "N", "examples per batch (default the preset's)"),
-        "backend": (str, "NAME", "array library (default numpy)"),
-        "dtype": (str, "NAME", "float32 (default) or float64"),
-    }
-    for name in SHARED:
-        kind, metavar, help = about[name]
-        command.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=help)
 
 
 def _compare(given: argparse.Namespace) -> int:
