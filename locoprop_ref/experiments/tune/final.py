@@ -126,13 +126,14 @@ def play(
         method, best, untuned: see `candidates`.
         outcome_of: returns how the run of a candidate ended, or None where it has not.
     """
-    played, coming = Played([], []), candidates(method, best, untuned)
+    tried: list[tuple[Values, Outcome]] = []
+    coming = candidates(method, best, untuned)
     while coming:
         found = [(settings, outcome_of(settings)) for settings in coming]
         missing = [settings for settings, outcome in found if outcome is None]
         if missing:
-            return Played(played.tried, missing)
-        played = Played(played.tried + [(s, o) for s, o in found if o], [])
-        winner, outcome = played.tried[played.chosen]
-        coming = [] if outcome.diverged else further(method, winner, [s for s, _ in played.tried])
-    return played
+            return Played(tried, missing)
+        tried += [(settings, outcome) for settings, outcome in found if outcome]
+        winner, outcome = tried[Played(tried, []).chosen]
+        coming = [] if outcome.diverged else further(method, winner, [settings for settings, _ in tried])
+    return Played(tried, [])

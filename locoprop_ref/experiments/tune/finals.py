@@ -24,8 +24,8 @@ from locoprop_ref.experiments.compare.one_run import Run, absolute
 from locoprop_ref.experiments.pool import Finished, run_processes
 from locoprop_ref.experiments.tune.final import Outcome, Played, play
 from locoprop_ref.experiments.tune.problem import Problem, tuning_data
-from locoprop_ref.experiments.tune.space import Values, settings
-from locoprop_ref.experiments.tune.study import Study
+from locoprop_ref.experiments.tune.space import Values, in_words, settings
+from locoprop_ref.experiments.tune.study import Search, Study
 from locoprop_ref.experiments.tune.workers import watch
 from locoprop_ref.experiments.tuned.record import Final
 from locoprop_ref.training import DIVERGENCE
@@ -73,9 +73,8 @@ class FinalRun(Run):
 
     def describe(self, outcome: Outcome) -> str:
         """Return how the run ended, as a line for the user."""
-        chosen = ", ".join(f"{option} {value}" for option, value in self.settings.items())
         ending = "diverged" if outcome.diverged else f"held-out loss {outcome.loss:.6g}"
-        return f"{self.entry} final: {ending}; {chosen}"
+        return f"{self.entry} final: {ending}; {in_words(self.settings)}"
 
     def take(self, taken: ExitStack) -> bool:
         """Lock the run until `taken` is closed; return whether it is this command's, and has not ended."""
@@ -111,8 +110,12 @@ class Finals:
         """Train what the finals are missing, round by round, until they have ended; return their records."""
         best = [study.best() for study in studies]
         while True:
-            missing: list[FinalRun] = []
-            played = [self._play(*of, missing) for of in zip(studies, best, strict=True)]
+            played = [self._play(*of) for of in zip(studies, best, strict=True)]
+            missing = [
+                self.run_of(study.search, chosen)
+                for study, final in zip(studies, played, strict=True)
+                for chosen in final.missing
+            ]
             self.train(missing, bar)
             before, best = best, [study.best() for study in studies]
             pairs = zip(studies, before, best, strict=True)
@@ -123,25 +126,19 @@ class Finals:
                 problem = self.problem.record(self.data.sha256)
                 return [final.record(problem) for final in played]
 
-    def run_of(self, method: str, seed: int, chosen: Values) -> FinalRun:
+    def run_of(self, search: Search, chosen: Values) -> FinalRun:
         """Return the run of a candidate, beside its data, named by a hash of all that decides its result."""
         split, sha256 = split_file(self.data, self.folder), self.data.sha256
-        options = self.problem.options(method, seed=seed, **chosen)
+        options = self.problem.options(search.method, seed=search.seed, **chosen)
         decides = json.dumps([as_json(resolve(**options | {"data": split.name})), sha256], sort_keys=True)
-        out = split.with_name(f"{method}-{hashlib.sha256(decides.encode()).hexdigest()[:12]}.json")
-        return FinalRun(method, seed, options | {"data": absolute(str(split))}, out, chosen, sha256)
+        name = f"{search.method}-{hashlib.sha256(decides.encode()).hexdigest()[:12]}.json"
+        where = {"data": absolute(str(split))}
+        return FinalRun(search.method, search.seed, options | where, split.with_name(name), chosen, sha256)
 
-    def _play(self, study: Study, best: Any, missing: list[FinalRun]) -> Played:
-        """Return a final as far as its runs are there, and append those that are missing."""
-        search = study.search
-
-        def run(chosen: Values) -> FinalRun:
-            return self.run_of(search.method, search.seed, chosen)
-
-        start = settings(search.start())
-        played = play(search.method, settings(best.params), start, lambda chosen: run(chosen).outcome())
-        missing += map(run, played.missing)
-        return played
+    def _play(self, study: Study, best: Any) -> Played:
+        """Return a final as far as its runs are there."""
+        found, start = settings(best.params), settings(study.search.start())
+        return play(study.search.method, found, start, lambda c: self.run_of(study.search, c).outcome())
 
     def train(self, runs: Sequence[FinalRun], bar: Any) -> None:
         """Train runs, or wait for other commands that do, until all have ended.

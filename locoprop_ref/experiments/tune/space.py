@@ -224,6 +224,15 @@ def settings(values: Mapping[str, Value]) -> Values:
     return found
 
 
+def in_words(settings: Mapping[str, Value]) -> str:
+    """Return settings as a line for the user.
+
+    >>> in_words({"learning_rate": 0.00123, "momentum": 0.9877})
+    'learning_rate 0.00123, momentum 0.9877'
+    """
+    return ", ".join(f"{option} {value}" for option, value in settings.items())
+
+
 def edges(values: Mapping[str, Value], space: Iterable[Range], *, share: float = 0.05) -> dict[str, Edge]:
     """Return which values ended on an edge of their range: {name: "low" or "high"}.
 

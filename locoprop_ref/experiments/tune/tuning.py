@@ -17,7 +17,7 @@ from locoprop_ref.experiments.tune.finals import Finals
 from locoprop_ref.experiments.tune.problem import PROBLEMS, Problem, tuning_data
 from locoprop_ref.experiments.tune.progress import Progress
 from locoprop_ref.experiments.tune.result import result, write_result
-from locoprop_ref.experiments.tune.space import search_space
+from locoprop_ref.experiments.tune.space import in_words, search_space
 from locoprop_ref.experiments.tune.storage import Storage
 from locoprop_ref.experiments.tune.study import Search, Study
 from locoprop_ref.experiments.tune.trials import Work
@@ -146,10 +146,9 @@ def _write(out: Path, record: Tuned) -> None:
     path, study, method = write_result(out, record), record.study, record.contestant
     begun = "" if study.untuned_loss is None else f" (untuned {study.untuned_loss:.6g})"
     final = f", in the final {record.final.loss:.6g}" if record.final else ""
-    chosen = ", ".join(f"{option} {value}" for option, value in record.settings.items())
     log.info(
         f"{method}: held-out loss {study.loss:.6g}{begun} after {study.trials} trials, "
-        f"{study.pruned} of them pruned{final}; {chosen}; {path}"
+        f"{study.pruned} of them pruned{final}; {in_words(record.settings)}; {path}"
     )
     for option, end in study.edges.items():
         log.info(f"{method}: {option} is at the {end} edge of its range (--range widens it)")

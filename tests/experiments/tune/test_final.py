@@ -70,8 +70,9 @@ def test_the_final_keeps_the_best_candidate(here, jobs, started):
     assert record["final"]["problem"]["width"] == 1.0
 
 
-def test_the_final_trains_nothing_twice(here):
+def test_the_final_trains_nothing_twice(here, by_rate):
     """A study of one trial ends at the defaults, which are then the first candidate and not the last one."""
+    by_rate(distance(1e-3))
     record = search("sgd", trials=1, final=FINAL)
     tried = [each["settings"]["learning_rate"] for each in record["final"]["candidates"]]
     assert tried[:3] == [1e-2, 2.5e-3, 6.25e-4]
@@ -82,7 +83,8 @@ def test_the_final_trains_nothing_twice(here):
 
 
 def a_run(rate=0.1, seed=0, problem=FINAL, jobs=1):
-    return Finals(problem, Path("tuning/final"), None, jobs).run_of("sgd", seed, {"learning_rate": rate})
+    of = Finals(problem, Path("tuning/final"), None, jobs)
+    return of.run_of(a_search("sgd", seed=seed), {"learning_rate": rate})
 
 
 def train_all(*runs, jobs=1):
