@@ -25,7 +25,7 @@ from locoprop_ref.experiments.tune.finals import FinalRun, Finals
 from locoprop_ref.experiments.tune.objective import held_out_losses
 from locoprop_ref.experiments.tune.problem import tuning_data
 from locoprop_ref.training import DIVERGENCE, loop
-from locoprop_ref.training.run_file import read_run
+from locoprop_ref.training.run_file import read_run, write_run
 
 
 @pytest.fixture
@@ -146,6 +146,18 @@ def test_the_run_of_other_data_is_refused(here):
         ValueError, match=r"\.json must be a run on the held-out split, got one on other data"
     ):
         run.outcome()
+
+
+def test_a_run_that_diverged_late_counts_by_its_untrained_network(here):
+    run = a_run()
+    train_all(run)
+    content = read_run(run.out)
+    write_run(run.out, content | {"status": "diverged"})
+    first, last = (content["epochs"][n]["test"]["ce"] for n in (0, -1))
+    assert first != last
+    assert run.outcome() == Outcome(DIVERGENCE * first, diverged=True)
+    with ExitStack() as locks:
+        assert not run.take(locks)  # it has ended: nobody trains it again
 
 
 def test_the_run_of_a_candidate_that_diverges(here, said):
