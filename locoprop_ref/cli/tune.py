@@ -63,7 +63,7 @@ def add_command(commands: Any) -> None:
         command.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=words)
     add_data_dir(command)
     # a process that another tune has started, and whose work stands in its environment
-    command.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    command.add_argument("--as-worker", action="store_true", help=argparse.SUPPRESS)
 
 
 def _tune(given: argparse.Namespace) -> int:
@@ -71,7 +71,7 @@ def _tune(given: argparse.Namespace) -> int:
     from locoprop_ref.experiments.tune.space import parse_ranges
     from locoprop_ref.experiments.tune.workers import run_as_worker
 
-    if given.worker:
+    if given.as_worker:
         run_as_worker()
         return 0
     on = reduced_problem(given.problem, **{name: getattr(given, name) for name in _PROBLEM})

@@ -71,9 +71,8 @@ class Study:
 
     def trials(self, *states: str) -> list[Any]:
         """Return the trials in these states (in any, if none is named) that did not give their place back."""
-        trials = self.stored.get_trials(deepcopy=False)
-        wanted = [trial for trial in trials if not states or trial.state.name in states]
-        return [trial for trial in wanted if RETURNED not in trial.user_attrs]
+        kept = [t for t in self.stored.get_trials(deepcopy=False) if RETURNED not in t.user_attrs]
+        return [trial for trial in kept if not states or trial.state.name in states]
 
     def missing(self) -> int:
         """Return how many trials are still needed."""

@@ -37,16 +37,20 @@ def workers(work: Work, jobs: int, *, tick: Callable[[], None]) -> Generator[Fin
 
 def worker_command(work: Work) -> Command:
     """Return the command of a process that does this work: `locoprop-ref tune`, with a hidden option."""
-    return own_command("tune", "tune", "--worker", **{WORK_VARIABLE: msgspec.json.encode(work).decode()})
+    return own_command("tune", "tune", "--as-worker", **{WORK_VARIABLE: msgspec.json.encode(work).decode()})
 
 
 def run_as_worker() -> None:
     """Do the work that `worker_command` gave to this process.
 
     Raises:
+        ValueError: this process was not started by `worker_command`.
         ValueError, OSError, KeyboardInterrupt: as `Work.run`.
     """
-    msgspec.json.decode(os.environ.pop(WORK_VARIABLE), type=Work).run()
+    work = os.environ.pop(WORK_VARIABLE, None)
+    if work is None:
+        raise ValueError("as_worker is for the processes that tune starts for its jobs, got no work for one")
+    msgspec.json.decode(work, type=Work).run()
 
 
 def watch(processes: Generator[Finished, None, None], *, missing: Callable[[], int], lost: str) -> None:
