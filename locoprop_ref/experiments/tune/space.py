@@ -21,7 +21,7 @@ from typing import Any, Literal
 from locoprop_ref import checks
 from locoprop_ref.experiments.tuned import CONTESTANTS
 from locoprop_ref.experiments.tuned.record import Value
-from locoprop_ref.training.config import resolve
+from locoprop_ref.training.options import Config
 
 Values = dict[str, Value]
 Edge = Literal["low", "high"]
@@ -195,15 +195,14 @@ def parse_ranges(words: Iterable[str]) -> dict[str, tuple[float, float]]:
     return found
 
 
-def untuned(method: str, space: Iterable[Range], **problem: Any) -> Values:
+def untuned(method: str, space: Iterable[Range], config: Config) -> Values:
     """Return where the search begins: the package's own defaults, with the few exceptions above.
 
     Args:
         method: one of `tuned.CONTESTANTS`.
         space: from `search_space`; defaults outside a range are moved to its nearer end.
-        **problem: options that the defaults may depend on.
+        config: of the method, with its defaults.
     """
-    config = resolve(**CONTESTANTS[method], **problem)
     begin = _UNTUNED.get(method, {})
     return {r.name: r.clipped(begin.get(r.option, getattr(config, r.option))) for r in space}
 

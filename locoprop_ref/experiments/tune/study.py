@@ -51,8 +51,7 @@ class Search:
 
     def start(self) -> Values:
         """Return the values that a study begins with: the package's own defaults, see `space.untuned`."""
-        own = self.problem.config(self.method, seed=self.seed)
-        return untuned(self.method, self.space, data=own.data, layers=own.layers)
+        return untuned(self.method, self.space, self.problem.config(self.method, seed=self.seed))
 
 
 @dataclass(frozen=True)
