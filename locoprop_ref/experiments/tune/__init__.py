@@ -6,8 +6,7 @@ r"""Tuning: the hyper-parameters of every method, searched in the same way, on h
     storage    the database of the studies, opened by its URL
     study      the trials of one method, in that database after every step
     trials     processes that share the studies
-    workers    those processes, started and watched
-    progress   what the user sees of trials
+    workers    those processes, started, watched, and shown to the user
     final      the best settings at several rates, and the untuned ones, tried on the whole network
     finals     the runs of finals, as processes of `train`
     result     the best settings with their provenance, as JSON

@@ -106,6 +106,14 @@ class Finals:
         """The images to train on, and the held-out ones."""
         return tuning_data(self.problem, self.data_dir)
 
+    def split(self) -> Path:
+        """Write the images as an NPZ for `train`, unless it is there; return its path."""
+        x, held_out = self.data.x_train, self.data.x_test
+        path = self.folder / f"held-out-{self.data.sha256[:12]}.npz"
+        if not path.exists():
+            write_atomically(path, lambda file: np.savez(file, x_train=x, x_test=held_out))
+        return path
+
     def play_all(self, studies: Sequence[Study], bar: Any) -> list[Final]:
         """Train what the finals are missing, round by round, until they have ended; return their records."""
         best = [study.best() for study in studies]
@@ -128,7 +136,7 @@ class Finals:
 
     def run_of(self, search: Search, chosen: Values) -> FinalRun:
         """Return the run of a candidate, beside its data, named by a hash of all that decides its result."""
-        split, sha256 = split_file(self.data, self.folder), self.data.sha256
+        split, sha256 = self.split(), self.data.sha256
         options = self.problem.options(search.method, seed=search.seed, **chosen)
         decides = json.dumps([as_json(resolve(**options | {"data": split.name})), sha256], sort_keys=True)
         name = f"{search.method}-{hashlib.sha256(decides.encode()).hexdigest()[:12]}.json"
@@ -189,12 +197,3 @@ class Finals:
             if not runs:
                 time.sleep(INTERVAL)
             look()
-
-
-def split_file(dataset: Dataset, folder: Path) -> Path:
-    """Write the images to train on and the held-out ones as an NPZ for `train`, unless it is there."""
-    path = folder / f"held-out-{dataset.sha256[:12]}.npz"
-    if not path.exists():
-        x, held_out = dataset.x_train, dataset.x_test
-        write_atomically(path, lambda file: np.savez(file, x_train=x, x_test=held_out))
-    return path

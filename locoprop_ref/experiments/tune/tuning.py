@@ -2,7 +2,6 @@
 
 import logging
 import os
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,13 +14,12 @@ from locoprop_ref import checks
 from locoprop_ref.backend import namespace
 from locoprop_ref.experiments.tune.finals import Finals
 from locoprop_ref.experiments.tune.problem import PROBLEMS, Problem, tuning_data
-from locoprop_ref.experiments.tune.progress import Progress
 from locoprop_ref.experiments.tune.result import result, write_result
 from locoprop_ref.experiments.tune.space import in_words, search_space
 from locoprop_ref.experiments.tune.storage import Storage
-from locoprop_ref.experiments.tune.study import Search, Study
+from locoprop_ref.experiments.tune.study import Search
 from locoprop_ref.experiments.tune.trials import Work
-from locoprop_ref.experiments.tune.workers import watch, workers
+from locoprop_ref.experiments.tune.workers import run_trials
 from locoprop_ref.experiments.tuned import CONTESTANTS
 from locoprop_ref.experiments.tuned.record import Tuned
 from locoprop_ref.training import examples
@@ -104,7 +102,7 @@ def tune(
         bar = stack.enter_context(tqdm(total=missing, unit="trial", desc="tune", disable=hidden))
         # one method after the other, or with several jobs all of them at once
         for part in [studies] if jobs > 1 else [[study] for study in studies]:
-            _run_trials(part, work, jobs, bar)
+            run_trials(part, work, jobs, bar)
             ended = finals.play_all(part, bar) if finals else [None] * len(part)
             for study, one in zip(part, ended, strict=True):
                 record = result(study, tuning_data(on, data_dir).sha256, one)
@@ -124,21 +122,6 @@ def _check_data(searches: Sequence[Search], final: Problem | None, data_dir: str
             examples(dataset, config, namespace(problem.backend))
     for note in dataset.notes:
         log.info("%s", note)
-
-
-def _run_trials(studies: Sequence[Study], work: Work, jobs: int, bar: Any) -> None:
-    """Run the trials that studies are missing, here or in worker processes."""
-    work = msgspec.structs.replace(work, searches=tuple(study.search for study in studies))
-    progress = Progress(studies, bar)
-    while missing := progress.missing():
-        if jobs == 1:
-            work.run(after_trial=lambda: progress.look(at_once=True))
-        else:
-            lost = "a worker was killed, its trial is marked failed and does not count"
-            watch(workers(work, jobs, tick=progress.look), missing=progress.missing, lost=lost)
-        progress.look(at_once=True)
-        if progress.missing() == missing:
-            time.sleep(1)  # other commands are at the last trials
 
 
 def _write(out: Path, record: Tuned) -> None:
