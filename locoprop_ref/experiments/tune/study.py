@@ -101,8 +101,9 @@ class Study:
             optuna.storages.fail_stale_trials(self.stored)
         for trial in self.trials("RUNNING"):
             if self._is_dead(trial):
+                failed = optuna.trial.TrialState.FAIL
                 with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process was quicker
-                    self.stored.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                    self.stored.tell(trial.number, state=failed, skip_if_finished=True)
 
     def _is_dead(self, trial: Any) -> bool:
         if "worker" not in trial.user_attrs:  # an old one was killed before its first sign of life
