@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from locoprop_ref.cli.parser import add
+from locoprop_ref.cli.parser import add, add_data_dir
 from locoprop_ref.experiments.tuned import CONTESTANTS
 
 # options of the command that are fields of `problem.Problem`
@@ -61,15 +61,19 @@ def add_command(commands: Any) -> None:
     )
     for name, (kind, metavar, words) in _PROBLEM.items():
         command.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=words)
-    command.add_argument(
-        "--data-dir", metavar="DIR", help="folder of the data set's files (or LOCOPROP_REF_DATA)"
-    )
+    add_data_dir(command)
+    # a process that another tune has started, and whose work stands in its environment
+    command.add_argument("--as-worker", action="store_true", help=argparse.SUPPRESS)
 
 
 def _tune(given: argparse.Namespace) -> int:
     from locoprop_ref.experiments.tune import reduced_problem, tune, whole_problem
     from locoprop_ref.experiments.tune.space import parse_ranges
+    from locoprop_ref.experiments.tune.workers import run_as_worker
 
+    if given.as_worker:
+        run_as_worker()
+        return 0
     on = reduced_problem(given.problem, **{name: getattr(given, name) for name in _PROBLEM})
     tune(
         given.methods,

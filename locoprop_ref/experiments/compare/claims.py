@@ -25,10 +25,9 @@ from math import inf, isfinite
 from typing import Literal
 
 from locoprop_ref.experiments.compare.summary import Row, Spread
+from locoprop_ref.experiments.tuned import members
 
-FIRST_ORDER = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
-SECOND_ORDER = ("shampoo", "kfac", "foof")
-LOCOPROP = ("locoprop-s", "locoprop-s-closed", "locoprop-m")
+FIRST_ORDER, SECOND_ORDER, LOCOPROP = members("first-order"), members("second-order"), members("LocoProp")
 GROUPS = {"first-order": FIRST_ORDER, "second-order": SECOND_ORDER}
 MARGIN = 0.05
 Verdict = Literal["held", "partly", "not", "not measured"]

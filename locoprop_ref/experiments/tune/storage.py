@@ -76,10 +76,7 @@ class Storage:
 
     def _connect(self) -> Any:
         optuna, options = import_optuna(), {}
-        parsed = _parsed(self.url)
-        if parsed is None:
-            wanted = "a database URL such as sqlite:///tuning/mnist.db"
-            raise ValueError(f"storage must be {wanted}, got {_without_password(self.url)!r}")
+        parsed = self._parsed()
         if parsed.get_backend_name() == "sqlite":
             if not parsed.database or ":memory:" in parsed.database:
                 raise ValueError(f"storage must be a file or a server's, got {self.url!r}, kept nowhere")
@@ -96,15 +93,37 @@ class Storage:
                 )
         except ImportError as error:
             raise ValueError(
-                f"storage {_without_password(self.url)} needs a driver that cannot be imported here: "
+                f"storage {self._without_password()} needs a driver that cannot be imported here: "
                 f"{error.__cause__ or error}"
             ) from None
         except RuntimeError as error:  # made by another version of Optuna
             raise self._unusable(error) from None
 
+    def _parsed(self) -> Any:
+        """Return the parts of the URL.
+
+        Raises:
+            ValueError: it is not one.
+        """
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            return make_url(self.url)
+        except (ArgumentError, ValueError):
+            got = re.sub(r"//.*@", "//***@", self.url)
+            raise ValueError(
+                f"storage must be a database URL such as sqlite:///tuning/mnist.db, got {got!r}"
+            ) from None
+
+    def _without_password(self) -> str:
+        parsed = self._parsed()
+        hidden = {name: "hidden" for name in parsed.query if "pass" in name.lower()}
+        return str(parsed.update_query_dict(hidden).render_as_string(hide_password=True))
+
     def _unusable(self, reason: object) -> OSError:
         words = " ".join(str(reason).split())
-        return OSError(f"storage {_without_password(self.url)} cannot be used: {words}")
+        return OSError(f"storage {self._without_password()} cannot be used: {words}")
 
 
 def _made_or_found(connect: Callable[[], Any]) -> Any:
@@ -119,22 +138,3 @@ def _made_or_found(connect: Callable[[], Any]) -> Any:
                 raise
             time.sleep(1)
     return connect()
-
-
-def _parsed(url: str) -> Any:
-    """Return the parts of a database URL, or None where it is not one."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url)
-    except (ArgumentError, ValueError):
-        return None
-
-
-def _without_password(url: str) -> str:
-    parsed = _parsed(url)
-    if parsed is None:
-        return re.sub(r"//.*@", "//***@", url)
-    hidden = {name: "hidden" for name in parsed.query if "pass" in name.lower()}
-    return parsed.update_query_dict(hidden).render_as_string(hide_password=True)

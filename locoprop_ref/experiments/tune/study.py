@@ -51,8 +51,7 @@ class Search:
 
     def start(self) -> Values:
         """Return the values that a study begins with: the package's own defaults, see `space.untuned`."""
-        own = self.problem.config(self.method, seed=self.seed)
-        return untuned(self.method, self.space, data=own.data, layers=own.layers)
+        return untuned(self.method, self.space, self.problem.config(self.method, seed=self.seed))
 
 
 @dataclass(frozen=True)
@@ -71,9 +70,8 @@ class Study:
 
     def trials(self, *states: str) -> list[Any]:
         """Return the trials in these states (in any, if none is named) that did not give their place back."""
-        trials = self.stored.get_trials(deepcopy=False)
-        wanted = [trial for trial in trials if not states or trial.state.name in states]
-        return [trial for trial in wanted if RETURNED not in trial.user_attrs]
+        kept = [t for t in self.stored.get_trials(deepcopy=False) if RETURNED not in t.user_attrs]
+        return [trial for trial in kept if not states or trial.state.name in states]
 
     def missing(self) -> int:
         """Return how many trials are still needed."""
@@ -103,8 +101,9 @@ class Study:
             optuna.storages.fail_stale_trials(self.stored)
         for trial in self.trials("RUNNING"):
             if self._is_dead(trial):
+                failed = optuna.trial.TrialState.FAIL
                 with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process was quicker
-                    self.stored.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                    self.stored.tell(trial.number, state=failed, skip_if_finished=True)
 
     def _is_dead(self, trial: Any) -> bool:
         if "worker" not in trial.user_attrs:  # an old one was killed before its first sign of life

@@ -218,3 +218,22 @@ def test_trials_of_dead_processes_fail_at_once_and_others_after_their_grace(here
         assert opened.running() == {1, 4}
         assert opened.missing() == of.trials
         assert opened.has_place()  # the third of three
+
+
+def test_a_dead_trial_that_another_process_has_just_marked(here, monkeypatch):
+    """Two commands, or a command and a worker that takes another's place, look for dead trials at once."""
+    of = a_search()
+    with Storage(STORAGE).opened() as connection:
+        opened = open_study(of, connection, tuning_data(of.problem, None).sha256)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the heartbeat is wanted from `optimize`
+            trial = opened.stored.ask()
+        trial.set_user_attr("worker", study_module.this_process())
+
+        def marked_meanwhile(process):
+            opened.stored.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            return False
+
+        monkeypatch.setattr(study_module, "process_is_alive", marked_meanwhile)
+        opened.fail_dead_trials()
+        assert [t.state.name for t in opened.trials()] == ["FAIL"]
