@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from locoprop_ref.cli.parser import add, add_data_dir
+from locoprop_ref.cli.parser import add, add_data_dir, add_overwrite, path
 
 PRESETS = ("quick", "standard", "paper")
 # the options that all methods have in common: type, metavar, help
@@ -51,12 +51,16 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "--no-clock", action="store_true", help="do not measure the seconds and the memory of a step"
     )
-    command.add_argument("--out", metavar="DIR", help="results folder (default compare-PRESET)")
+    command.add_argument("--out", metavar="DIR", type=path, help="results folder (default compare-PRESET)")
+    add_overwrite(command)
     command.add_argument(
-        "--redraw", metavar="DIR", help="write page and figures of a results folder again, and nothing else"
+        "--redraw",
+        metavar="DIR",
+        type=path,
+        help="write page and figures of a results folder again, and nothing else",
     )
     command.add_argument(
-        "--figures", metavar="DIR", help="with --redraw: folder for the figures (default the same)"
+        "--figures", metavar="DIR", type=path, help="with --redraw: folder for the figures (default the same)"
     )
 
 
@@ -67,7 +71,7 @@ def _compare(given: argparse.Namespace) -> int:
 
     if given.redraw is not None:
         _refuse_beside_redraw(given)
-        redraw(Path(given.redraw), pictures=Path(given.figures) if given.figures else None)
+        redraw(given.redraw, pictures=given.figures, overwrite=given.overwrite)
         return 0
     if given.figures is not None:
         raise ValueError("figures has no meaning without redraw: a comparison draws into its results folder")
@@ -75,8 +79,8 @@ def _compare(given: argparse.Namespace) -> int:
     plan = comparison(
         given.preset, entries=given.methods, seeds=given.seeds, tuned=not given.untuned, **shared
     )
-    out = Path(given.out or f"compare-{plan.preset}")
-    how = {"jobs": given.jobs, "scheduler": given.scheduler, "data_dir": given.data_dir}
+    out = given.out or Path(f"compare-{plan.preset}")
+    how = {name: getattr(given, name) for name in ("jobs", "scheduler", "data_dir", "overwrite")}
     failures = compare(plan, out, clock=not given.no_clock, **how)
     for failure in failures:
         print(f"locoprop-ref compare: {failure}", file=sys.stderr)
@@ -86,5 +90,5 @@ def _compare(given: argparse.Namespace) -> int:
 def _refuse_beside_redraw(given: argparse.Namespace) -> None:
     neutral: dict[str, Any] = {"preset": "quick", "jobs": 1, "untuned": False, "no_clock": False}
     for name, value in vars(given).items():
-        if name not in ("command", "run", "redraw", "figures") and value != neutral.get(name):
+        if name not in ("command", "run", "redraw", "figures", "overwrite") and value != neutral.get(name):
             raise ValueError(f"{name} has no meaning beside redraw, which only reads a results folder")

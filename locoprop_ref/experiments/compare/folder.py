@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from locoprop_ref import checks
+from locoprop_ref.data.files import file_lock
 from locoprop_ref.experiments.compare.records import (
     CheckedManifest,
     Clock,
@@ -117,11 +116,16 @@ def folder_lock(folder: Path) -> Iterator[None]:
         BlockingIOError: another command works in it.
         OSError: the folder cannot be made or written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            yield
-    except Timeout:
-        raise BlockingIOError(
-            f"out must be a folder that no other compare is at work in, got {folder}"
-        ) from None
+    refusal = f"out must be a folder that no other compare is at work in, got {folder}"
+    with file_lock(folder / LOCK, refusal):
+        yield
+
+
+def refuse_another_folder(folder: Path) -> None:
+    """Raise FileExistsError for a folder with files in it that is no results folder."""
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if found and MANIFEST not in found and found != [LOCK]:
+        raise FileExistsError(
+            f"out must be a new folder or one that compare wrote, got {folder} with {found[0]} in it "
+            "(--overwrite)"
+        )

@@ -7,6 +7,7 @@ import numpy as np
 from msgspec.structs import asdict, replace
 
 from locoprop_ref.data import Dataset, load
+from locoprop_ref.data.dataset import checked_dataset
 from locoprop_ref.data.files import write_atomically
 from locoprop_ref.experiments.compare.folder import MANIFEST, read_manifest, run_path
 from locoprop_ref.experiments.compare.plan import Comparison
@@ -96,17 +97,24 @@ def _refuse(folder: Path, found: list[str]) -> None:
 
 
 def data_of(plan: Comparison, folder: Path, data_dir: str | None) -> tuple[str, Dataset]:
-    """Return what `config.data` says for the runs, and the data set; a part of one is kept in the folder.
+    """Return what `config.data` says for the runs, and the data set; for a part of one, see `keep_part`.
 
     Raises:
-        OSError, ValueError: data that cannot be had, or a folder that cannot be written.
+        OSError, ValueError: data that cannot be had.
     """
     data = str(plan.shared["data"])
     if plan.images is None:
         return data, load(data, data_dir=data_dir)
     path = folder / f"{data}-{plan.images[0]}.npz"
-    if not path.exists():
-        whole = load(data, data_dir=data_dir)
-        train, test = whole.x_train[: plan.images[0]], whole.x_test[: plan.images[1]]
-        write_atomically(path, lambda file: np.savez(file, x_train=train, x_test=test))
-    return str(path), load(path)
+    if path.exists():
+        return str(path), load(path)
+    whole = load(data, data_dir=data_dir)
+    part = {"x_train": whole.x_train[: plan.images[0]], "x_test": whole.x_test[: plan.images[1]]}
+    return str(path), checked_dataset(path.name, part, source="folder")
+
+
+def keep_part(plan: Comparison, path: Path, dataset: Dataset) -> None:
+    """Write the part of a data set that is compared on into the results folder, for its runs."""
+    if plan.images is not None and not path.exists():
+        x_train, x_test = dataset.x_train, dataset.x_test
+        write_atomically(path, lambda file: np.savez(file, x_train=x_train, x_test=x_test))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from locoprop_ref.data.files import write_atomically
+from locoprop_ref.data.files import check_outputs, write_atomically
 from locoprop_ref.experiments.compare import figures
 from locoprop_ref.experiments.compare.claims import Claim, claims, sentences
 from locoprop_ref.experiments.compare.folder import Results, read_results
@@ -31,12 +31,13 @@ TITLES = {
 }
 
 
-def redraw(folder: Path, *, pictures: Path | None = None) -> None:
+def redraw(folder: Path, *, pictures: Path | None = None, overwrite: bool = False) -> None:
     """Write summary.json, .md, .txt and every figure of a results folder from its JSON files.
 
     Args:
         folder: what `compare` wrote.
         pictures: folder for the figures, default the results folder itself; the page links to them there.
+        overwrite: whether files in another folder for the figures may be replaced.
 
     Raises:
         OSError, ValueError: no results folder, no finished run in it, a file that is not what it should be.
@@ -45,14 +46,20 @@ def redraw(folder: Path, *, pictures: Path | None = None) -> None:
     if not any(finished(results, entry) for entry in results.manifest.entries):
         raise ValueError(f"{folder} must hold at least one finished run, got none")
     summary, drawn = Summary.of(results), _figures(folder, results)
+    files = {
+        (pictures or folder) / f"{stem}.{end}": figure
+        for stem, figure in drawn.items()
+        for end in (("png",) if stem == "reconstructions" else ("png", "svg"))
+    }
+    if pictures is not None and pictures.resolve() != folder.resolve():
+        check_outputs({f"figures/{path.name}": path for path in files}, overwrite=overwrite)
     where = quote(Path(os.path.relpath(pictures or folder, folder)).as_posix())
     write_json(folder / "summary.json", summary.as_json())
     _write_text(folder / "summary.txt", summary.as_text())
     _write_text(folder / "summary.md", summary.as_page(drawn, where))
     log.info("\n%s", summary.as_text())
-    for stem, figure in drawn.items():
-        for end in ("png",) if stem == "reconstructions" else ("png", "svg"):
-            log.info("%s", save(figure, (pictures or folder) / f"{stem}.{end}"))
+    for path, figure in files.items():
+        log.info("%s", save(figure, path))
 
 
 def _figures(folder: Path, results: Results) -> "dict[str, Figure]":

@@ -13,9 +13,22 @@ from pathlib import Path
 
 from locoprop_ref import checks
 from locoprop_ref.backend import namespace
+from locoprop_ref.data.files import user_path
 from locoprop_ref.experiments.cluster import run_on_cluster, shared_folder
-from locoprop_ref.experiments.compare.folder import MANIFEST, folder_lock, read_results, run_path
-from locoprop_ref.experiments.compare.manifest import data_of, join, manifest_of, refuse_another_plan
+from locoprop_ref.experiments.compare.folder import (
+    MANIFEST,
+    folder_lock,
+    read_results,
+    refuse_another_folder,
+    run_path,
+)
+from locoprop_ref.experiments.compare.manifest import (
+    data_of,
+    join,
+    keep_part,
+    manifest_of,
+    refuse_another_plan,
+)
 from locoprop_ref.experiments.compare.measure import clock_all
 from locoprop_ref.experiments.compare.one_run import Run, absolute
 from locoprop_ref.experiments.compare.page import redraw
@@ -41,6 +54,7 @@ def compare(
     clock: bool = True,
     data_dir: str | None = None,
     progress: bool = True,
+    overwrite: bool = False,
 ) -> list[str]:
     """Run a comparison into a folder, or what of it is not there yet; return a sentence for every failure.
 
@@ -52,14 +66,21 @@ def compare(
         clock: measure seconds and memory of a step first, on this machine with nothing else at work.
         data_dir: see `data.load`.
         progress: show a bar, where standard error is a terminal.
+        overwrite: whether a folder with other files may be taken, some of which would be replaced.
 
     Raises:
         ValueError, TypeError: settings that do not fit the data, or a folder of another configuration.
         OSError: data that cannot be had, files that cannot be written, a run that cannot go on for want of
-            its checkpoint, a folder that another command is at work in, or a scheduler that does not answer.
+            its checkpoint, a folder of other files or one that another command is at work in, or a scheduler
+            that does not answer.
         KeyboardInterrupt: passed on; what was complete is kept.
     """
     checks.integer("jobs", jobs)
+    for name, switch in (("clock", clock), ("progress", progress), ("overwrite", overwrite)):
+        checks.boolean(name, switch)
+    out = user_path(out, "out")
+    if not overwrite:
+        refuse_another_folder(out)
     if scheduler is not None and jobs != 1:
         raise ValueError(f"jobs has no meaning beside scheduler, whose workers have threads, got {jobs}")
     first = plan.config(plan.entries[0], plan.seeds[0])
@@ -79,6 +100,7 @@ def compare(
             log.info("the workers of %s see %s", scheduler, out)
     with folder_lock(out):
         write_json(out / MANIFEST, join(out, here))
+        keep_part(plan, Path(data), dataset)
         _log_plan(here)
         seconds, failures = clock_all(out, here, data, data_dir=data_dir) if clock else ({}, [])
         beside = jobs if scheduler is None else None

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from locoprop_ref.data import Dataset
-from locoprop_ref.data.files import write_atomically
+from locoprop_ref.data.files import file_lock, write_atomically
 from locoprop_ref.experiments.compare.one_run import Run, absolute
 from locoprop_ref.experiments.pool import Finished, run_processes
 from locoprop_ref.experiments.tune.final import Outcome, Played, play
@@ -79,8 +78,8 @@ class FinalRun(Run):
     def take(self, taken: ExitStack) -> bool:
         """Lock the run until `taken` is closed; return whether it is this command's, and has not ended."""
         try:
-            taken.enter_context(FileLock(self.out.with_name(f".{self.out.name}.lock"), timeout=0))
-        except Timeout:
+            taken.enter_context(file_lock(self.out.with_name(f".{self.out.stem}.taken.lock"), "taken"))
+        except BlockingIOError:
             return False
         return self.outcome() is None
 

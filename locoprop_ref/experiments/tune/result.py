@@ -14,7 +14,7 @@ from locoprop_ref.experiments.tune.final import differ_in_rate_alone
 from locoprop_ref.experiments.tune.problem import PROBLEMS, whole_problem
 from locoprop_ref.experiments.tune.space import edges, search_space, settings
 from locoprop_ref.experiments.tune.study import PRUNER, STARTUP_TRIALS, Search, Study
-from locoprop_ref.experiments.tuned.record import Final, StudyRecord, Tuned
+from locoprop_ref.experiments.tuned.record import Final, StudyRecord, Tuned, read_record
 from locoprop_ref.training.environment import LIBRARIES, version
 
 
@@ -69,13 +69,29 @@ def command(search: Search, trials: int, *, final: bool) -> str:
     return shlex.join(words)
 
 
+def result_path(folder: Path, problem: str, method: str) -> Path:
+    """Return the file of a result."""
+    return folder / problem / f"{method}.json"
+
+
+def refuse_another_file(path: Path) -> None:
+    """Raise FileExistsError where a result would replace a file that is none."""
+    if path.exists():
+        try:
+            read_record(path)
+        except (OSError, ValueError):
+            raise FileExistsError(
+                f"out must be a folder for results of tune, got another file there, {path} (--overwrite)"
+            ) from None
+
+
 def write_result(folder: Path, record: Tuned) -> Path:
     """Write `FOLDER/PROBLEM/METHOD.json` atomically; return its path.
 
     Raises:
         OSError: it cannot be written.
     """
-    path = folder / str(record.problem["name"]) / f"{record.contestant}.json"
+    path = result_path(folder, str(record.problem["name"]), record.contestant)
     text = json.dumps(msgspec.to_builtins(record), indent=1, allow_nan=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
     return path

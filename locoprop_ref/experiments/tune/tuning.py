@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from locoprop_ref import checks
 from locoprop_ref.backend import namespace
+from locoprop_ref.data.files import user_path
 from locoprop_ref.experiments.tune.finals import Finals
 from locoprop_ref.experiments.tune.problem import PROBLEMS, Problem, tuning_data
-from locoprop_ref.experiments.tune.result import result, write_result
+from locoprop_ref.experiments.tune.result import refuse_another_file, result, result_path, write_result
 from locoprop_ref.experiments.tune.space import in_words, search_space
 from locoprop_ref.experiments.tune.storage import Storage
 from locoprop_ref.experiments.tune.study import Search
@@ -42,6 +43,7 @@ def tune(
     heartbeat: int = 10,
     grace: int = 60,
     progress: bool = True,
+    overwrite: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Search the settings of methods on a problem; write the best as `OUT/PROBLEM/METHOD.json`.
 
@@ -67,6 +69,7 @@ def tune(
         heartbeat: seconds between two signs of life of a running trial.
         grace: seconds without a sign of life after which a trial is considered dead.
         progress: show a progress bar, where standard error is a terminal.
+        overwrite: whether files that are no results of `tune` may be replaced by its results.
 
     Returns:
         method → what was written, see `tuned`.
@@ -74,12 +77,16 @@ def tune(
     Raises:
         ValueError, TypeError: unknown names, settings that do not fit together or the data, Optuna is not
             installed, or a study in the storage is of another problem (the differences are named).
-        OSError: data, storage or results that cannot be read or written, or a worker's error.
+        OSError: data, storage or results that cannot be read or written, or a worker's error;
+            FileExistsError if a result would replace another file and `overwrite` is False.
         KeyboardInterrupt: passed on; every trial that was complete is kept.
     """
     checks.integer("trials", trials)
     checks.integer("jobs", jobs)
     checks.integer("seed", seed, minimum=0)
+    for name, switch in (("progress", progress), ("overwrite", overwrite)):
+        checks.boolean(name, switch)
+    folder = user_path(out, "out")
     names = [checks.one_of("method", name, CONTESTANTS) for name in dict.fromkeys(methods)]
     searches = [
         Search(method=name, problem=on, space=search_space(name, ranges), seed=seed, trials=trials)
@@ -90,13 +97,16 @@ def tune(
         checks.integer("heartbeat", heartbeat),
         checks.integer("grace", grace),
     )
+    for search in searches:
+        if not overwrite:
+            refuse_another_file(result_path(folder, on.name, search.method))
     work = Work(tuple(searches), database, data_dir)
     _check_data(searches, final, data_dir)
-    finals = Finals(final, Path(out) / "final", data_dir, jobs) if final else None
+    finals = Finals(final, folder / "final", data_dir, jobs) if final else None
     results: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
         studies = stack.enter_context(work.opened())
-        Path(out).mkdir(parents=True, exist_ok=True)  # before hours of work, not after them
+        folder.mkdir(parents=True, exist_ok=True)  # before hours of work, not after them
         missing = sum(study.missing() for study in studies)
         hidden = None if progress else True  # None: shown where standard error is a terminal
         bar = stack.enter_context(tqdm(total=missing, unit="trial", desc="tune", disable=hidden))
@@ -106,7 +116,7 @@ def tune(
             ended = finals.play_all(part, bar) if finals else [None] * len(part)
             for study, one in zip(part, ended, strict=True):
                 record = result(study, tuning_data(on, data_dir).sha256, one)
-                _write(Path(out), record)
+                _write(folder, record)
                 results[record.contestant] = msgspec.to_builtins(record)
     return results
 
