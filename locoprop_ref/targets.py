@@ -84,7 +84,7 @@ class GradientTargets:
         ValueError, TypeError: a γ that is not a positive number.
 
     >>> GradientTargets(step=4).steps(2)
-    (4, 4)
+    (4.0, 4.0)
     """
 
     step: float | tuple[float, ...] = 10.0

@@ -5,10 +5,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from locoprop_ref.cli.parser import add, add_data_dir
+from locoprop_ref.cli.parser import add, add_data_dir, add_overwrite, path
 
 PRESETS = ("quick", "standard", "paper")
-SHARED = ("data", "layers", "epochs", "schedule_epochs", "width", "depth", "batch_size", "backend", "dtype")
+# the options that all methods have in common: type, metavar, help
+SHARED: dict[str, tuple[type, str, str]] = {
+    "data": (str, "NAME", "curves, mnist, fashion_mnist or your own FILE.npz (default the preset's)"),
+    "layers": (str, "NAME", "widths, 784-400-784 (default the preset's, the data set's classic network)"),
+    "epochs": (int, "N", "epochs to train (default the preset's)"),
+    "schedule_epochs": (int, "N", "length of the schedule (default quick 48, standard 40, paper 100)"),
+    "width": (float, "X", "factor for the width of every hidden layer (default 1)"),
+    "depth": (int, "N", "repeat every hidden layer of the second one's width this many times (default 1)"),
+    "batch_size": (int, "N", "examples per batch (default the preset's)"),
+    "backend": (str, "NAME", "array library (default numpy)"),
+    "dtype": (str, "NAME", "float32 (default) or float64"),
+}
 
 
 def add_command(commands: Any) -> None:
@@ -27,7 +38,8 @@ def add_command(commands: Any) -> None:
         metavar="N",
         help="seeds of weights and batches (default the preset's)",
     )
-    _add_shared(command)
+    for name, (kind, metavar, about) in SHARED.items():
+        command.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=about)
     command.add_argument(
         "--untuned", action="store_true", help="the package's defaults, not the tuned settings"
     )
@@ -39,34 +51,17 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "--no-clock", action="store_true", help="do not measure the seconds and the memory of a step"
     )
-    command.add_argument("--out", metavar="DIR", help="results folder (default compare-PRESET)")
+    command.add_argument("--out", metavar="DIR", type=path, help="results folder (default compare-PRESET)")
+    add_overwrite(command)
     command.add_argument(
-        "--redraw", metavar="DIR", help="write page and figures of a results folder again, and nothing else"
+        "--redraw",
+        metavar="DIR",
+        type=path,
+        help="write page and figures of a results folder again, and nothing else",
     )
     command.add_argument(
-        "--figures", metavar="DIR", help="with --redraw: folder for the figures (default the same)"
+        "--figures", metavar="DIR", type=path, help="with --redraw: folder for the figures (default the same)"
     )
-
-
-def _add_shared(command: argparse.ArgumentParser) -> None:
-    about: dict[str, tuple[type, str, str]] = {
-        "data": (str, "NAME", "curves, mnist, fashion_mnist or your own FILE.npz (default the preset's)"),
-        "layers": (str, "NAME", "widths, 784-400-784 (default the preset's, the data set's classic network)"),
-        "epochs": (int, "N", "epochs to train (default the preset's)"),
-        "schedule_epochs": (int, "N", "length of the schedule (default quick 48, standard 40, paper 100)"),
-        "width": (float, "X", "factor for the width of every hidden layer (default 1)"),
-        "depth": (
-            int,
-            "N",
-            "repeat every hidden layer of the second one's width this many times (default 1)",
-        ),
-        "batch_size": (int, "N", "examples per batch (default the preset's)"),
-        "backend": (str, "NAME", "array library (default numpy)"),
-        "dtype": (str, "NAME", "float32 (default) or float64"),
-    }
-    for name in SHARED:
-        kind, metavar, help = about[name]
-        command.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=help)
 
 
 def _compare(given: argparse.Namespace) -> int:
@@ -76,7 +71,7 @@ def _compare(given: argparse.Namespace) -> int:
 
     if given.redraw is not None:
         _refuse_beside_redraw(given)
-        redraw(Path(given.redraw), pictures=Path(given.figures) if given.figures else None)
+        redraw(given.redraw, pictures=given.figures, overwrite=given.overwrite)
         return 0
     if given.figures is not None:
         raise ValueError("figures has no meaning without redraw: a comparison draws into its results folder")
@@ -84,8 +79,8 @@ def _compare(given: argparse.Namespace) -> int:
     plan = comparison(
         given.preset, entries=given.methods, seeds=given.seeds, tuned=not given.untuned, **shared
     )
-    out = Path(given.out or f"compare-{plan.preset}")
-    how = {"jobs": given.jobs, "scheduler": given.scheduler, "data_dir": given.data_dir}
+    out = given.out or Path(f"compare-{plan.preset}")
+    how = {name: getattr(given, name) for name in ("jobs", "scheduler", "data_dir", "overwrite")}
     failures = compare(plan, out, clock=not given.no_clock, **how)
     for failure in failures:
         print(f"locoprop-ref compare: {failure}", file=sys.stderr)
@@ -95,5 +90,5 @@ def _compare(given: argparse.Namespace) -> int:
 def _refuse_beside_redraw(given: argparse.Namespace) -> None:
     neutral: dict[str, Any] = {"preset": "quick", "jobs": 1, "untuned": False, "no_clock": False}
     for name, value in vars(given).items():
-        if name not in ("command", "run", "redraw", "figures") and value != neutral.get(name):
+        if name not in ("command", "run", "redraw", "figures", "overwrite") and value != neutral.get(name):
             raise ValueError(f"{name} has no meaning beside redraw, which only reads a results folder")

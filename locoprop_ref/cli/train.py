@@ -42,10 +42,8 @@ def _add_circumstances(command: argparse.ArgumentParser) -> None:
     """Add what a comparison tells the runs that it starts, for their run files; hidden from the help.
 
     --jobs-beside N: how many runs share the machine, this one included (the run file's `jobs`).
-    --comparison-command TEXT: the comparison's own command line (the run file's `command`).
     """
     command.add_argument("--jobs-beside", type=int, metavar="N", help=argparse.SUPPRESS)
-    command.add_argument("--comparison-command", metavar="TEXT", help=argparse.SUPPRESS)
 
 
 def _help(metadata: Any) -> str:
@@ -75,7 +73,6 @@ def _train(given: argparse.Namespace) -> int:
             overwrite=given.overwrite,
             data_dir=given.data_dir,
             jobs=given.jobs_beside,
-            command=given.comparison_command,
         )
     except KeyboardInterrupt:
         kept = f"{out} holds every complete epoch (--resume continues)"

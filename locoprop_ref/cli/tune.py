@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from locoprop_ref.cli.parser import add
+from locoprop_ref.cli.parser import add, add_data_dir, add_overwrite, path
 from locoprop_ref.experiments.tuned import CONTESTANTS
 
 # options of the command that are fields of `problem.Problem`
@@ -50,8 +50,9 @@ def add_command(commands: Any) -> None:
         help="database (default sqlite:///tuning/PROBLEM.db; a server's for several machines)",
     )  # fmt: skip
     command.add_argument(
-        "--out", metavar="DIR", default="tuning", help="folder of the results (default tuning)"
+        "--out", metavar="DIR", type=path, default="tuning", help="folder of the results (default tuning)"
     )
+    add_overwrite(command)
     command.add_argument(
         "--range", metavar="NAME=LOW:HIGH", action="append", default=[],
         help="another range of a searched value, as learning_rate=1e-6:1 or 1-momentum=1e-5:1",
@@ -61,15 +62,19 @@ def add_command(commands: Any) -> None:
     )
     for name, (kind, metavar, words) in _PROBLEM.items():
         command.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=words)
-    command.add_argument(
-        "--data-dir", metavar="DIR", help="folder of the data set's files (or LOCOPROP_REF_DATA)"
-    )
+    add_data_dir(command)
+    # a process that another tune has started, and whose work stands in its environment
+    command.add_argument("--as-worker", action="store_true", help=argparse.SUPPRESS)
 
 
 def _tune(given: argparse.Namespace) -> int:
     from locoprop_ref.experiments.tune import reduced_problem, tune, whole_problem
     from locoprop_ref.experiments.tune.space import parse_ranges
+    from locoprop_ref.experiments.tune.workers import run_as_worker
 
+    if given.as_worker:
+        run_as_worker()
+        return 0
     on = reduced_problem(given.problem, **{name: getattr(given, name) for name in _PROBLEM})
     tune(
         given.methods,
@@ -82,5 +87,6 @@ def _tune(given: argparse.Namespace) -> int:
         out=given.out,
         data_dir=given.data_dir,
         ranges=parse_ranges(given.range),
+        overwrite=given.overwrite,
     )
     return 0

@@ -59,7 +59,7 @@ def run_on_cluster(
         KeyboardInterrupt: passed on, after the commands were told to end and have ended.
     """
     with shared_folder(address, folder) as (client, mark):
-        futures = {
+        left = {
             client.submit(
                 run_here,
                 list(command.arguments[1:]),
@@ -71,7 +71,6 @@ def run_on_cluster(
             for number, command in enumerate(commands)
         }
         try:
-            left = dict(futures)
             while left:
                 ended = [future for future in left if future.done()]
                 for future in ended:
@@ -80,7 +79,7 @@ def run_on_cluster(
                     time.sleep(SECONDS_BETWEEN_TICKS)
                     tick()
         finally:
-            _stop(client, list(futures))
+            _stop(client, list(left))
 
 
 @contextmanager

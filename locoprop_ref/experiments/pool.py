@@ -8,13 +8,13 @@ which the command line calls first.
 """
 
 import os
-import queue
 import signal
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -92,77 +92,70 @@ def run_processes(
         KeyboardInterrupt: passed on, after the children were told to end and have ended. A second Ctrl-C
             kills them and does not wait.
     """
-    checks.integer("jobs", jobs)
-    pool = _Pool(commands, jobs, environment or {})
+    children = _Children(checks.integer("jobs", jobs), environment or {})
+    threads = ThreadPoolExecutor(jobs)
     try:
-        for _ in commands:
-            yield pool.next_finished(tick)
+        running = {threads.submit(children.run, command) for command in commands}
+        while running:
+            ended, running = wait(running, SECONDS_BETWEEN_TICKS, FIRST_COMPLETED)
+            yield from (one.result() for one in ended)
+            if not ended:
+                tick()
     finally:
-        pool.stop()
-
-
-class _Pool:
-    """Threads that each start one waiting command after another and wait for its end."""
-
-    def __init__(self, commands: Sequence[Command], jobs: int, environment: Mapping[str, str]) -> None:
-        self.environment = environment
-        self.waiting, self.finished = deque(commands), queue.SimpleQueue[Finished]()
-        self.running: set[subprocess.Popen[str]] = set()
-        self.lock, self.stopping = threading.Lock(), False
-        shares = [_share(index, jobs) for index in range(min(jobs, len(commands)))]
-        self.threads = [
-            threading.Thread(target=self._work, args=(share, jobs > 1), daemon=True) for share in shares
-        ]
-        for thread in self.threads:
-            thread.start()
-
-    def next_finished(self, tick: Callable[[], None]) -> Finished:
-        """Wait for the next command to end."""
-        while True:
-            with suppress(queue.Empty):
-                return self.finished.get(timeout=SECONDS_BETWEEN_TICKS)
-            tick()
-
-    def stop(self) -> None:
-        """End what still runs, and wait for it."""
-        with self.lock:
-            self.stopping = True
-            self._send(signal.SIGTERM)
+        children.stop()
         try:
-            for thread in self.threads:
-                thread.join()
+            threads.shutdown()
         except KeyboardInterrupt:
-            self._send(getattr(signal, "SIGKILL", signal.SIGTERM))
+            children.send(getattr(signal, "SIGKILL", signal.SIGTERM))
             raise
 
-    def _send(self, number: int) -> None:
-        for process in tuple(self.running):
-            process.send_signal(number)
 
-    def _work(self, share: Sequence[int], several: bool) -> None:
-        limits = {}
-        if several:
-            limits = dict.fromkeys(THREAD_VARIABLES, str(len(share)))
-            with suppress(AttributeError, OSError):  # not every system can bind a thread to cores
-                os.sched_setaffinity(0, share)  # of this thread alone; its children inherit it
-        with suppress(IndexError):
-            while True:
-                command = self.waiting.popleft()
-                self.finished.put(self._run(command, limits))
+class _Children:
+    """The processes that run, each on its share of the cores."""
 
-    def _run(self, command: Command, limits: Mapping[str, str]) -> Finished:
+    def __init__(self, jobs: int, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.several = jobs > 1
+        self.free_shares = [_share(index, jobs) for index in reversed(range(jobs))]
+        self.running: set[subprocess.Popen[str]] = set()
+        self.lock, self.stopping = threading.Lock(), False
+
+    def run(self, command: Command) -> Finished:
+        """Start a command on a share that is free, and wait for its end."""
+        share = self.free_shares.pop()
         try:
             with self.lock:
                 if self.stopping:
                     return Finished(command, -signal.SIGTERM, ())
-                process = start(command, {**limits, **self.environment})
+                process = start(command, {**self._limits(share), **self.environment})
                 self.running.add(process)
         except (OSError, ValueError) as error:  # no such program, no memory, a null byte in a word
             return Finished(command, 126, (str(error),))
-        try:
-            return wait_for(process, command)
-        finally:
+        else:
+            ended = wait_for(process, command)
             self.running.discard(process)
+            return ended
+        finally:
+            self.free_shares.append(share)
+
+    def _limits(self, share: Sequence[int]) -> dict[str, str]:
+        """Bind this thread to its share, which its children inherit; return the number of BLAS threads."""
+        if not self.several:
+            return {}
+        with suppress(AttributeError, OSError):  # not every system can bind a thread to cores
+            os.sched_setaffinity(0, share)
+        return dict.fromkeys(THREAD_VARIABLES, str(len(share)))
+
+    def stop(self) -> None:
+        """Tell what runs to end; nothing begins any more."""
+        with self.lock:
+            self.stopping = True
+            self.send(signal.SIGTERM)
+
+    def send(self, number: int) -> None:
+        """Send a signal to what runs."""
+        for process in tuple(self.running):
+            process.send_signal(number)
 
 
 def _share(index: int, jobs: int) -> list[int]:

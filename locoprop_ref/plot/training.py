@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from locoprop_ref import checks
-from locoprop_ref.plot.style import COLOURS, MARKERS, describe, label, line_style, panels, styled
+from locoprop_ref.plot.style import MARKERS, describe, label, line_style, panels, styled
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Run = Mapping[str, Any]
@@ -132,18 +133,9 @@ def training_curves(
     logarithmic = (low > 0 and high > 5 * low) if log is None else log
     figure, axes = panels(2, width=11, title=f"{what}: by epoch and by time", gap=0.4, sharey=True)
     for i, (name, b) in enumerate(bands.items()):
-        every = max(1, len(b["epoch"]) // 8)
-        look: dict[str, Any] = {
-            **line_style(i),
-            "marker": MARKERS[i % len(MARKERS)],
-            "markevery": (i % every, every),
-        }
+        look = {**line_style(i), "marker": MARKERS[i % len(MARKERS)]}
         for panel, x in zip(axes, (b["epoch"], b["seconds"]), strict=True):
-            panel.plot(x, b["median"], **look, label=name)
-            if np.any(b["high"] > b["low"]):
-                panel.fill_between(
-                    x, b["low"], b["high"], color=COLOURS[i % len(COLOURS)], alpha=0.2, linewidth=0
-                )
+            draw_band(panel, x, b, look, number=i, name=name)
     for panel, time in zip(axes, ("epoch", "training time (s), without evaluation"), strict=True):
         label(panel, x=time, y=what, legend=None)
         if logarithmic:
@@ -152,6 +144,25 @@ def training_curves(
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].legend(loc="best")
     return describe(figure, _description(bands, metric))
+
+
+def draw_band(
+    panel: "Axes", x: Any, b: Mapping[str, Any], look: Mapping[str, Any], *, number: int, name: str
+) -> None:
+    """Draw a line through the medians, with some eight markers, and a band from the minima to the maxima.
+
+    Args:
+        panel: where to draw.
+        x: the abscissae.
+        b: median, low and high, see `band`.
+        look: colour and the other options of the line.
+        number: of the line; the markers of every line begin at another point.
+        name: for the legend.
+    """
+    every = max(1, len(x) // 8)
+    panel.plot(x, b["median"], **look, markevery=(number % every, every), label=name)
+    if np.any(b["high"] > b["low"]):
+        panel.fill_between(x, b["low"], b["high"], color=look["color"], alpha=0.2, linewidth=0)
 
 
 def log_axis(panel: Any, which: str = "y") -> None:

@@ -7,8 +7,9 @@ After every epoch the checkpoint and then the run file are replaced, each in one
 any moment therefore keeps its last complete epoch, and resumes to the same bits.
 """
 
-from locoprop_ref.training.loop import DIVERGENCE, TrainedRun, describe, diverged
+from locoprop_ref.training.loop import TrainedRun, describe
 from locoprop_ref.training.run import train
+from locoprop_ref.training.steps import DIVERGENCE, diverged
 from locoprop_ref.training.task import Examples, evaluate, examples
 
 __all__ = ["DIVERGENCE", "Examples", "TrainedRun", "describe", "diverged", "evaluate", "examples", "train"]

@@ -1,37 +1,24 @@
 """The epochs of a run: each is on disk before the next one begins."""
 
-import dataclasses
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
 import numpy as np
 
-from locoprop_ref.backend import synchronize, to_backend
+from locoprop_ref.backend import synchronize
 from locoprop_ref.network import Network
 from locoprop_ref.training.build import build_method, epoch_rate
 from locoprop_ref.training.checkpoint import Checkpoint, save_checkpoint
 from locoprop_ref.training.interrupt import Interrupts, handled_signals
 from locoprop_ref.training.options import Config
 from locoprop_ref.training.run_file import Files, Status, write_run
+from locoprop_ref.training.steps import DIVERGENCE, Diverged, Steps, diverged
 from locoprop_ref.training.task import Examples, losses_of
 
 log = logging.getLogger(__name__)
-
-#: A run counts as diverged when its loss exceeds this multiple of the untrained network's.
-DIVERGENCE = 100.0
-
-
-def diverged(loss: float, untrained: float) -> bool:
-    """Tell whether a loss counts as divergence, given the untrained network's loss on the same examples.
-
-    >>> diverged(101.0, 1.0), diverged(float("nan"), 1.0), diverged(99.0, 1.0)
-    (True, True, False)
-    """
-    return not isfinite(loss) or loss > DIVERGENCE * untrained
 
 
 @dataclass(frozen=True)
@@ -55,9 +42,8 @@ class Loop:
     """
 
     def __init__(self, config: Config, data: Examples, xp: Any, files: Files | None, progress: bool) -> None:
-        self.config, self.data, self.xp, self.files, self.progress = config, data, xp, files, progress
-        self.method: Any = build_method(config)
-        self.batches = data.x_train.shape[0] // config.batch_size
+        self.config, self.data, self.files, self.progress = config, data, files, progress
+        self.steps = Steps(config, build_method(config), data, xp)
         self.run_so_far: dict[str, Any] = {}
 
     @property
@@ -89,7 +75,7 @@ class Loop:
             for epoch in range(first, self.config.epochs):
                 try:
                     network, state, row = self._epoch(epoch, network, state, rng, bar)
-                except (np.linalg.LinAlgError, _Diverged) as error:
+                except Diverged as error:
                     message = f"diverged in epoch {epoch + 1}: {error}; kept what stood after epoch {epoch}"
                     self._stop("diverged", message)
                     break
@@ -104,13 +90,13 @@ class Loop:
         return TrainedRun(self.run_so_far, network, state)
 
     def _epoch(self, epoch: int, network: Network, state: Any, rng: np.random.Generator, bar: Any) -> Any:
-        rate = epoch_rate(self.config, epoch)
-        order = to_backend(rng.permutation(self.data.x_train.shape[0]), xp=self.xp, dtype="int32")
-        started, info = time.perf_counter(), {}
-        for x, t, method in self._each_batch(order):
-            network, state, info = method.step(network, state, x, t, rate=rate)
+        def after_step() -> None:
             bar.update()
             self.interrupts.check()
+
+        order = self.steps.shuffled(rng)
+        started = time.perf_counter()
+        network, state, info = self.steps.epoch(epoch, network, state, order, after_step)
         synchronize(network.layers[-1].W)
         stepped = time.perf_counter()
         losses = losses_of(network, self.data)
@@ -119,25 +105,14 @@ class Loop:
         row["eval_seconds"] = time.perf_counter() - stepped
         return network, state, row | ({"diagnostics": info} if self.config.diagnostics else {})
 
-    def _each_batch(self, order: Any) -> Iterator[tuple[Any, Any, Any]]:
-        """Yield x, t and the method; only the last batch of an epoch records diagnostics."""
-        size, take = self.config.batch_size, self.xp.take
-        for number in range(self.batches):
-            rows = order[number * size : (number + 1) * size]
-            x = take(self.data.x_train, rows, axis=0)
-            t = x if self.data.t_train is self.data.x_train else take(self.data.t_train, rows, axis=0)
-            diagnose = self.config.diagnostics and number == self.batches - 1
-            method = dataclasses.replace(self.method, diagnose=True) if diagnose else self.method
-            yield x, t, method
-
     def _check_divergence(self, losses: dict[str, dict[str, float]]) -> None:
         untrained = self.run_so_far["epochs"][0]["train"]
         name = next(iter(untrained))
         loss = losses["train"][name]
         if not all(isfinite(value) for part in losses.values() for value in part.values()):
-            raise _Diverged(f"the {name} is no longer a finite number")
+            raise Diverged(f"the {name} is no longer a finite number")
         if diverged(loss, untrained[name]):
-            raise _Diverged(f"the train {name} is {loss:.4g}, {DIVERGENCE:g} times the untrained network's")
+            raise Diverged(f"the train {name} is {loss:.4g}, {DIVERGENCE:g} times the untrained network's")
 
     def _stop(self, status: Status, message: str | None = None) -> None:
         """Write the run file with its last status, if anything is kept; a finished run stays finished."""
@@ -167,11 +142,9 @@ class Loop:
         from tqdm import tqdm
 
         quiet = None if self.progress else True  # None: no bar if standard error is not a terminal
-        return tqdm(total=max(epochs, 0) * self.batches, unit="step", disable=quiet, desc=self.config.method)
-
-
-class _Diverged(Exception):
-    """The train loss is not finite, or far above the untrained network's."""
+        return tqdm(
+            total=max(epochs, 0) * self.steps.batches, unit="step", disable=quiet, desc=self.config.method
+        )
 
 
 def describe(row: dict[str, Any]) -> str:

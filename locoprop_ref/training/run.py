@@ -35,7 +35,6 @@ def train(
     data_dir: str | os.PathLike[str] | None = None,
     progress: bool = True,
     jobs: int | None = None,
-    command: str | None = None,
 ) -> TrainedRun:
     """Train a network as a Config says.
 
@@ -51,8 +50,6 @@ def train(
         progress: show a progress bar if standard error is a terminal.
         jobs: how many runs share this machine, for the run file; 1 for a run that has it to itself, None if
             that is not known.
-        command: the command line of the comparison that the run belongs to, for the run file. A run that has
-            one already keeps it.
 
     Returns:
         the run file's content, the network and the method's state after the last complete epoch. The status
@@ -85,7 +82,7 @@ def train(
         start = resumed(config, dataset, files.checkpoint, xp) if files and resume else None
         if start is None:
             start = untrained(config, dataset, data, xp)
-        start = replace(start, run=_with_circumstances(start.run, jobs, command))
+        start = replace(start, run=_with_jobs(start.run, jobs))
         _announce_cost(config, data)
         return Loop(config, data, xp, files, progress).run(start)
 
@@ -134,8 +131,8 @@ def _check_files(files: Files, config: Config, resume: bool, overwrite: bool) ->
         read_run(files.run)  # a file of another kind is not replaced
 
 
-def _with_circumstances(run: dict[str, Any], jobs: int | None, command: str | None) -> dict[str, Any]:
-    """Return the run with the largest number of jobs that it ever had, and with its comparison's command.
+def _with_jobs(run: dict[str, Any], jobs: int | None) -> dict[str, Any]:
+    """Return the run with the largest number of jobs that it ever had.
 
     If the number was not recorded for an earlier part of the run, it is not known for the whole of it.
     """
@@ -143,8 +140,6 @@ def _with_circumstances(run: dict[str, Any], jobs: int | None, command: str | No
     found = {key: value for key, value in run.items() if key != "jobs"}
     if jobs is not None and known:
         found["jobs"] = max(jobs, run.get("jobs", jobs))
-    if command is not None:
-        found.setdefault("command", command)
     return found
 
 

@@ -5,8 +5,10 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from small_runs import command, environment, shell, write_data
 from locoprop_ref.cli import main as cli
 from locoprop_ref.cli.main import _parser
 from locoprop_ref.cli.parser import path as path_option
+from locoprop_ref.data.cache import cache_folder
 from locoprop_ref.oracle.generate import refuse_changes
 
 OF_MINE = "train --data=~/mine.npz --layers 9-6-9 --batch-size 20 --epochs 1 --method backprop --out"
@@ -55,6 +58,12 @@ def home(trained, tmp_path, monkeypatch):
     (tmp_path / "results.json").write_text(
         json.dumps({"schema": 1, "implementation": "mine", "dtype": "float64", "results": {}})
     )
+    with closing(sqlite3.connect(tmp_path / "other.db")) as database:
+        database.execute("CREATE TABLE precious (a INTEGER)")
+    for file in ("other-folder/summary.md", "tuning/curves/sgd.json"):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text('{"mine": 1}')
+    monkeypatch.setenv("LOCOPROP_REF_CACHE", str(cache_folder()))  # that of the true home folder
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -81,6 +90,16 @@ REFUSED = {
     "check into one file": ("oracle check --results results.json --json a --junit ./a", "must be two files"),
     "check onto another file": ("oracle check --results results.json --junit notes.txt", "exists"),
     "report onto another file": ("oracle report --out notes.txt", "exists .--overwrite"),
+    "compare into another folder": (
+        "compare --out other-folder --methods sgd", "out must be a new folder or one that compare wrote",
+    ),
+    "tune onto another file": (
+        "tune sgd --problem curves --out tuning --trials 1", "out must be a folder for results of tune",
+    ),
+    "tune in another database": (
+        "tune adam --problem curves --storage sqlite:///~/other.db --trials 1",
+        "storage must be a new database .* with other tables: precious",
+    ),
     "demo into another folder": ("demo --out .", "out must be a new folder, or one of a demonstration"),
 }  # fmt: skip
 
@@ -173,10 +192,9 @@ def test_two_trainings_into_one_file(home):
         ends = time.monotonic() + 60
         while not (home / "long.npz").exists() and time.monotonic() < ends:
             time.sleep(0.05)
-        for flag in ("--resume", "--overwrite"):
-            second = shell(*line, flag)
-            assert second.returncode == 2
-            assert "out must be a run that no other train is at work on, got long.json" in second.stderr
+        second = shell(*line, "--resume")  # which waits some seconds for a process that is about to end
+        assert second.returncode == 2
+        assert "out must be a run that no other train is at work on, got long.json" in second.stderr
         assert first.poll() is None
     finally:
         first.send_signal(signal.SIGINT)

@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_equal
 from small_runs import environment
 
+from locoprop_ref.experiments import pool
 from locoprop_ref.experiments.pool import Command, own_command, run_processes
 
 # a child as the command line starts one: it says its process number in the file whose path it is given
@@ -74,19 +75,24 @@ def test_a_program_that_is_not_there_is_one_failed_command():
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="processes cannot be bound to cores here")
 @pytest.mark.parametrize("jobs", [1, 2, 3])
-def test_every_child_has_its_share_of_the_cores(jobs):
-    told = (
-        'import os, sys; sys.exit(f"{sorted(os.sched_getaffinity(0))} '
-        "{os.environ.get('OPENBLAS_NUM_THREADS')} {os.environ.get('OMP_NUM_THREADS')}\")"
-    )
+def test_every_child_has_its_share_of_the_cores(jobs, tmp_path):
+    """While all of them run: one that ends leaves its share to the next."""
+    told = """
+import os, sys, time
+folder, name, jobs = sys.argv[1:]
+open(os.path.join(folder, name), "w").close()
+while len(os.listdir(folder)) < int(jobs):
+    time.sleep(0.01)
+threads = [os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
+sys.exit(f"{sorted(os.sched_getaffinity(0))} {threads[0]} {threads[1]}")
+"""
     cores, before = sorted(os.sched_getaffinity(0)), os.environ.get("OMP_NUM_THREADS")
-    found = ended([python(told, name=str(i)) for i in range(jobs)], jobs=jobs)
+    found = ended([python(told, tmp_path, i, jobs, name=str(i)) for i in range(jobs)], jobs=jobs)
     shares = [cores[i % len(cores) :: jobs] for i in range(jobs)]
     wanted = {f"{share} {len(share)} {len(share)}" for share in shares}
     if jobs == 1:
         wanted = {f"{cores} {os.environ.get('OPENBLAS_NUM_THREADS')} {before}"}
-    seen = {one.last_lines[0] for one in found.values()}
-    assert seen <= wanted  # a quick child may leave its share to the next one
+    assert_equal({one.last_lines[0] for one in found.values()}, wanted)
     assert_equal(sorted(os.sched_getaffinity(0)), cores)
 
 
@@ -120,6 +126,14 @@ def test_what_has_not_begun_never_begins_after_the_iterator_is_closed(tmp_path):
     running.close()
     assert time.monotonic() - begun < 20
     assert not (tmp_path / "touched").exists()
+
+
+def test_a_command_that_comes_after_the_stop_never_begins(tmp_path):
+    """As one does that a thread had taken just before."""
+    children = pool._Children(1, {})
+    children.stop()
+    touch = python("import sys; open(sys.argv[1], 'w')", tmp_path / "touched")
+    assert_equal((children.run(touch).return_code, list(tmp_path.iterdir())), (-signal.SIGTERM, []))
 
 
 def test_a_command_of_our_own():

@@ -24,7 +24,7 @@ from small_runs import (
 )
 
 from locoprop_ref.cli import main as cli
-from locoprop_ref.training import checkpoint, diverged
+from locoprop_ref.training import checkpoint, diverged, loop
 from locoprop_ref.training.run_file import read_run
 
 # ------------------------------ divergence
@@ -86,6 +86,45 @@ def test_a_loss_far_above_the_beginning_is_divergence(tiny):
 def test_what_counts_as_divergence(loss, wanted):
     assert diverged(loss, 1.0) is wanted
     assert diverged(3 * loss, 3.0) is wanted
+
+
+class Failing:
+    """A method whose n-th step fails; it moves nothing."""
+
+    def __init__(self, n, error):
+        self.n, self.error, self.taken = n, error, 0
+
+    def init(self, network, seed):
+        return {}
+
+    def step(self, network, state, x, t, *, rate):
+        self.taken += 1
+        if self.taken == self.n:
+            raise self.error
+        return network, state, {}
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "kept"),
+    [
+        (1, np.linalg.LinAlgError("singular"), 0),
+        (2, ValueError("nan in it"), 0),
+        (4, ValueError("nan in it"), 1),
+        (5, np.linalg.LinAlgError("singular"), 1),
+    ],
+)
+def test_a_step_that_fails_by_its_numbers_is_divergence(step, error, kept, tiny, monkeypatch):
+    """An epoch has three steps. The first one has shown that shapes and settings are right."""
+    monkeypatch.setattr(loop, "build_method", lambda config: Failing(step, error))
+    found = run(tiny).run
+    assert (found["status"], len(found["epochs"])) == ("diverged", 1 + kept)
+    assert found["message"] == f"diverged in epoch {kept + 1}: {error}; kept what stood after epoch {kept}"
+
+
+def test_a_first_step_that_fails_is_an_error(tiny, monkeypatch):
+    monkeypatch.setattr(loop, "build_method", lambda config: Failing(1, ValueError("wrong shape")))
+    with pytest.raises(ValueError, match="wrong shape"):
+        run(tiny)
 
 
 def test_divergence_on_the_command_line(tiny, tmp_path, capsys):

@@ -199,7 +199,7 @@ def test_the_cosine_of_one_gradient_step_is_1_and_of_none_is_null(tiny):
 # ------------------------------ what a comparison records in the files of its runs
 
 
-def test_jobs_and_command_are_in_the_run_file_and_survive_resuming(tiny, tmp_path):
+def test_jobs_are_in_the_run_file_and_survive_resuming(tiny, tmp_path):
     def part(epochs, **more):
         chosen = config.resolve(data=str(tiny), **{**BASE, "epochs": epochs})
         train(chosen, out=tmp_path / "r.json", resume=True, progress=False, **more)
@@ -208,28 +208,26 @@ def test_jobs_and_command_are_in_the_run_file_and_survive_resuming(tiny, tmp_pat
         assert contents(tmp_path / "r.npz")[0]["run"].keys() == found.keys()
         return {key: found[key] for key in list(found)[6:]}
 
-    assert part(1, jobs=2, command="compare one") == {"jobs": 2, "command": "compare one"}
-    assert part(2, jobs=1, command="compare two") == {"command": "compare one", "jobs": 2}
-    assert part(3, jobs=3) == {"command": "compare one", "jobs": 3}
-    assert part(4) == {"command": "compare one"}  # nobody knows how many there were: not known for the whole
-    assert part(5, jobs=1) == {"command": "compare one"}
+    assert part(1, jobs=2) == {"jobs": 2}
+    assert part(2, jobs=1) == {"jobs": 2}
+    assert part(3, jobs=3) == {"jobs": 3}
+    assert part(4) == {}  # nobody knows how many there were: not known for the whole
+    assert part(5, jobs=1) == {}
     with pytest.raises(ValueError, match=r"^jobs must be an integer of at least 1, got 0$"):
         part(6, jobs=0)
 
 
-def test_the_hidden_options_of_a_comparison(tiny, tmp_path, capsys):
+def test_the_hidden_option_of_a_comparison(tiny, tmp_path, capsys):
     arguments = ["train", "--data", tiny, "--layers", "9-6-9", "--batch-size", "20", "--epochs", "1"]
     more = ["--out", tmp_path / "r.json", "--resume", "--jobs-beside", 2]
-    status = cli.main(
-        [*map(str, [*arguments, *more]), "--comparison-command", "locoprop-ref compare --jobs 2"]
-    )
+    status = cli.main([*map(str, [*arguments, *more])])
     assert (status, capsys.readouterr().err) == (0, "")
     found = read_run(tmp_path / "r.json")
-    assert (found["jobs"], found["command"]) == (2, "locoprop-ref compare --jobs 2")
+    assert found["jobs"] == 2
     with pytest.raises(SystemExit):
         cli.main(["train", "--help"])
     said = capsys.readouterr().out
-    assert "--resume" in said and "--jobs-beside" not in said and "--comparison-command" not in said
+    assert "--resume" in said and "--jobs-beside" not in said
 
 
 # ------------------------------ nothing is overwritten

@@ -2,17 +2,15 @@
 
 plan              what is compared, presets
 records           the JSON files, typed and checked
-folder            the results folder: what it holds, read
-folder_lock       one command at a time in it
-agreement         where files of a folder, or two plans, disagree
+folder            the results folder: what it holds, read; one command at a time in it
 manifest          a plan joined with the folder that it is for
 timing            seconds of a step, all entries in turn
 memory            memory of a step: at its peak, kept, counted
-measure           one of the two, in a process of its own
-clock             both of every entry, in a file
+measure           both of every entry, by a process of its own, in a file
 reconstructions   test images and what the networks make of them
 summary           the numbers of every entry, with their spread
-table             the table and its notes, in words
+table             the table, as text and in Markdown
+notes             what its numbers are, what is missing, what made them: in words
 claims            the paper's three claims against the numbers
 figures           curves, costs, reconstructions
 page              everything that follows from the folder's JSON files

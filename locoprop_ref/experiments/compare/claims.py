@@ -25,10 +25,9 @@ from math import inf, isfinite
 from typing import Literal
 
 from locoprop_ref.experiments.compare.summary import Row, Spread
+from locoprop_ref.experiments.tuned import members
 
-FIRST_ORDER = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
-SECOND_ORDER = ("shampoo", "kfac", "foof")
-LOCOPROP = ("locoprop-s", "locoprop-s-closed", "locoprop-m")
+FIRST_ORDER, SECOND_ORDER, LOCOPROP = members("first-order"), members("second-order"), members("LocoProp")
 GROUPS = {"first-order": FIRST_ORDER, "second-order": SECOND_ORDER}
 MARGIN = 0.05
 Verdict = Literal["held", "partly", "not", "not measured"]
@@ -151,22 +150,20 @@ def _finding(criterion: Criterion, row: Row, rows: Sequence[Row]) -> Finding:
         for other in rows
         if other.entry in GROUPS[criterion.group] and (theirs := criterion.value(other)) is not None
     ]
+    holds: bool | None = None
     if mine is None or not others:
-        return Finding(
-            criterion.what,
-            None,
-            criterion.counts,
-            f"{criterion.what} against {criterion.group} methods: not measured",
-        )
-    best, theirs = min(others, key=lambda pair: pair[1].median)
-    role = f"the best {criterion.group} method"
-    sentence = f"{criterion.what} {_against(criterion.what, mine, best, theirs, role)}"
-    if criterion.comparable:
-        worse = apart(mine, theirs) and mine.median > (1 + MARGIN) * theirs.median
-        return Finding(criterion.what, isfinite(mine.median) and not worse, criterion.counts, sentence)
-    not_beaten = [other.label for other, value in others if not mine.high < value.low]
-    tail = f"; not below: {', '.join(not_beaten)}" if len(not_beaten) > 1 else ""
-    return Finding(criterion.what, not not_beaten, criterion.counts, sentence + tail)
+        found = f"against {criterion.group} methods: not measured"
+    else:
+        best, theirs = min(others, key=lambda pair: pair[1].median)
+        found = _against(criterion.what, mine, best, theirs, f"the best {criterion.group} method")
+        not_beaten = [other.label for other, value in others if not mine.high < value.low]
+        if criterion.comparable:
+            worse = apart(mine, theirs) and mine.median > (1 + MARGIN) * theirs.median
+            holds = isfinite(mine.median) and not worse
+        else:
+            holds = not not_beaten
+            found += f"; not below: {', '.join(not_beaten)}" if len(not_beaten) > 1 else ""
+    return Finding(criterion.what, holds, criterion.counts, f"{criterion.what} {found}")
 
 
 def _against(what: str, mine: Spread, other: Row, theirs: Spread, role: str) -> str:

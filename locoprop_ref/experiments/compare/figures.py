@@ -11,12 +11,13 @@ import numpy as np
 
 from locoprop_ref.experiments.compare.claims import FIRST_ORDER, LOCOPROP, SECOND_ORDER
 from locoprop_ref.experiments.compare.folder import Results
+from locoprop_ref.experiments.compare.notes import provenance_lines
 from locoprop_ref.experiments.compare.reconstructions import Reconstructions, pixels_of
 from locoprop_ref.experiments.compare.summary import Row, finished, loss_name, rows_of
-from locoprop_ref.experiments.compare.table import provenance_lines
+from locoprop_ref.experiments.tuned import CONTESTANTS
 from locoprop_ref.plot.images import reconstructions
 from locoprop_ref.plot.style import alt_text, describe, label, panels, spell, styled
-from locoprop_ref.plot.training import band, log_axis
+from locoprop_ref.plot.training import band, draw_band, log_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,12 +72,13 @@ def curves(results: Results, split: str = "train") -> "Figure":
     )
     bands = {c: band(drawn[c], f"{split} {loss}") for c in shown}
     for entry, b in bands.items():
-        _draw(left, b["epoch"], b, entry, _name(shown[entry]))
-        seconds = shown[entry].epoch_seconds
-        if seconds is not None:
+        row, number = shown[entry], [*CONTESTANTS].index(entry)
+        draw_band(left, b["epoch"], b, look(entry), number=number, name=_name(row))
+        if row.epoch_seconds is not None:
             # a logarithmic axis has no place for the untrained network at 0 s
             after = {key: values[1:] for key, values in b.items()}
-            _draw(right, after["epoch"] * seconds, after, entry, _name(shown[entry]))
+            x = after["epoch"] * row.epoch_seconds
+            draw_band(right, x, after, look(entry), number=number, name=_name(row))
     label(left, x="epoch", y=what, legend=None)
     label(right, x="training time (s), evaluation left out", y="", legend=None)
     _axes_of_values(left, bands)
@@ -97,19 +99,6 @@ def _drawn_runs(results: Results, entry: str) -> list[dict[str, Any]]:
 
 def _name(row: Row) -> str:
     return f"{row.label} ({row.diverged} of {row.seeds} diverged)" if row.diverged else row.label
-
-
-def _draw(panel: "Axes", x: Any, b: dict[str, np.ndarray], entry: str, name: str) -> None:
-    style = look(entry)
-    every = max(1, len(x) // 8)
-    start = list(_all_entries()).index(entry) % every
-    panel.plot(x, b["median"], **style, markersize=6, markevery=(start, every), label=name)
-    if np.any(b["high"] > b["low"]):
-        panel.fill_between(x, b["low"], b["high"], color=style["color"], alpha=0.2, linewidth=0)
-
-
-def _all_entries() -> tuple[str, ...]:
-    return (*FIRST_ORDER, *SECOND_ORDER, *LOCOPROP)
 
 
 def _axes_of_values(panel: "Axes", bands: dict[str, dict[str, np.ndarray]]) -> None:

@@ -4,80 +4,79 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from locoprop_ref.data import Dataset, load
+from locoprop_ref.data.dataset import checked_dataset
 from locoprop_ref.data.files import write_atomically
-from locoprop_ref.experiments.compare.agreement import plan_differences, run_differences
 from locoprop_ref.experiments.compare.folder import MANIFEST, read_manifest, run_path
 from locoprop_ref.experiments.compare.plan import Comparison
-from locoprop_ref.experiments.compare.records import Data, Entry, Manifest
-from locoprop_ref.experiments.tuned import LABELS, provenance
-from locoprop_ref.training.environment import environment
+from locoprop_ref.experiments.compare.records import Data, Manifest, Plan, differences, said_by
+from locoprop_ref.experiments.tuned import LABELS
 from locoprop_ref.training.run_file import read_run
 
 
-def manifest_of(plan: Comparison, data: Dataset, xp: Any) -> Manifest:
+def manifest_of(plan: Plan, data: Dataset, environment: dict[str, Any]) -> Manifest:
     """Return the manifest of a plan alone."""
-    return Manifest(
-        command=plan.command(),
-        preset=plan.preset,
-        seeds=list(plan.seeds),
-        shared=plan.in_common(),
-        entries={
-            name: Entry(
-                label=LABELS[name],
-                tuned=plan.is_tuned(name),
-                source=plan.source(name),
-                settings=plan.settings(name),
-                study=(provenance(name, plan.problem) or {}).get("study") if plan.is_tuned(name) else None,
-            )
-            for name in plan.entries
-        },
-        data=Data(data.name, data.sha256, len(data.x_train), len(data.x_test)),
-        environment=environment(plan.shared.get("backend", "numpy"), xp),
-    )
+    about = Data(data.name, data.sha256, len(data.x_train), len(data.x_test))
+    return Manifest(**asdict(plan), data=about, environment=environment)
 
 
-def refuse_another_plan(folder: Path, plan: Comparison) -> None:
-    """Raise ValueError where the folder holds another plan, before data are made or loaded for this one."""
-    if (folder / MANIFEST).exists():
-        settings = {name: plan.settings(name) for name in plan.entries}
-        there = _as_far_as_run(folder, read_manifest(folder))
-        _refuse(folder, plan_differences(there, plan.in_common(), settings, None))
+def refuse_another_plan(folder: Path, here: Plan, data: Data | None = None) -> Manifest | None:
+    """Return the manifest of a folder, None where there is none; refuse one that the plan does not fit.
+
+    Args:
+        folder: the results folder.
+        here: the plan.
+        data: the plan's data, None where they are not known yet.
+
+    Raises:
+        ValueError: the folder holds runs of another configuration; the sentence names the differences.
+    """
+    if not (folder / MANIFEST).exists():
+        return None
+    there = read_manifest(folder)
+    # of epochs that no run came to the plan may give up some, and it may have more
+    epochs = max(_epochs_run(folder, there), here.epochs)
+    found = differences(there.shared | {"epochs": epochs, "data": here.shared["data"]}, here.shared)
+    if data:
+        old, new = ({"data": one.name, "data sha256": one.sha256[:8]} for one in (there.data, data))
+        found += differences(old, new)
+    for name, entry in here.entries.items():
+        if name in there.entries:
+            found += differences(there.entries[name].settings, entry.settings, of=name)
+    _refuse(folder, found)
+    return there
 
 
 def join(folder: Path, here: Manifest) -> Manifest:
     """Return the manifest that a folder gets: the plan's, or the folder's own with the plan's runs added.
 
     Raises:
-        ValueError: the folder holds runs of another configuration; the sentence names the differences.
+        ValueError: see `refuse_another_plan`.
     """
-    joined = here
-    if (folder / MANIFEST).exists():
-        there = read_manifest(folder)
-        settings = {name: entry.settings for name, entry in here.entries.items()}
-        _refuse(folder, plan_differences(_as_far_as_run(folder, there), here.shared, settings, here.data))
-        known = there.entries | here.entries
-        joined = replace(
-            there,
-            command=_both_commands(there, here),
-            seeds=sorted({*there.seeds, *here.seeds}),
-            shared=here.shared,
-            entries={name: known[name] for name in LABELS if name in known},
-        )
-    for name in here.entries:
+    there = refuse_another_plan(folder, here, here.data)
+    for entry in here.entries:
         for seed in here.seeds:
-            if (path := run_path(folder, name, seed)).exists():
-                _refuse(folder, run_differences(read_run(path), here, name, seed))
-    return joined
+            if (path := run_path(folder, entry, seed)).exists():
+                said, wanted = said_by(read_run(path)), here.wanted_of_run(entry, seed)
+                _refuse(folder, differences(said, wanted, of=entry))
+    if there is None:
+        return here
+    known = there.entries | here.entries
+    return replace(
+        there,
+        command=_both_commands(there, here),
+        seeds=sorted({*there.seeds, *here.seeds}),
+        shared=here.shared,
+        entries={name: known[name] for name in LABELS if name in known},
+    )
 
 
-def _as_far_as_run(folder: Path, plan: Manifest) -> Manifest:
-    """Return a manifest with the epochs of its longest run: what was planned beyond it may be given up."""
+def _epochs_run(folder: Path, plan: Plan) -> int:
+    """Return the last epoch of the longest run of a plan."""
     paths = (run_path(folder, name, seed) for name in plan.entries for seed in plan.seeds)
-    epochs = max((read_run(path)["epochs"][-1]["epoch"] for path in paths if path.exists()), default=0)
-    return replace(plan, shared=plan.shared | {"epochs": epochs})
+    return max((read_run(path)["epochs"][-1]["epoch"] for path in paths if path.exists()), default=0)
 
 
 def _both_commands(there: Manifest, here: Manifest) -> str:
@@ -98,17 +97,24 @@ def _refuse(folder: Path, found: list[str]) -> None:
 
 
 def data_of(plan: Comparison, folder: Path, data_dir: str | None) -> tuple[str, Dataset]:
-    """Return what `config.data` says for the runs, and the data set; a part of one is kept in the folder.
+    """Return what `config.data` says for the runs, and the data set; for a part of one, see `keep_part`.
 
     Raises:
-        OSError, ValueError: data that cannot be had, or a folder that cannot be written.
+        OSError, ValueError: data that cannot be had.
     """
     data = str(plan.shared["data"])
     if plan.images is None:
         return data, load(data, data_dir=data_dir)
     path = folder / f"{data}-{plan.images[0]}.npz"
-    if not path.exists():
-        whole = load(data, data_dir=data_dir)
-        train, test = whole.x_train[: plan.images[0]], whole.x_test[: plan.images[1]]
-        write_atomically(path, lambda file: np.savez(file, x_train=train, x_test=test))
-    return str(path), load(path)
+    if path.exists():
+        return str(path), load(path)
+    whole = load(data, data_dir=data_dir)
+    part = {"x_train": whole.x_train[: plan.images[0]], "x_test": whole.x_test[: plan.images[1]]}
+    return str(path), checked_dataset(path.name, part, source="folder")
+
+
+def keep_part(plan: Comparison, path: Path, dataset: Dataset) -> None:
+    """Write the part of a data set that is compared on into the results folder, for its runs."""
+    if plan.images is not None and not path.exists():
+        x_train, x_test = dataset.x_train, dataset.x_test
+        write_atomically(path, lambda file: np.savez(file, x_train=x_train, x_test=x_test))

@@ -39,13 +39,13 @@ class Run:
         run = self.on_disk()
         if run is None:
             return self.options["epochs"]
-        return (
-            0 if run["status"] == "diverged" else max(0, self.options["epochs"] - run["epochs"][-1]["epoch"])
-        )
+        if run["status"] == "diverged":
+            return 0
+        return max(0, self.options["epochs"] - run["epochs"][-1]["epoch"])
 
     def is_done(self) -> bool:
         """Tell whether nothing is left to do: the last epoch is there, or the run diverged."""
-        return self.out.exists() and self.epochs_left() == 0
+        return self.epochs_left() == 0
 
     def command(self, jobs: int | None, data_dir: str | None) -> Command:
         """Return the `train` command that makes this run, or what of it is not there yet.

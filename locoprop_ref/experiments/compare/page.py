@@ -2,18 +2,20 @@
 
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from locoprop_ref.data.files import write_atomically
+from locoprop_ref.data.files import check_outputs, write_atomically
 from locoprop_ref.experiments.compare import figures
 from locoprop_ref.experiments.compare.claims import Claim, claims, sentences
 from locoprop_ref.experiments.compare.folder import Results, read_results
+from locoprop_ref.experiments.compare.notes import notes, provenance_lines
 from locoprop_ref.experiments.compare.reconstructions import read_reconstructions
-from locoprop_ref.experiments.compare.records import SCHEMA, write_json
+from locoprop_ref.experiments.compare.records import SCHEMA, Manifest, write_json
 from locoprop_ref.experiments.compare.summary import Row, as_json, finished, rows_of
-from locoprop_ref.experiments.compare.table import markdown_table, notes, provenance_lines, text_table
+from locoprop_ref.experiments.compare.table import markdown_table, text_table
 from locoprop_ref.plot import save
 from locoprop_ref.plot.style import alt_text
 
@@ -29,12 +31,13 @@ TITLES = {
 }
 
 
-def redraw(folder: Path, *, pictures: Path | None = None) -> None:
+def redraw(folder: Path, *, pictures: Path | None = None, overwrite: bool = False) -> None:
     """Write summary.json, .md, .txt and every figure of a results folder from its JSON files.
 
     Args:
         folder: what `compare` wrote.
         pictures: folder for the figures, default the results folder itself; the page links to them there.
+        overwrite: whether files in another folder for the figures may be replaced.
 
     Raises:
         OSError, ValueError: no results folder, no finished run in it, a file that is not what it should be.
@@ -42,17 +45,21 @@ def redraw(folder: Path, *, pictures: Path | None = None) -> None:
     results = read_results(folder)
     if not any(finished(results, entry) for entry in results.manifest.entries):
         raise ValueError(f"{folder} must hold at least one finished run, got none")
-    rows, drawn = rows_of(results), _figures(folder, results)
-    found = claims(rows)
-    _write_summary(folder / "summary.json", results, rows, found)
-    text = _text(results, rows, found)
-    _write_text(folder / "summary.txt", text)
+    summary, drawn = Summary.of(results), _figures(folder, results)
+    files = {
+        (pictures or folder) / f"{stem}.{end}": figure
+        for stem, figure in drawn.items()
+        for end in (("png",) if stem == "reconstructions" else ("png", "svg"))
+    }
+    if pictures is not None and pictures.resolve() != folder.resolve():
+        check_outputs({f"figures/{path.name}": path for path in files}, overwrite=overwrite)
     where = quote(Path(os.path.relpath(pictures or folder, folder)).as_posix())
-    _write_text(folder / "summary.md", _page(results, rows, found, drawn, where))
-    log.info("\n%s", text)
-    for stem, figure in drawn.items():
-        for end in ("png",) if stem == "reconstructions" else ("png", "svg"):
-            log.info("%s", save(figure, (pictures or folder) / f"{stem}.{end}"))
+    write_json(folder / "summary.json", summary.as_json())
+    _write_text(folder / "summary.txt", summary.as_text())
+    _write_text(folder / "summary.md", summary.as_page(drawn, where))
+    log.info("\n%s", summary.as_text())
+    for path, figure in files.items():
+        log.info("%s", save(figure, path))
 
 
 def _figures(folder: Path, results: Results) -> "dict[str, Figure]":
@@ -68,56 +75,70 @@ def _figures(folder: Path, results: Results) -> "dict[str, Figure]":
     return drawn
 
 
-def _write_summary(path: Path, results: Results, rows: list[Row], found: list[Claim]) -> None:
-    manifest = results.manifest
-    content = {
-        "schema": SCHEMA,
-        "command": manifest.command,
-        "seeds": manifest.seeds,
-        "data": manifest.data,
-        "shared": manifest.shared,
-        "environment": manifest.environment,
-        "rows": as_json(rows),
-        "notes": notes(results, rows),
-        "claims": found,
-    }
-    write_json(path, content)
+@dataclass(frozen=True)
+class Summary:
+    """What came out of a comparison: the table, its notes, the claims, and what made them."""
 
+    manifest: Manifest
+    rows: list[Row]
+    notes: list[str]
+    claims: list[Claim]
+    made: list[str]
 
-def _text(results: Results, rows: list[Row], found: list[Claim]) -> str:
-    """Return the table, its notes, the claims and what made them, as text for a terminal."""
-    parts = [[text_table(rows)], notes(results, rows), sentences(found), provenance_lines(results)]
-    return "\n\n".join("\n".join(part) for part in parts)
+    @classmethod
+    def of(cls, results: Results) -> "Summary":
+        """Sum up a results folder."""
+        rows = rows_of(results)
+        return cls(results.manifest, rows, notes(results, rows), claims(rows), provenance_lines(results))
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of summary.json."""
+        manifest = self.manifest
+        return {
+            "schema": SCHEMA,
+            "command": manifest.command,
+            "seeds": manifest.seeds,
+            "data": manifest.data,
+            "shared": manifest.shared,
+            "environment": manifest.environment,
+            "rows": as_json(self.rows),
+            "notes": self.notes,
+            "claims": self.claims,
+        }
 
-def _page(
-    results: Results, rows: list[Row], found: list[Claim], drawn: "dict[str, Figure]", where: str
-) -> str:
-    """Return the page of a comparison in Markdown; its figures are in the folder `where`, seen from here."""
-    manifest, made = results.manifest, provenance_lines(results)
-    seeds = "1 seed" if len(manifest.seeds) == 1 else f"{len(manifest.seeds)} seeds"
-    lines = [
-        f"# {len(rows)} methods on {manifest.data.name}: {manifest.epochs} epochs, {seeds}",
-        "`locoprop-ref compare` wrote this page from the JSON files beside it; "
-        "`locoprop-ref compare --redraw` writes it again.",
-        f"## Results\n\n{markdown_table(rows)}",
-        " ".join(notes(results, rows)),
-        "## The claims of the paper\n\nThe rule is in `locoprop_ref/experiments/compare/claims.py`; every "
-        "variant of LocoProp stands by itself.",
-    ]
-    for number, claim in enumerate(found, start=1):
-        lines.append(f"### ({number}) {claim.statement}: {claim.verdict}")
-        bullets = []
-        for label, variant in claim.variants.items():
-            bullets.append(f"- **{label}: {variant.verdict}.**")
-            bullets += [f"  - {finding.sentence}" for finding in variant.tests]
-        lines.append("\n".join(bullets))
-    lines.append("## Figures")
-    for stem, figure in drawn.items():
-        described = alt_text(figure).partition(made[0])[0].strip().replace("[", "(").replace("]", ")")
-        lines.append(f"### {TITLES[stem]}\n\n![{described}]({where}/{stem}.png)")
-    lines.append("## How it was made\n\n" + "\n".join(f"- {line}" for line in made))
-    return "\n\n".join(lines)
+    def as_text(self) -> str:
+        """Return summary.txt, which the terminal shows too."""
+        parts = [[text_table(self.rows)], self.notes, sentences(self.claims), self.made]
+        return "\n\n".join("\n".join(part) for part in parts)
+
+    def as_page(self, drawn: "dict[str, Figure]", where: str) -> str:
+        """Return summary.md, the page in Markdown; its figures are in the folder `where`, seen from there."""
+        manifest, count = self.manifest, len(self.manifest.seeds)
+        seeds = "1 seed" if count == 1 else f"{count} seeds"
+        lines = [
+            f"# {len(self.rows)} methods on {manifest.data.name}: {manifest.epochs} epochs, {seeds}",
+            "`locoprop-ref compare` wrote this page from the JSON files beside it; "
+            "`locoprop-ref compare --redraw` writes it again.",
+            f"## Results\n\n{markdown_table(self.rows)}",
+            " ".join(self.notes),
+            "## The claims of the paper\n\nThe rule is in `locoprop_ref/experiments/compare/claims.py`; "
+            "every variant of LocoProp stands by itself.",
+        ]
+        for number, claim in enumerate(self.claims, start=1):
+            lines.append(f"### ({number}) {claim.statement}: {claim.verdict}")
+            bullets = []
+            for label, variant in claim.variants.items():
+                bullets.append(f"- **{label}: {variant.verdict}.**")
+                bullets += [f"  - {finding.sentence}" for finding in variant.tests]
+            lines.append("\n".join(bullets))
+        lines.append("## Figures")
+        for stem, figure in drawn.items():
+            # the description ends with what made the figure, which the page says once for all
+            described = alt_text(figure).partition(self.made[0])[0].strip()
+            described = described.replace("[", "(").replace("]", ")")
+            lines.append(f"### {TITLES[stem]}\n\n![{described}]({where}/{stem}.png)")
+        lines.append("## How it was made\n\n" + "\n".join(f"- {line}" for line in self.made))
+        return "\n\n".join(lines)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -12,14 +12,15 @@ ValueError: preset must be one of quick, standard, paper, got 'quik' (did you me
 """
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from locoprop_ref import checks
 from locoprop_ref.data import NAMES
-from locoprop_ref.experiments.tuned import CONTESTANTS, options, provenance
+from locoprop_ref.experiments.compare.records import Entry, Plan
+from locoprop_ref.experiments.tuned import CONTESTANTS, LABELS, options, provenance
 from locoprop_ref.training.config import APPLIES, resolve
 from locoprop_ref.training.options import Config, as_json
 
@@ -83,13 +84,9 @@ class Comparison:
         shared = self.shared if data is None else {**self.shared, "data": data}
         return {name: value for name, value in own.items() if name in OWN} | {**shared, "seed": seed}
 
-    def config(self, entry: str, seed: int, data: str | None = None) -> Config:
+    def config(self, entry: str, seed: int) -> Config:
         """Return the settings of one run, checked and complete."""
-        return resolve(**self.options(entry, seed, data))
-
-    def settings(self, entry: str) -> dict[str, Any]:
-        """Return what an entry has to itself, resolved, as JSON values."""
-        return {k: v for k, v in as_json(self.config(entry, self.seeds[0])).items() if k in OWN}
+        return resolve(**self.options(entry, seed))
 
     def in_common(self) -> dict[str, Any]:
         """Return what all entries share, resolved, as JSON values."""
@@ -97,9 +94,9 @@ class Comparison:
         resolved = {k: v for k, v in resolved.items() if k not in OWN and k != "seed"}
         return resolved | {"data": Path(resolved["data"]).name, "images": self.images and list(self.images)}
 
-    def is_tuned(self, entry: str) -> bool:
-        """Tell whether an entry has settings that a study found."""
-        return self.tuned and provenance(entry, self.problem) is not None
+    def study(self, entry: str) -> dict[str, Any] | None:
+        """Return the stored study that found the settings of an entry, None where they are the defaults."""
+        return provenance(entry, self.problem) if self.tuned else None
 
     def source(self, entry: str) -> str:
         """Say where the settings of an entry come from: "tuned", "tuned on ..." or "package defaults".
@@ -107,7 +104,7 @@ class Comparison:
         >>> comparison("standard").source("adam")
         'tuned on layers 784-100-50-6-50-100-784, batch_size 500'
         """
-        stored = provenance(entry, self.problem) if self.tuned else None
+        stored = self.study(entry)
         if stored is None:
             return "package defaults"
         problem, here = stored.get("final", stored)["problem"], self.in_common()
@@ -115,6 +112,26 @@ class Comparison:
         there = as_json(resolve(**CONTESTANTS[entry], **options))
         named = [name for name in here if name in there and name not in FREE and here[name] != there[name]]
         return f"tuned on {', '.join(f'{name} {there[name]}' for name in named)}" if named else "tuned"
+
+    def record(self) -> Plan:
+        """Return the plan as it stands in the results folder."""
+        return Plan(
+            command=self.command(),
+            preset=self.preset,
+            seeds=list(self.seeds),
+            shared=self.in_common(),
+            entries={name: self._entry(name) for name in self.entries},
+        )
+
+    def _entry(self, name: str) -> Entry:
+        stored, resolved = self.study(name), as_json(self.config(name, self.seeds[0]))
+        return Entry(
+            label=LABELS[name],
+            tuned=stored is not None,
+            source=self.source(name),
+            settings={option: value for option, value in resolved.items() if option in OWN},
+            study=stored["study"] if stored else None,
+        )
 
     def command(self) -> str:
         """Return the command that makes this comparison, without the paths of a machine."""
@@ -177,18 +194,18 @@ def comparison(
     return plan
 
 
-def _listed(values: tuple) -> str:
+def _listed(values: Sequence[Any]) -> str:
     return ", ".join(map(str, values)) or "none"
 
 
-def describe_plan(plan: Comparison) -> list[str]:
+def describe_plan(plan: Plan) -> list[str]:
     """Return the plan in lines: what is shared, and the own settings of every entry with their source."""
-    shared = {k: v for k, v in plan.in_common().items() if v is not None}
+    shared = {k: v for k, v in plan.shared.items() if v is not None}
     lines = [f"comparison {plan.preset}: {len(plan.entries)} methods, seeds {_listed(plan.seeds)}"]
     lines.append("  for all: " + _spelled(shared))
-    for name in plan.entries:
-        own = {k: v for k, v in plan.settings(name).items() if k not in ("method", "diagnostics")}
-        lines.append(f"  {name} ({plan.source(name)}): {_spelled(own)}")
+    for name, entry in plan.entries.items():
+        own = {k: v for k, v in entry.settings.items() if k not in ("method", "diagnostics")}
+        lines.append(f"  {name} ({entry.source}): {_spelled(own)}")
     return lines
 
 

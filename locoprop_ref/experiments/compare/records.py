@@ -4,6 +4,7 @@ The names of the keys are those of the files; where a record has a better name, 
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -12,6 +13,7 @@ from msgspec import Meta, Struct
 
 from locoprop_ref.data.files import write_atomically
 from locoprop_ref.data.records import as_record, read_json
+from locoprop_ref.training.options import Config, from_json
 
 SCHEMA: Literal[1] = 1
 Record = TypeVar("Record", bound=Struct)
@@ -36,8 +38,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     study: Any = None
 
 
-class Manifest(Struct, frozen=True, kw_only=True, rename={"entries": "contestants"}):
-    """The plan of a comparison as it stands in the results folder, `comparison.json`."""
+class Plan(Struct, frozen=True, kw_only=True, rename={"entries": "contestants"}):
+    """What a comparison is to run, before its data are known."""
 
     schema: Literal[1] = SCHEMA
     kind: str = "comparison"
@@ -46,23 +48,47 @@ class Manifest(Struct, frozen=True, kw_only=True, rename={"entries": "contestant
     seeds: Annotated[list[int], Meta(min_length=1)]
     shared: dict[str, Any]
     entries: dict[str, Entry]
-    data: Data
-    environment: dict[str, Any]
 
     @property
     def epochs(self) -> int:
         """The last epoch of every run."""
         return self.shared["epochs"]
 
+
+class Manifest(Plan, frozen=True, kw_only=True, rename={"entries": "contestants"}):
+    """The plan with its data and environment, as it stands in the results folder, `comparison.json`."""
+
+    data: Data
+    environment: dict[str, Any]
+
     @property
     def steps_per_epoch(self) -> int:
         """How many batches an epoch has."""
         return self.data.train // self.shared["batch_size"]
 
-    def wanted(self, entry: str) -> dict[str, Any]:
-        """Return the settings that the files of an entry must have, but for the length of the training."""
+    def settings(self, entry: str) -> dict[str, Any]:
+        """Return the settings of an entry's runs, but for the seed and the length of the training."""
         settings = self.shared | self.entries[entry].settings | {"data": self.data.name}
         return {k: v for k, v in settings.items() if k not in ("epochs", "images") and v is not None}
+
+    def config(self, entry: str, data: str) -> Config:
+        """Return the settings of the first seed's run; `data` says where the images really are."""
+        run = {"epochs": self.epochs, "seed": self.seeds[0], "data": data}
+        return from_json(self.settings(entry) | run)
+
+    def wanted_of_run(self, entry: str, seed: int) -> dict[str, Any]:
+        """Return what a run file must say, see `said_by`; more epochs make no difference."""
+        return self.settings(entry) | {"seed": seed, "data sha256": self.data.sha256[:8]}
+
+    def wanted_of_clock(self, entry: str) -> dict[str, Any]:
+        """Return the settings that a clock file must have: those that change a step."""
+        return {k: v for k, v in self.settings(entry).items() if k != "schedule_epochs"}
+
+
+def said_by(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run file says of its settings and its data."""
+    config = {name: value for name, value in run["config"].items() if name != "epochs"}
+    return config | {"data sha256": str(run["data"].get("sha256"))[:8]}
 
 
 class Shared(Struct, frozen=True):
@@ -126,6 +152,19 @@ class Clock(Struct, frozen=True, kw_only=True, rename={"entry": "contestant"}):
     memory: Memory
     load: float | None = None
     together: list[str] = []
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any], *, of: str = "") -> list[str]:
+    """Return in words where the settings in a file (there) differ from those that are wanted (here).
+
+    >>> differences({"width": 2.0}, {"width": 1.0, "depth": 1}, of="adam")
+    ['adam depth None there, 1 here', 'adam width 2.0 there, 1.0 here']
+    """
+    return [
+        f"{of} {name} {there.get(name)!r} there, {here.get(name)!r} here".lstrip()
+        for name in sorted({*there, *here})
+        if there.get(name) != here.get(name)
+    ]
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -6,29 +6,43 @@ process has its share of the cores; with a scheduler the processes are those of 
 """
 
 import logging
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from locoprop_ref import checks
 from locoprop_ref.backend import namespace
+from locoprop_ref.data.files import user_path
 from locoprop_ref.experiments.cluster import run_on_cluster, shared_folder
-from locoprop_ref.experiments.compare.clock import clock_all
-from locoprop_ref.experiments.compare.folder import MANIFEST, read_results, run_path
-from locoprop_ref.experiments.compare.folder_lock import folder_lock
-from locoprop_ref.experiments.compare.manifest import data_of, join, manifest_of, refuse_another_plan
+from locoprop_ref.experiments.compare.folder import (
+    MANIFEST,
+    folder_lock,
+    read_results,
+    refuse_another_folder,
+    run_path,
+)
+from locoprop_ref.experiments.compare.manifest import (
+    data_of,
+    join,
+    keep_part,
+    manifest_of,
+    refuse_another_plan,
+)
+from locoprop_ref.experiments.compare.measure import clock_all
 from locoprop_ref.experiments.compare.one_run import Run, absolute
 from locoprop_ref.experiments.compare.page import redraw
 from locoprop_ref.experiments.compare.plan import Comparison, describe_plan
 from locoprop_ref.experiments.compare.reconstructions import keep_reconstructions
-from locoprop_ref.experiments.compare.records import write_json
+from locoprop_ref.experiments.compare.records import Plan, write_json
 from locoprop_ref.experiments.pool import Finished, run_processes
 from locoprop_ref.training import describe, examples
-from locoprop_ref.training.environment import forced_kernel
+from locoprop_ref.training.environment import environment, forced_kernel
 from locoprop_ref.training.run_file import read_run, write_run
 
 log = logging.getLogger(__name__)
+# `run_processes` or `run_on_cluster`: takes commands and a tick, and yields how each has ended
+Start = Callable[..., Generator[Finished, None, None]]
 
 
 def compare(
@@ -40,6 +54,7 @@ def compare(
     clock: bool = True,
     data_dir: str | None = None,
     progress: bool = True,
+    overwrite: bool = False,
 ) -> list[str]:
     """Run a comparison into a folder, or what of it is not there yet; return a sentence for every failure.
 
@@ -51,35 +66,45 @@ def compare(
         clock: measure seconds and memory of a step first, on this machine with nothing else at work.
         data_dir: see `data.load`.
         progress: show a bar, where standard error is a terminal.
+        overwrite: whether a folder with other files may be taken, some of which would be replaced.
 
     Raises:
         ValueError, TypeError: settings that do not fit the data, or a folder of another configuration.
         OSError: data that cannot be had, files that cannot be written, a run that cannot go on for want of
-            its checkpoint, a folder that another command is at work in, or a scheduler that does not answer.
+            its checkpoint, a folder of other files or one that another command is at work in, or a scheduler
+            that does not answer.
         KeyboardInterrupt: passed on; what was complete is kept.
     """
     checks.integer("jobs", jobs)
+    for name, switch in (("clock", clock), ("progress", progress), ("overwrite", overwrite)):
+        checks.boolean(name, switch)
+    out = user_path(out, "out")
+    if not overwrite:
+        refuse_another_folder(out)
     if scheduler is not None and jobs != 1:
         raise ValueError(f"jobs has no meaning beside scheduler, whose workers have threads, got {jobs}")
     first = plan.config(plan.entries[0], plan.seeds[0])
     xp = namespace(first.backend)
-    refuse_another_plan(out, plan)
+    record = plan.record()
+    refuse_another_plan(out, record)
     data, dataset = data_of(plan, out, data_dir)
     examples(dataset, first, xp)  # refuses a network that does not fit the data
     runs = _runs_of(plan, out, data)
-    here = manifest_of(plan, dataset, xp)
+    here = manifest_of(record, dataset, environment(first.backend, xp))
     join(out, here)  # before there is a lock: what is refused leaves nothing behind
     _refuse_stuck(runs)
+    start: Start = partial(run_processes, jobs=jobs)
     if scheduler is not None:
+        start = partial(run_on_cluster, address=scheduler, folder=out)
         with shared_folder(scheduler, out):
             log.info("the workers of %s see %s", scheduler, out)
     with folder_lock(out):
         write_json(out / MANIFEST, join(out, here))
-        _log_plan(plan)
-        seconds, failures = clock_all(out, plan, data, here, data_dir=data_dir) if clock else ({}, [])
-        failures += run_all(
-            runs, jobs=jobs, scheduler=scheduler, seconds=seconds, data_dir=data_dir, progress=progress
-        )
+        keep_part(plan, Path(data), dataset)
+        _log_plan(here)
+        seconds, failures = clock_all(out, here, data, data_dir=data_dir) if clock else ({}, [])
+        beside = jobs if scheduler is None else None
+        failures += run_all(runs, start, seconds, jobs=beside, data_dir=data_dir, progress=progress)
         _sign(runs, here.command)
         if any(run.is_done() for run in runs):
             keep_reconstructions(out, read_results(out), dataset)
@@ -107,7 +132,7 @@ def _refuse_stuck(runs: Sequence[Run]) -> None:
             )
 
 
-def _log_plan(plan: Comparison) -> None:
+def _log_plan(plan: Plan) -> None:
     for line in describe_plan(plan):
         log.info(line)
     if warning := forced_kernel():
@@ -124,10 +149,10 @@ def _sign(runs: Sequence[Run], command: str) -> None:
 
 def run_all(
     runs: Sequence[Run],
+    start: Start,
+    seconds: Mapping[str, float],
     *,
-    jobs: int = 1,
-    scheduler: str | None = None,
-    seconds: Mapping[str, float] | None = None,
+    jobs: int | None = None,
     data_dir: str | None = None,
     progress: bool = True,
 ) -> list[str]:
@@ -135,9 +160,9 @@ def run_all(
 
     Args:
         runs: the runs.
-        jobs: processes side by side.
-        scheduler: see `compare`.
+        start: starts their commands here or on a cluster.
         seconds: seconds of a step by entry, where known.
+        jobs: runs side by side, for the run files; None where that is not known.
         data_dir: see `data.load`.
         progress: show a bar over the epochs of all runs, where standard error is a terminal.
 
@@ -146,7 +171,8 @@ def run_all(
     """
     from tqdm import tqdm
 
-    left = {run.name: run for run in _longest_first(runs, seconds or {})}
+    left = {run.name: run for run in _longest_first(runs, seconds)}
+    commands = [run.command(jobs, data_dir) for run in left.values()]
 
     def epochs_left() -> int:
         return sum(run.epochs_left() for run in left.values())
@@ -161,7 +187,7 @@ def run_all(
             if not bar.disable:
                 bar.update(total - bar.n - epochs_left())
 
-        with closing(_started(left, jobs, scheduler, data_dir, show)) as ended:
+        with closing(start(commands, tick=show)) as ended:
             for finished in ended:
                 run = left[finished.command.name]
                 if not run.is_done():
@@ -169,18 +195,6 @@ def run_all(
                 log.info(_outcome(run) if run.is_done() else failures[-1])
                 show()
     return failures
-
-
-def _started(
-    runs: Mapping[str, Run], jobs: int, scheduler: str | None, data_dir: str | None, tick: Any
-) -> Generator[Finished, None, None]:
-    """Start the runs here or on a cluster."""
-    if scheduler is None:
-        commands = [run.command(jobs, data_dir) for run in runs.values()]
-        return run_processes(commands, jobs=jobs, tick=tick)
-    commands = [run.command(None, data_dir) for run in runs.values()]
-    folder = next(iter(runs.values())).out.parent if runs else Path()
-    return run_on_cluster(commands, scheduler, folder=folder, tick=tick)
 
 
 def _longest_first(runs: Sequence[Run], seconds: Mapping[str, float]) -> list[Run]:

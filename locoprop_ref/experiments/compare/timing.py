@@ -10,7 +10,7 @@ costly steps have the same share as in training.
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, lcm
 from typing import Any
 
@@ -70,17 +70,21 @@ class Training:
 
 @dataclass
 class Turns:
-    """The turns of an entry: its training, how many steps a block has, and the seconds of its blocks."""
+    """The turns of an entry: its training, and the seconds of its blocks."""
 
     training: Training
-    block: int
-    blocks: list[list[float]]
+    blocks: list[list[float]] = field(default_factory=list)
 
     def take(self) -> None:
-        """Time a block, after steps that bring the weights back into the caches."""
+        """Time a block, after steps that bring the weights back into the caches.
+
+        A block is so many whole intervals that all rounds have the least number of steps.
+        """
         for _ in range(1 if self.blocks else WARM_UP):
             self.training.step()
-        self.blocks.append([_seconds(self.training.step) for _ in range(self.block)])
+        period = interval(self.training.config)
+        steps = period * ceil(LEAST_STEPS / ROUNDS / period)
+        self.blocks.append([_seconds(self.training.step) for _ in range(steps)])
 
     def record(self) -> dict[str, Any]:
         """Return "step" of a clock file."""
@@ -118,17 +122,16 @@ def in_turn(configs: Mapping[str, Config], data: Dataset) -> tuple[dict[str, dic
                 continue
             try:
                 if number == 0:
-                    turns[name] = _turns(configs[name], on_device, xp)
+                    turns[name] = Turns(Training(configs[name], on_device, xp))
                 turns[name].take()
             except (ValueError, MemoryError) as error:  # LinAlgError is a ValueError
-                failures[name] = str(error) or type(error).__name__
+                failures[name] = one_line(error)
     return {name: one.record() for name, one in turns.items() if name not in failures}, failures
 
 
-def _turns(config: Config, data: Examples, xp: Any) -> Turns:
-    # a block is so many whole intervals that all rounds have the least steps
-    period = interval(config)
-    return Turns(Training(config, data, xp), period * ceil(LEAST_STEPS / ROUNDS / period), [])
+def one_line(error: BaseException) -> str:
+    """Return what an error says in one line, its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _seconds(step: Callable[[], None]) -> float:

@@ -6,10 +6,9 @@ r"""Tuning: the hyper-parameters of every method, searched in the same way, on h
     storage    the database of the studies, opened by its URL
     study      the trials of one method, in that database after every step
     trials     processes that share the studies
+    workers    those processes, started, watched, and shown to the user
     final      the best settings at several rates, and the untuned ones, tried on the whole network
-    runs       the runs of a final
-    workers    processes for trials and runs
-    progress   what the user sees of them
+    finals     the runs of finals, as processes of `train`
     result     the best settings with their provenance, as JSON
     tuning     `tune`: all of it
 

@@ -7,23 +7,26 @@ with. Then further rounds try the winner's rate times 4 and ¼, until a larger a
 The least held-out loss wins.
 
 A final has no state of its own: `play` goes through its rounds again, from the outcomes of the runs that are
-there (see `runs`).
+there (see `finals`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from locoprop_ref.experiments.tune.space import Values
-from locoprop_ref.experiments.tuned import CONTESTANTS
+from locoprop_ref.experiments.tune.space import SPACE, Values
+from locoprop_ref.experiments.tuned.record import Candidate, Final
 
 FACTORS = (1.0, 0.25, 0.0625)
-# which option of a method is its rate
-RATE = {name: "learning_rate" for name in CONTESTANTS} | {
-    "locoprop-s": "local_lr",
-    "locoprop-m": "local_lr",
-    "locoprop-s-closed": "target_step",
-}
+
+
+def rate_of(method: str) -> str:
+    """Return which option of a method is its rate.
+
+    >>> rate_of("adam"), rate_of("locoprop-m"), rate_of("locoprop-s-closed")
+    ('learning_rate', 'local_lr', 'target_step')
+    """
+    return SPACE[method][0].option
 
 
 def candidates(method: str, best: Mapping[str, Any], untuned: Mapping[str, Any]) -> list[Values]:
@@ -57,8 +60,8 @@ def further(method: str, winner: Mapping[str, Any], tried: Sequence[Mapping[str,
     >>> further("sgd", {"learning_rate": 0.2}, [{"learning_rate": r} for r in (0.8, 0.2, 0.05)])
     []
     """
-    rates = [each[RATE[method]] for each in tried if differ_in_rate_alone(method, each, winner)]
-    rate = winner[RATE[method]]
+    rates = [each[rate_of(method)] for each in tried if differ_in_rate_alone(method, each, winner)]
+    rate = winner[rate_of(method)]
     factors = [4.0] * (rate == max(rates)) + [0.25] * (rate == min(rates))
     return [_at_rate(method, winner, factor) for factor in factors]
 
@@ -71,12 +74,12 @@ def differ_in_rate_alone(method: str, one: Mapping[str, Any], other: Mapping[str
     ... )
     True
     """
-    rate = RATE[method]
+    rate = rate_of(method)
     return dict(one) | {rate: other[rate]} == other
 
 
 def _at_rate(method: str, settings: Mapping[str, Any], factor: float) -> Values:
-    rate = RATE[method]
+    rate = rate_of(method)
     return dict(settings) | {rate: float(f"{factor * settings[rate]:.3g}")}
 
 
@@ -101,6 +104,15 @@ class Played:
         outcomes = [outcome for _, outcome in self.tried]
         return min(range(len(outcomes)), key=lambda n: (outcomes[n].loss, outcomes[n].diverged))
 
+    def record(self, problem: dict[str, Any]) -> Final:
+        """Return the final, at its end, as it is stored.
+
+        Args:
+            problem: the record of the final's problem.
+        """
+        tried = [Candidate(settings, outcome.loss) for settings, outcome in self.tried]
+        return Final(problem, tried, self.chosen, tried[self.chosen].loss)
+
 
 def play(
     method: str,
@@ -114,13 +126,14 @@ def play(
         method, best, untuned: see `candidates`.
         outcome_of: returns how the run of a candidate ended, or None where it has not.
     """
-    played, coming = Played([], []), candidates(method, best, untuned)
+    tried: list[tuple[Values, Outcome]] = []
+    coming = candidates(method, best, untuned)
     while coming:
         found = [(settings, outcome_of(settings)) for settings in coming]
         missing = [settings for settings, outcome in found if outcome is None]
         if missing:
-            return Played(played.tried, missing)
-        played = Played(played.tried + [(s, o) for s, o in found if o], [])
-        winner, outcome = played.tried[played.chosen]
-        coming = [] if outcome.diverged else further(method, winner, [s for s, _ in played.tried])
-    return played
+            return Played(tried, missing)
+        tried += [(settings, outcome) for settings, outcome in found if outcome]
+        winner, outcome = tried[Played(tried, []).chosen]
+        coming = [] if outcome.diverged else further(method, winner, [settings for settings, _ in tried])
+    return Played(tried, [])

@@ -5,20 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from locoprop_ref.backend import to_backend
 from locoprop_ref.network import Network
-from locoprop_ref.training import DIVERGENCE, Examples, evaluate
-from locoprop_ref.training.build import build_method, build_network, epoch_rate
-from locoprop_ref.training.loop import diverged
+from locoprop_ref.training import DIVERGENCE, Examples, diverged, evaluate
+from locoprop_ref.training.build import build_method, build_network
 from locoprop_ref.training.options import Config
-
-
-class Diverged(Exception):
-    """The held-out loss is not finite, or far above the untrained network's."""
+from locoprop_ref.training.steps import Diverged, Steps
 
 
 def held_out_losses(
-    config: Config, data: Examples, xp: Any, after_step: Callable[[], None] = lambda: None
+    config: Config, data: Examples, xp: Any, after_step: Callable[[], object] = lambda: None
 ) -> Iterator[float]:
     """Yield the network loss on the held-out images: of the untrained network, then after every epoch.
 
@@ -32,32 +27,24 @@ def held_out_losses(
 
     Raises:
         Diverged: the loss is not finite or more than `DIVERGENCE` times the untrained network's, or a step
-            after the first raised ValueError (which LinAlgError is). The first step has shown that shapes and
-            settings are right, so that only the numbers can be the cause.
+            failed by its numbers, see `Steps.epoch`.
     """
     rng = np.random.default_rng(config.seed)
     network, method = build_network(config, rng, xp=xp), build_method(config)
-    state = method.init(network, config.seed)
+    state, steps = method.init(network, config.seed), Steps(config, method, data, xp)
     untrained = _loss(network, data)
     yield untrained
     for epoch in range(config.epochs):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            for number, x in enumerate(_batches(config, data, rng, xp)):
-                try:
-                    network, state, _ = method.step(network, state, x, x, rate=epoch_rate(config, epoch))
-                except ValueError as error:
-                    if epoch == number == 0:
-                        raise
-                    raise Diverged(f"epoch {epoch + 1}: {error}") from error
-                after_step()
+            network, state, _ = steps.epoch(epoch, network, state, steps.shuffled(rng), after_step)
             loss = _loss(network, data)
         if diverged(loss, untrained):
-            raise Diverged(f"epoch {epoch + 1}: loss {loss:.4g}")
+            raise Diverged(f"loss {loss:.4g}")
         yield loss
 
 
 def objective(
-    trial: Any, config: Config, data: Examples, xp: Any, after_step: Callable[[], None] = lambda: None
+    trial: Any, config: Config, data: Examples, xp: Any, after_step: Callable[[], object] = lambda: None
 ) -> float:
     """Return the held-out loss after the last epoch, to Optuna; the loss of every epoch is reported to it.
 
@@ -73,22 +60,16 @@ def objective(
     kept = trial.user_attrs.get("untuned", False)
     losses = held_out_losses(config, data, xp, after_step)
     untrained = loss = next(losses)
+    epoch = 0
     try:
         for epoch, loss in enumerate(losses, start=1):
             trial.report(loss, epoch)
             if epoch < config.epochs and not kept and trial.should_prune():
                 raise TrialPruned
     except Diverged as error:
-        trial.set_user_attr("diverged", str(error))
+        trial.set_user_attr("diverged", f"epoch {epoch + 1}: {error}")
         return DIVERGENCE * untrained
     return loss
-
-
-def _batches(config: Config, data: Examples, rng: np.random.Generator, xp: Any) -> Iterator[Any]:
-    size, count = config.batch_size, data.x_train.shape[0]
-    order = to_backend(rng.permutation(count), xp=xp, dtype="int32")
-    for first in range(0, count - size + 1, size):
-        yield xp.take(data.x_train, order[first : first + size], axis=0)
 
 
 def _loss(network: Network, data: Examples) -> float:

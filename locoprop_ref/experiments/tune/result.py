@@ -5,23 +5,30 @@ import platform
 import shlex
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 import locoprop_ref
 from locoprop_ref.data.files import write_atomically
-from locoprop_ref.experiments.tune.final import Played, differ_in_rate_alone
+from locoprop_ref.experiments.tune.final import differ_in_rate_alone
 from locoprop_ref.experiments.tune.problem import PROBLEMS, whole_problem
 from locoprop_ref.experiments.tune.space import edges, search_space, settings
 from locoprop_ref.experiments.tune.study import PRUNER, STARTUP_TRIALS, Search, Study
-from locoprop_ref.experiments.tuned.record import Candidate, Final, StudyRecord, Tuned
+from locoprop_ref.experiments.tuned.record import Final, StudyRecord, Tuned, read_record
 from locoprop_ref.training.environment import LIBRARIES, version
 
 
-def result(study: Study, sha256: str) -> Tuned:
-    """Return the record of a study: the best settings, the problem (with its data's hash), and the search."""
+def result(study: Study, sha256: str, final: Final | None = None) -> Tuned:
+    """Return the record of a study: its settings, the problem, the search, and the final if there was one.
+
+    Args:
+        study: with the trials that it needs.
+        sha256: hash of the problem's data.
+        final: what chose the settings; without one they are those of the best trial.
+    """
     search, best, complete = study.search, study.best(), study.trials("COMPLETE")
+    found = settings(best.params)
+    chosen = final.candidates[final.chosen].settings if final else found
     untuned = [t.value for t in complete if "untuned" in t.user_attrs]
     finished = len(study.trials("COMPLETE", "PRUNED"))
     about = StudyRecord(
@@ -36,33 +43,13 @@ def result(study: Study, sha256: str) -> Tuned:
         loss=best.value,
         untuned_loss=untuned[0] if untuned else None,
         ranges={r.name: r.record for r in search.space},
-        edges=edges(best.params, search.space),
+        # a final that was won by the untuned settings, which were not searched, leaves no edges
+        edges=edges(best.params, search.space) if differ_in_rate_alone(search.method, chosen, found) else {},
         versions=_versions(),
-        command=command(search, finished, final=False),
+        command=command(search, finished, final=final is not None),
     )
-    return Tuned(1, search.method, settings(best.params), search.problem.record(sha256), about)
-
-
-def with_final(record: Tuned, search: Search, problem: dict[str, Any], played: Played) -> Tuned:
-    """Return the record of a study with what its final chose, and the held-out loss of every candidate.
-
-    Args:
-        record: from `result`.
-        search: of the study.
-        problem: the record of the final's problem.
-        played: the final, at its end.
-    """
-    winner, outcome = played.tried[played.chosen]
-    # the edges are those of the best settings of the search; the untuned ones have none
-    searched = differ_in_rate_alone(search.method, winner, played.tried[0][0])
-    study = msgspec.structs.replace(
-        record.study,
-        edges=record.study.edges if searched else {},
-        command=command(search, record.study.trials, final=True),
-    )
-    tried = [Candidate(settings, outcome.loss) for settings, outcome in played.tried]
-    final = Final(problem, tried, played.chosen, outcome.loss)
-    return msgspec.structs.replace(record, settings=winner, study=study, final=final)
+    problem = search.problem.record(sha256)
+    return Tuned(1, search.method, chosen, problem, about, final if final else msgspec.UNSET)
 
 
 def command(search: Search, trials: int, *, final: bool) -> str:
@@ -78,9 +65,24 @@ def command(search: Search, trials: int, *, final: bool) -> str:
             words += ["--" + f.name.replace("_", "-"), Path(value).name if f.name == "data" else str(value)]
     for r, table in zip(search.space, search_space(search.method), strict=True):
         if r != table:
-            low, high = (r.choices[0], r.choices[-1]) if r.choices else (r.low, r.high)
-            words += ["--range", f"{r.name.replace(' ', '')}={low}:{high}"]
+            words += ["--range", f"{r.name.replace(' ', '')}={r.record[0]}:{r.record[-1]}"]
     return shlex.join(words)
+
+
+def result_path(folder: Path, problem: str, method: str) -> Path:
+    """Return the file of a result."""
+    return folder / problem / f"{method}.json"
+
+
+def refuse_another_file(path: Path) -> None:
+    """Raise FileExistsError where a result would replace a file that is none."""
+    if path.exists():
+        try:
+            read_record(path)
+        except (OSError, ValueError):
+            raise FileExistsError(
+                f"out must be a folder for results of tune, got another file there, {path} (--overwrite)"
+            ) from None
 
 
 def write_result(folder: Path, record: Tuned) -> Path:
@@ -89,7 +91,7 @@ def write_result(folder: Path, record: Tuned) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    path = folder / str(record.problem["name"]) / f"{record.contestant}.json"
+    path = result_path(folder, str(record.problem["name"]), record.contestant)
     text = json.dumps(msgspec.to_builtins(record), indent=1, allow_nan=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
     return path

@@ -20,9 +20,9 @@ from typing import Any, Literal
 
 from locoprop_ref import checks
 from locoprop_ref.experiments.tuned import CONTESTANTS
-from locoprop_ref.training.config import resolve
+from locoprop_ref.experiments.tuned.record import Value
+from locoprop_ref.training.options import Config
 
-Value = str | int | float
 Values = dict[str, Value]
 Edge = Literal["low", "high"]
 
@@ -35,7 +35,7 @@ class Range:
         option: a field of `Config`.
         low, high: the ends of the searched number, which is 1 − option where `one_minus` is set.
         one_minus: search the distance from 1.
-        nothing_below, nothing_above: values beyond `low` or `high` have the same effect, or do not exist.
+        no_edge: the end beyond which values have the same effect, or do not exist.
         choices: names, or numbers in ascending order, instead of a range.
     """
 
@@ -43,8 +43,7 @@ class Range:
     low: float = 0.0
     high: float = 0.0
     one_minus: bool = False
-    nothing_below: bool = False
-    nothing_above: bool = False
+    no_edge: Edge | None = None
     choices: tuple[Value, ...] = ()
 
     @property
@@ -62,14 +61,12 @@ class Range:
         """Whether numbers are searched, and not names."""
         return not any(isinstance(choice, str) for choice in self.choices)
 
-    def clipped(self, value: Value) -> Value:
+    def clipped(self, value: Any) -> Value:
         """Return the value of an option as it is searched, moved to the nearer end if it lies outside."""
-        if not self.is_numeric or isinstance(value, str):
+        if not self.is_numeric:
             return value
-        if self.choices:
-            low, high = float(self.choices[0]), float(self.choices[-1])
-            return self.choices[0] if value < low else self.choices[-1] if value > high else value
-        return min(max(round(1 - value, 12) if self.one_minus else value, self.low), self.high)
+        searched = round(1 - value, 12) if self.one_minus else value
+        return min(max(searched, self.record[0]), self.record[-1])
 
     def within(self, low: float, high: float) -> "Range":
         """Return the range with other ends; choices keep the numbers between them."""
@@ -78,31 +75,27 @@ class Range:
         kept = tuple(choice for choice in self.choices if low <= float(choice) <= high)
         if not kept:
             raise ValueError(f"range of {self.name} must hold one of {self.record}, got {low:g} to {high:g}")
-        return replace(self, choices=kept, nothing_below=self.nothing_below and kept[0] == self.choices[0])
+        return replace(self, choices=kept, no_edge=self.no_edge if kept[0] == self.choices[0] else None)
 
-    def edge(self, value: Value, share: float) -> Edge | None:
+    def edge(self, value: Any, share: float) -> Edge | None:
         """Return which edge of the range a value lies on; see `edges`."""
-        if not self.is_numeric or isinstance(value, str) or len(self.choices) == 1:
+        if not self.is_numeric or len(self.choices) == 1:
             return None
         if self.choices:
             place = self.choices.index(value) / (len(self.choices) - 1)
         else:
             place = log(value / self.low) / log(self.high / self.low)
-        if place < share and not self.nothing_below:
-            return "low"
-        if place > 1 - share and not (self.nothing_above or (self.one_minus and self.high == 1)):
-            return "high"
-        return None
+        end: Edge | None = "low" if place < share else "high" if place > 1 - share else None
+        nothing_beyond = end == self.no_edge or (end == "high" and self.one_minus and self.high == 1)
+        return None if nothing_beyond else end
 
 
 _one_minus = partial(Range, one_minus=True)
-_tiny = partial(Range, nothing_below=True)
-_bound = partial(Range, nothing_above=True)
 
 
 def _among(option: str, *choices: Value) -> Range:
     """Return choices; of numbers, the first is the least that exists (every step, or no memory)."""
-    return Range(option, choices=choices, nothing_below=not isinstance(choices[0], str))
+    return Range(option, choices=choices, no_edge=None if isinstance(choices[0], str) else "low")
 
 
 # LocoProp by K steps: s·γ plays the part of BackProp's rate, the rest is the local RMSProp. K = 10 and η = ∞
@@ -112,6 +105,7 @@ _BY_STEPS = (
     _one_minus("momentum", 1e-4, 1.0), _one_minus("decay", 1e-3, 1.0),
 )  # fmt: skip
 
+# the first range of every method is that of its rate
 # fmt: off
 SPACE: Mapping[str, tuple[Range, ...]] = {
     "sgd":        (Range("learning_rate", 1e-5, 1.0),),
@@ -119,15 +113,15 @@ SPACE: Mapping[str, tuple[Range, ...]] = {
     "nesterov":   (Range("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1.0)),
     "adagrad":    (Range("learning_rate", 1e-4, 1.0),  Range("initial_accumulator", 1e-10, 1.0)),
     "rmsprop":    (Range("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1.0),
-                   _one_minus("decay", 1e-3, 1.0),     _tiny("epsilon", 1e-16, 1e-1)),
+                   _one_minus("decay", 1e-3, 1.0),     Range("epsilon", 1e-16, 1e-1, no_edge="low")),
     "adam":       (Range("learning_rate", 1e-5, 1e-1), _one_minus("momentum", 1e-3, 1.0),
-                   _one_minus("decay", 1e-4, 1.0),     _tiny("epsilon", 1e-12, 1e-1)),
+                   _one_minus("decay", 1e-4, 1.0),     Range("epsilon", 1e-12, 1e-1, no_edge="low")),
     "shampoo":    (Range("learning_rate", 1e-5, 10.0), _one_minus("momentum", 1e-2, 1.0),
                    Range("epsilon", 1e-12, 1.0),       _among("grafting", "none", "sgd", "rmsprop"),
                    _among("inverse_interval", 1, 5, 20)),
     # without its clip K-FAC stays on the first plateau of CURVES or diverges
     "kfac":       (Range("learning_rate", 1e-4, 10.0), _one_minus("momentum", 1e-2, 1.0),
-                   Range("damping", 1e-6, 10.0),       _bound("kl_clip", 1e-4, 100),
+                   Range("damping", 1e-6, 10.0),       Range("kl_clip", 1e-4, 100, no_edge="high"),
                    _among("inverse_interval", 1, 5, 20)),
     # rate γ/B and damping 1/(ηB) of the closed form below (identity I9); decay 0 uses this batch alone
     "foof":       (Range("learning_rate", 1e-3, 10.0), _one_minus("momentum", 1e-2, 1.0),
@@ -201,15 +195,14 @@ def parse_ranges(words: Iterable[str]) -> dict[str, tuple[float, float]]:
     return found
 
 
-def untuned(method: str, space: Iterable[Range], **problem: Any) -> Values:
+def untuned(method: str, space: Iterable[Range], config: Config) -> Values:
     """Return where the search begins: the package's own defaults, with the few exceptions above.
 
     Args:
         method: one of `tuned.CONTESTANTS`.
         space: from `search_space`; defaults outside a range are moved to its nearer end.
-        **problem: options that the defaults may depend on.
+        config: of the method, with its defaults.
     """
-    config = resolve(**CONTESTANTS[method], **problem)
     begin = _UNTUNED.get(method, {})
     return {r.name: r.clipped(begin.get(r.option, getattr(config, r.option))) for r in space}
 
@@ -228,6 +221,15 @@ def settings(values: Mapping[str, Value]) -> Values:
         else:
             found[name] = float(f"{value:.3g}")
     return found
+
+
+def in_words(settings: Mapping[str, Value]) -> str:
+    """Return settings as a line for the user.
+
+    >>> in_words({"learning_rate": 0.00123, "momentum": 0.9877})
+    'learning_rate 0.00123, momentum 0.9877'
+    """
+    return ", ".join(f"{option} {value}" for option, value in settings.items())
 
 
 def edges(values: Mapping[str, Value], space: Iterable[Range], *, share: float = 0.05) -> dict[str, Edge]:

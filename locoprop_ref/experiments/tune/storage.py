@@ -10,11 +10,20 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from locoprop_ref.data.files import user_path
 
 # seconds to wait for another command that is creating the tables
 PATIENCE = 5
+# tables of Optuna; while another command makes them only some are there
+OPTUNAS_TABLES = frozenset(
+    """
+    alembic_version studies study_directions study_system_attributes study_user_attributes trial_heartbeats
+    trial_intermediate_values trial_params trial_system_attributes trial_user_attributes trial_values trials
+    version_info
+    """.split()
+)
 # seconds to wait while another process writes into an SQLite file
 SQLITE_TIMEOUT = 60
 
@@ -76,35 +85,70 @@ class Storage:
 
     def _connect(self) -> Any:
         optuna, options = import_optuna(), {}
-        parsed = _parsed(self.url)
-        if parsed is None:
-            wanted = "a database URL such as sqlite:///tuning/mnist.db"
-            raise ValueError(f"storage must be {wanted}, got {_without_password(self.url)!r}")
+        parsed, url = self._parsed(), self.url
         if parsed.get_backend_name() == "sqlite":
             if not parsed.database or ":memory:" in parsed.database:
                 raise ValueError(f"storage must be a file or a server's, got {self.url!r}, kept nowhere")
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            file = user_path(parsed.database, "storage")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            url = parsed.set(database=str(file)).render_as_string(hide_password=False)
             options = {"connect_args": {"timeout": SQLITE_TIMEOUT}}
         try:
+            self._refuse_another_programs(url)
             with warnings.catch_warnings():
                 # Optuna calls its heartbeat experimental; without it a killed worker's trial would never end
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 return _made_or_found(
                     lambda: optuna.storages.RDBStorage(
-                        self.url, options, heartbeat_interval=self.heartbeat, grace_period=self.grace
+                        url, options, heartbeat_interval=self.heartbeat, grace_period=self.grace
                     )
                 )
         except ImportError as error:
             raise ValueError(
-                f"storage {_without_password(self.url)} needs a driver that cannot be imported here: "
+                f"storage {self._without_password()} needs a driver that cannot be imported here: "
                 f"{error.__cause__ or error}"
             ) from None
         except RuntimeError as error:  # made by another version of Optuna
             raise self._unusable(error) from None
 
+    def _refuse_another_programs(self, url: str) -> None:
+        """Look into the database, and raise ValueError where another program has its tables in it."""
+        from sqlalchemy import create_engine, inspect
+
+        engine = create_engine(url)
+        try:
+            tables = set(inspect(engine).get_table_names())
+        finally:
+            engine.dispose()
+        if tables and not OPTUNAS_TABLES & tables:
+            got = f"{self._without_password()} with other tables: {', '.join(sorted(tables)[:3])}"
+            raise ValueError(f"storage must be a new database or one with studies of Optuna, got {got}")
+
+    def _parsed(self) -> Any:
+        """Return the parts of the URL.
+
+        Raises:
+            ValueError: it is not one.
+        """
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            return make_url(self.url)
+        except (ArgumentError, ValueError):
+            got = re.sub(r"//.*@", "//***@", self.url)
+            raise ValueError(
+                f"storage must be a database URL such as sqlite:///tuning/mnist.db, got {got!r}"
+            ) from None
+
+    def _without_password(self) -> str:
+        parsed = self._parsed()
+        hidden = {name: "hidden" for name in parsed.query if "pass" in name.lower()}
+        return str(parsed.update_query_dict(hidden).render_as_string(hide_password=True))
+
     def _unusable(self, reason: object) -> OSError:
         words = " ".join(str(reason).split())
-        return OSError(f"storage {_without_password(self.url)} cannot be used: {words}")
+        return OSError(f"storage {self._without_password()} cannot be used: {words}")
 
 
 def _made_or_found(connect: Callable[[], Any]) -> Any:
@@ -119,22 +163,3 @@ def _made_or_found(connect: Callable[[], Any]) -> Any:
                 raise
             time.sleep(1)
     return connect()
-
-
-def _parsed(url: str) -> Any:
-    """Return the parts of a database URL, or None where it is not one."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url)
-    except (ArgumentError, ValueError):
-        return None
-
-
-def _without_password(url: str) -> str:
-    parsed = _parsed(url)
-    if parsed is None:
-        return re.sub(r"//.*@", "//***@", url)
-    hidden = {name: "hidden" for name in parsed.query if "pass" in name.lower()}
-    return parsed.update_query_dict(hidden).render_as_string(hide_password=True)

@@ -4,17 +4,20 @@ A study is resumed by opening it again. It needs a number of complete or pruned 
 places: a running trial holds one, a failed one does not. A trial whose process was killed is marked failed.
 """
 
-import hashlib
+import json
 import os
-import platform
+import secrets
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from locoprop_ref.data.files import process_is_alive
+from locoprop_ref.data.cache import cache_folder
+from locoprop_ref.data.files import process_is_alive, write_atomically
+from locoprop_ref.data.records import read_json
 from locoprop_ref.experiments.tune.problem import Problem
 from locoprop_ref.experiments.tune.space import Range, Values, untuned
 from locoprop_ref.experiments.tune.storage import import_optuna
@@ -51,8 +54,7 @@ class Search:
 
     def start(self) -> Values:
         """Return the values that a study begins with: the package's own defaults, see `space.untuned`."""
-        own = self.problem.config(self.method, seed=self.seed)
-        return untuned(self.method, self.space, data=own.data, layers=own.layers)
+        return untuned(self.method, self.space, self.problem.config(self.method, seed=self.seed))
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,8 @@ class Study:
 
     def trials(self, *states: str) -> list[Any]:
         """Return the trials in these states (in any, if none is named) that did not give their place back."""
-        trials = self.stored.get_trials(deepcopy=False)
-        wanted = [trial for trial in trials if not states or trial.state.name in states]
-        return [trial for trial in wanted if RETURNED not in trial.user_attrs]
+        kept = [t for t in self.stored.get_trials(deepcopy=False) if RETURNED not in t.user_attrs]
+        return [trial for trial in kept if not states or trial.state.name in states]
 
     def missing(self) -> int:
         """Return how many trials are still needed."""
@@ -103,8 +104,9 @@ class Study:
             optuna.storages.fail_stale_trials(self.stored)
         for trial in self.trials("RUNNING"):
             if self._is_dead(trial):
+                failed = optuna.trial.TrialState.FAIL
                 with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process was quicker
-                    self.stored.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                    self.stored.tell(trial.number, state=failed, skip_if_finished=True)
 
     def _is_dead(self, trial: Any) -> bool:
         if "worker" not in trial.user_attrs:  # an old one was killed before its first sign of life
@@ -159,11 +161,28 @@ def _check_problem(search: Search, stored: Any, sha256: str) -> None:
 
 
 def this_process() -> str:
-    """Return this machine since its last start, as a hash that reveals nothing, and the process number."""
+    """Return a name of this machine since its last start, drawn at random, and the process number."""
     return f"{_machine()} {os.getpid()}"
 
 
 def _machine() -> str:
-    started = Path("/proc/sys/kernel/random/boot_id")
-    words = f"{platform.node()} {started.read_text() if started.exists() else ''}"
-    return hashlib.sha256(words.encode()).hexdigest()[:16]
+    """Return the name that this user's processes on this machine have in common until it starts anew.
+
+    It is kept in the cache folder. Where that cannot be written every look gives another name, and a trial
+    whose process was killed is recognized by its heartbeat alone.
+    """
+    boot, file = Path("/proc/sys/kernel/random/boot_id"), cache_folder() / "machine.json"
+    started = boot.read_text().strip() if boot.exists() else ""
+    for _ in range(2):
+        with suppress(OSError, ValueError):
+            known = read_json(file, "the name of this machine")
+            if isinstance(known, dict) and known.get("started") == started:
+                return str(known["name"])
+        content = json.dumps({"started": started, "name": secrets.token_hex(8)}).encode()
+        with suppress(OSError):
+            write_atomically(file, partial(_write, content=content))
+    return secrets.token_hex(8)
+
+
+def _write(stream: BinaryIO, content: bytes) -> None:
+    stream.write(content)

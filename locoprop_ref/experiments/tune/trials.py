@@ -3,7 +3,8 @@
 Processes need nothing but the storage to agree, on one machine or on many. One without a free place is done.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ from locoprop_ref.training import Examples, examples
 from locoprop_ref.training.interrupt import Interrupts, handled_signals
 
 
-class TrialsWork(msgspec.Struct, frozen=True, tag="trials"):
+class Work(msgspec.Struct, frozen=True):
     """What a process works on: trials of these studies, until none has a free place.
 
     Args:
@@ -41,18 +42,28 @@ class TrialsWork(msgspec.Struct, frozen=True, tag="trials"):
     data_dir: str | None = None
     index: int = 0
 
+    @contextmanager
+    def opened(self) -> Iterator[list[Study]]:
+        """Open the storage, and the studies in it.
+
+        Raises:
+            ValueError, OSError: see `Storage.opened` and `open_study`.
+        """
+        sha256 = tuning_data(self.searches[0].problem, self.data_dir).sha256
+        with self.storage.opened() as connection:
+            yield [open_study(search, connection, sha256) for search in self.searches]
+
     def run(self, after_trial: Callable[[], None] = lambda: None) -> None:
         """Run trials until no study has a free place.
 
         Raises:
-            ValueError, OSError: see `Storage.opened` and `open_study`.
+            ValueError, OSError: see `opened`.
             KeyboardInterrupt: passed on; the trial is marked failed.
         """
         first = self.searches[0]
         dataset, xp = tuning_data(first.problem, self.data_dir), namespace(first.problem.backend)
         data = examples(dataset, first.problem.config(first.method, seed=first.seed), xp)
-        with self.storage.opened() as connection:
-            studies = [open_study(search, connection, dataset.sha256) for search in self.searches]
+        with self.opened() as studies:
             while study := with_place(studies, self.index):
                 run_trial(study, studies, data, xp)
                 after_trial()

@@ -2,8 +2,7 @@
 
 import logging
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,15 @@ from tqdm import tqdm
 
 from locoprop_ref import checks
 from locoprop_ref.backend import namespace
+from locoprop_ref.data.files import user_path
 from locoprop_ref.experiments.tune.finals import Finals
 from locoprop_ref.experiments.tune.problem import PROBLEMS, Problem, tuning_data
-from locoprop_ref.experiments.tune.progress import Progress
-from locoprop_ref.experiments.tune.result import result, with_final, write_result
-from locoprop_ref.experiments.tune.space import search_space
+from locoprop_ref.experiments.tune.result import refuse_another_file, result, result_path, write_result
+from locoprop_ref.experiments.tune.space import in_words, search_space
 from locoprop_ref.experiments.tune.storage import Storage
-from locoprop_ref.experiments.tune.study import Search, Study, open_study
-from locoprop_ref.experiments.tune.trials import TrialsWork
-from locoprop_ref.experiments.tune.workers import run_workers
+from locoprop_ref.experiments.tune.study import Search
+from locoprop_ref.experiments.tune.trials import Work
+from locoprop_ref.experiments.tune.workers import run_trials
 from locoprop_ref.experiments.tuned import CONTESTANTS
 from locoprop_ref.experiments.tuned.record import Tuned
 from locoprop_ref.training import examples
@@ -44,6 +43,7 @@ def tune(
     heartbeat: int = 10,
     grace: int = 60,
     progress: bool = True,
+    overwrite: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Search the settings of methods on a problem; write the best as `OUT/PROBLEM/METHOD.json`.
 
@@ -69,6 +69,7 @@ def tune(
         heartbeat: seconds between two signs of life of a running trial.
         grace: seconds without a sign of life after which a trial is considered dead.
         progress: show a progress bar, where standard error is a terminal.
+        overwrite: whether files that are no results of `tune` may be replaced by its results.
 
     Returns:
         method → what was written, see `tuned`.
@@ -76,12 +77,16 @@ def tune(
     Raises:
         ValueError, TypeError: unknown names, settings that do not fit together or the data, Optuna is not
             installed, or a study in the storage is of another problem (the differences are named).
-        OSError: data, storage or results that cannot be read or written, or a worker's error.
+        OSError: data, storage or results that cannot be read or written, or a worker's error;
+            FileExistsError if a result would replace another file and `overwrite` is False.
         KeyboardInterrupt: passed on; every trial that was complete is kept.
     """
     checks.integer("trials", trials)
     checks.integer("jobs", jobs)
     checks.integer("seed", seed, minimum=0)
+    for name, switch in (("progress", progress), ("overwrite", overwrite)):
+        checks.boolean(name, switch)
+    folder = user_path(out, "out")
     names = [checks.one_of("method", name, CONTESTANTS) for name in dict.fromkeys(methods)]
     searches = [
         Search(method=name, problem=on, space=search_space(name, ranges), seed=seed, trials=trials)
@@ -92,22 +97,26 @@ def tune(
         checks.integer("heartbeat", heartbeat),
         checks.integer("grace", grace),
     )
+    for search in searches:
+        if not overwrite:
+            refuse_another_file(result_path(folder, on.name, search.method))
+    work = Work(tuple(searches), database, data_dir)
     _check_data(searches, final, data_dir)
+    finals = Finals(final, folder / "final", data_dir, jobs) if final else None
     results: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
-        connection = stack.enter_context(database.opened())
-        sha256 = tuning_data(on, data_dir).sha256
-        studies = [open_study(search, connection, sha256) for search in searches]
-        Path(out).mkdir(parents=True, exist_ok=True)  # before hours of work, not after them
+        studies = stack.enter_context(work.opened())
+        folder.mkdir(parents=True, exist_ok=True)  # before hours of work, not after them
         missing = sum(study.missing() for study in studies)
         hidden = None if progress else True  # None: shown where standard error is a terminal
         bar = stack.enter_context(tqdm(total=missing, unit="trial", desc="tune", disable=hidden))
-        finals = Finals(final, Path(out) / "final", data_dir, jobs) if final else None
         # one method after the other, or with several jobs all of them at once
         for part in [studies] if jobs > 1 else [[study] for study in studies]:
-            work = TrialsWork(tuple(study.search for study in part), database, data_dir)
-            for record in _results(part, work, finals, jobs, bar):
-                _write(Path(out), record)
+            run_trials(part, work, jobs, bar)
+            ended = finals.play_all(part, bar) if finals else [None] * len(part)
+            for study, one in zip(part, ended, strict=True):
+                record = result(study, tuning_data(on, data_dir).sha256, one)
+                _write(folder, record)
                 results[record.contestant] = msgspec.to_builtins(record)
     return results
 
@@ -125,43 +134,14 @@ def _check_data(searches: Sequence[Search], final: Problem | None, data_dir: str
         log.info("%s", note)
 
 
-def _results(
-    studies: Sequence[Study], work: TrialsWork, finals: Finals | None, jobs: int, bar: Any
-) -> Iterator[Tuned]:
-    """Run the trials of studies that are missing, then their finals; yield the results."""
-    _run_trials(studies, work, jobs, bar)
-    sha256 = tuning_data(work.searches[0].problem, work.data_dir).sha256
-    if not finals:
-        yield from (result(study, sha256) for study in studies)
-        return
-    problem = finals.problem.record(finals.sha256)
-    for study, played in zip(studies, finals.play_all(studies, bar), strict=True):
-        yield with_final(result(study, sha256), study.search, problem, played)
-
-
-def _run_trials(studies: Sequence[Study], work: TrialsWork, jobs: int, bar: Any) -> None:
-    progress = Progress(studies, bar)
-    lost = "a worker was killed, its trial is marked failed and does not count"
-    while missing := progress.missing():
-        if jobs == 1:
-            work.run(after_trial=lambda: progress.look(at_once=True))
-        else:
-            works = [msgspec.structs.replace(work, index=index) for index in range(jobs)]
-            run_workers(works, jobs, missing=progress.missing, tick=progress.look, lost=lost)
-        progress.look(at_once=True)
-        if progress.missing() == missing:
-            time.sleep(1)  # other commands are at the last trials
-
-
 def _write(out: Path, record: Tuned) -> None:
     """Write a result, and log it."""
     path, study, method = write_result(out, record), record.study, record.contestant
     begun = "" if study.untuned_loss is None else f" (untuned {study.untuned_loss:.6g})"
     final = f", in the final {record.final.loss:.6g}" if record.final else ""
-    chosen = ", ".join(f"{option} {value}" for option, value in record.settings.items())
     log.info(
         f"{method}: held-out loss {study.loss:.6g}{begun} after {study.trials} trials, "
-        f"{study.pruned} of them pruned{final}; {chosen}; {path}"
+        f"{study.pruned} of them pruned{final}; {in_words(record.settings)}; {path}"
     )
     for option, end in study.edges.items():
         log.info(f"{method}: {option} is at the {end} edge of its range (--range widens it)")

@@ -21,43 +21,53 @@ values that ended on an edge of their range; such a study needs a wider range (`
 ['locoprop-s', 'locoprop-s-closed', 'locoprop-m']
 """
 
+from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from locoprop_ref import checks
 from locoprop_ref.experiments.tuned.record import read_record
 
-CONTESTANTS: dict[str, dict[str, Any]] = {
-    "sgd": {"method": "backprop", "optimizer": "sgd"},
-    "momentum": {"method": "backprop", "optimizer": "momentum"},
-    "nesterov": {"method": "backprop", "optimizer": "nesterov"},
-    "adagrad": {"method": "backprop", "optimizer": "adagrad"},
-    "rmsprop": {"method": "backprop", "optimizer": "rmsprop"},
-    "adam": {"method": "backprop", "optimizer": "adam"},
-    "shampoo": {"method": "shampoo"},
-    "kfac": {"method": "kfac"},
-    "foof": {"method": "foof"},
-    "locoprop-s": {"method": "locoprop-s"},
-    "locoprop-s-closed": {"method": "locoprop-s-closed"},
-    "locoprop-m": {"method": "locoprop-m"},
+Family = Literal["first-order", "second-order", "LocoProp"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method together with its optimizer: its label in tables, its family, its options for `resolve`."""
+
+    label: str
+    family: Family
+    options: dict[str, Any]
+
+
+ENTRIES: dict[str, Entry] = {
+    "sgd": Entry("SGD", "first-order", {"method": "backprop", "optimizer": "sgd"}),
+    "momentum": Entry("Momentum", "first-order", {"method": "backprop", "optimizer": "momentum"}),
+    "nesterov": Entry("Nesterov", "first-order", {"method": "backprop", "optimizer": "nesterov"}),
+    "adagrad": Entry("AdaGrad", "first-order", {"method": "backprop", "optimizer": "adagrad"}),
+    "rmsprop": Entry("RMSProp", "first-order", {"method": "backprop", "optimizer": "rmsprop"}),
+    "adam": Entry("Adam", "first-order", {"method": "backprop", "optimizer": "adam"}),
+    "shampoo": Entry("Shampoo", "second-order", {"method": "shampoo"}),
+    "kfac": Entry("K-FAC", "second-order", {"method": "kfac"}),
+    "foof": Entry("FOOF", "second-order", {"method": "foof"}),
+    "locoprop-s": Entry("LocoProp-S, K steps", "LocoProp", {"method": "locoprop-s"}),
+    "locoprop-s-closed": Entry("LocoProp-S, closed form", "LocoProp", {"method": "locoprop-s-closed"}),
+    "locoprop-m": Entry("LocoProp-M, K steps", "LocoProp", {"method": "locoprop-m"}),
 }
-LABELS = {
-    "sgd": "SGD",
-    "momentum": "Momentum",
-    "nesterov": "Nesterov",
-    "adagrad": "AdaGrad",
-    "rmsprop": "RMSProp",
-    "adam": "Adam",
-    "shampoo": "Shampoo",
-    "kfac": "K-FAC",
-    "foof": "FOOF",
-    "locoprop-s": "LocoProp-S, K steps",
-    "locoprop-s-closed": "LocoProp-S, closed form",
-    "locoprop-m": "LocoProp-M, K steps",
-}
+CONTESTANTS = {name: entry.options for name, entry in ENTRIES.items()}
+LABELS = {name: entry.label for name, entry in ENTRIES.items()}
 PROBLEMS = ("mnist", "curves")
+
+
+def members(family: Family) -> tuple[str, ...]:
+    """Return the names of a family, in their order.
+
+    >>> members("second-order")
+    ('shampoo', 'kfac', 'foof')
+    """
+    return tuple(name for name, entry in ENTRIES.items() if entry.family == family)
 
 
 def options(method: str, problem: str = "mnist") -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Seconds and memory of a step: turns, blocks, clock files, the count by formula and the peak."""
 
+import contextlib
+import io
 import json
 import sys
 import time
@@ -7,19 +9,20 @@ import tracemalloc
 from itertools import pairwise
 from types import SimpleNamespace
 
+import made_up
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_equal
-from small_comparison import PAIR, everything, logged, plan_of
+from small_comparison import everything, logged, plan_of
 
 from locoprop_ref.backend import namespace
 from locoprop_ref.data import load
-from locoprop_ref.experiments import tuned
-from locoprop_ref.experiments.compare import clock, measure, memory, timing
+from locoprop_ref.experiments import pool, tuned
+from locoprop_ref.experiments.compare import measure, memory, timing
 from locoprop_ref.experiments.compare.run import compare
-from locoprop_ref.training import Examples
+from locoprop_ref.experiments.pool import Finished
+from locoprop_ref.training import Examples, build
 from locoprop_ref.training.config import resolve
-from locoprop_ref.training.options import as_json
 
 
 def test_interval_is_the_least_common_multiple(monkeypatch):
@@ -88,49 +91,95 @@ def test_an_entry_that_cannot_be_timed_leaves_the_others_theirs(tiny, monkeypatc
     assert_equal(failures, {"b": "not positive definite"})
 
 
-def test_a_measurement_says_which_entries_failed(tiny, monkeypatch):
-    class Broken(Costly):
-        def step(self, *_, **__):
-            raise np.linalg.LinAlgError("not positive definite")
+def in_this_process(commands, *, jobs):
+    """The process that measures, right here."""
+    (command,) = commands
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        measure.main(*command.arguments[3:])
+    yield Finished(command, 0, tuple(said.getvalue().splitlines()))
 
-    kinds = iter([Costly, Broken])
-    monkeypatch.setattr(timing, "build_method", lambda config: next(kinds)("x", []))
-    configs = {name: as_json(plan_of(tiny).config(name, 0)) for name in PAIR}
-    found = measure.answer(measure.Request("step", configs))
-    assert_equal((list(found.found), found.failures), (["rmsprop"], {"locoprop-m": "not positive definite"}))
-    assert_equal(found.environment["versions"]["numpy"], np.__version__)
+
+def clocks_in(folder):
+    return sorted(path.name for path in folder.glob("*-clock.json"))
 
 
 def test_an_entry_that_cannot_be_measured_leaves_the_others_theirs(tiny, tmp_path, monkeypatch, quick):
-    """The step of one fails, the process of another's memory is killed; the third is measured."""
-    right = clock._answers
+    """The step of one fails, the memory of another; the third is measured."""
 
-    def answers(requests, folder):
-        found = right({"": requests[""], "adam": requests["adam"], "sgd": requests["sgd"]}, folder)
-        step = found[""]
-        without = {name: value for name, value in step.found.items() if name != "sgd"}
-        killed = measure.Answer(failures={"nesterov": "its process died"})
-        timed = measure.Answer(without, {"sgd": "not positive definite"}, step.environment)
-        return {**found, "": timed, "nesterov": killed}
+    class Broken(Costly):
+        def step(self, *_, **__):
+            raise np.linalg.LinAlgError("not positive\ndefinite")
 
-    monkeypatch.setattr(clock, "_answers", answers)
+    def build_method(config):
+        return Broken("x", []) if config.optimizer == "sgd" else build.build_method(config)
+
+    def memory_of(config, data):
+        if config.optimizer == "nesterov":
+            raise MemoryError
+        return memory.memory_of(config, data)
+
+    monkeypatch.setattr(timing, "build_method", build_method)
+    monkeypatch.setattr(measure, "memory_of", memory_of)
+    monkeypatch.setattr(measure, "run_processes", in_this_process)
     failures = compare(plan_of(tiny, ["sgd", "nesterov", "adam"], [0]), tmp_path, progress=False)
     wanted = [
         "sgd could not be measured: not positive definite",
-        "nesterov could not be measured: its process died",
+        "nesterov could not be measured: MemoryError",
     ]
     assert_equal(failures, wanted)
-    assert_equal([path.name for path in tmp_path.glob("*-clock.json")], ["adam-clock.json"])
+    assert_equal(clocks_in(tmp_path), ["adam-clock.json"])
+    assert_equal(len(list(tmp_path.glob("*-seed0.json"))), 3)
+
+
+KILLED = """
+import os, signal, sys
+from locoprop_ref.experiments.compare import measure
+right = measure.memory_of
+def memory_of(config, data):
+    if config.optimizer == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return right(config, data)
+measure.memory_of = memory_of
+measure.main(*sys.argv[2:])
+"""
+THREE = ("sgd", "nesterov", "adam")
+
+
+@pytest.mark.parametrize("victim", THREE)
+def test_a_process_that_is_killed_costs_one_entry_its_clock(tiny, tmp_path, monkeypatch, quick, victim):
+    """The one whose memory it measured; another process measures those that were to come."""
+
+    def killed(commands, *, jobs):
+        words = [sys.executable, "-c", KILLED, victim, *commands[0].arguments[3:]]
+        return pool.run_processes([pool.Command("clock", words)], jobs=jobs)
+
+    monkeypatch.setattr(measure, "run_processes", killed)
+    failures = compare(plan_of(tiny, THREE, [0]), tmp_path, progress=False)
+    assert_equal(failures, [f"{victim} could not be measured: {pool.DIED}"])
+    assert_equal(clocks_in(tmp_path), sorted(f"{name}-clock.json" for name in THREE if name != victim))
+    assert_equal(len(list(tmp_path.glob("*-seed0.json"))), 3)
+    later = THREE[THREE.index(victim) + 1 :]
+    for name in {*THREE} - {victim}:
+        clock = json.loads((tmp_path / f"{name}-clock.json").read_text())
+        assert_equal(clock["together"], list(later if name in later else THREE))
+
+
+def test_a_process_that_is_killed_while_all_take_turns_costs_all_their_clocks(
+    tiny, tmp_path, monkeypatch, quick
+):
+    ended = iter([-9])
+    monkeypatch.setattr(measure, "run_processes", lambda found, jobs: [Finished(found[0], next(ended), ())])
+    failures = compare(plan_of(tiny, THREE, [0]), tmp_path, progress=False)
+    assert_equal(failures, [f"{name} could not be measured: {pool.DIED}" for name in THREE])
     assert_equal(len(list(tmp_path.glob("*-seed0.json"))), 3)
 
 
 def test_a_process_that_cannot_measure_says_why(tiny, tmp_path):
     """In one sentence, which is the reason of every entry that it was to measure."""
-    config = as_json(plan_of(tiny).config("sgd", 0)) | {"batch_size": 99}
-    request = measure.Request("memory", {"sgd": config})
-    found = clock._answers({"sgd": request}, tmp_path)["sgd"]
-    assert_equal((found.found, list(found.failures)), ({}, ["sgd"]))
-    assert found.failures["sgd"].startswith("batch_size must be at most the 60 examples")
+    made_up.write(tmp_path, {"sgd": [], "adam": []})  # batches of 100
+    reason, told = measure._measured(["sgd", "adam"], tmp_path, "this", str(tiny), None)
+    assert reason.startswith("batch_size must be at most the 60 examples")
+    assert_equal(told, {})
 
 
 def test_clock_files(tiny, tmp_path, monkeypatch, quick):
@@ -152,10 +201,22 @@ def test_clock_files(tiny, tmp_path, monkeypatch, quick):
         assert kept["peak_bytes"] > kept["counted_bytes"]
         assert_equal(found["together"], ["adam", "locoprop-s-closed"])
     assert sum(" ms a step, state " in line for line in said) == 2
-    monkeypatch.setattr(clock, "_measure", lambda *_: pytest.fail("measured again"))
-    before = everything(tmp_path)
-    compare(plan, tmp_path, progress=False)
+    with monkeypatch.context() as unmeasured:
+        unmeasured.setattr(measure, "_measured", lambda *_: pytest.fail("measured again"))
+        before = everything(tmp_path)
+        compare(plan, tmp_path, progress=False)
     assert_equal(everything(tmp_path) == before, True)
+
+
+def test_a_clock_of_other_settings_is_measured_again(tiny, tmp_path, quick):
+    plan = plan_of(tiny, ["adam", "sgd"], [0])
+    compare(plan, tmp_path, progress=False)
+    clock = json.loads((tmp_path / "adam-clock.json").read_text())
+    other = clock | {"config": clock["config"] | {"batch_size": 30}}
+    (tmp_path / "adam-clock.json").write_text(json.dumps(other))
+    compare(plan, tmp_path, progress=False)
+    again = json.loads((tmp_path / "adam-clock.json").read_text())
+    assert_equal((again["config"], again["together"]), (clock["config"], ["adam"]))
 
 
 PARAMETERS = 10 * 6 + 7 * 3 + 4 * 6 + 7 * 9  # 9-6-3-6-9 with biases

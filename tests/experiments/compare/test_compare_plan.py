@@ -8,7 +8,7 @@ from numpy.testing import assert_equal
 
 from locoprop_ref.cli import main as cli
 from locoprop_ref.experiments import tuned
-from locoprop_ref.experiments.compare import summary, table
+from locoprop_ref.experiments.compare import notes, summary
 from locoprop_ref.experiments.compare.folder import read_results
 from locoprop_ref.experiments.compare.plan import OWN, comparison
 from locoprop_ref.experiments.tune.problem import PROBLEMS
@@ -49,7 +49,7 @@ def test_tuned_settings_are_used_and_cannot_change_what_is_shared(monkeypatch):
     plan = comparison("standard", entries=["sgd", "adam"])
     config = plan.config("sgd", 0)
     assert_equal((config.learning_rate, config.batch_size), (0.5, 1000))
-    assert_equal((plan.is_tuned("sgd"), plan.is_tuned("adam")), (True, False))
+    assert_equal((plan.study("sgd"), plan.study("adam")), (study, None))
     untuned = comparison("standard", entries=["sgd"], tuned=False)
     assert_equal(
         untuned.config("sgd", 0).learning_rate, resolve(method="backprop", optimizer="sgd").learning_rate
@@ -93,7 +93,7 @@ def test_where_settings_come_from_is_said(tmp_path):
     plan["contestants"]["adam"]["source"] = other
     (folder / "comparison.json").write_text(json.dumps(plan))
     results = read_results(folder)
-    assert f"Settings {other}: Adam." in table.notes(results, summary.rows_of(results))
+    assert f"Settings {other}: Adam." in notes.notes(results, summary.rows_of(results))
 
 
 def test_the_quick_preset_is_the_problem_that_curves_was_tuned_on():

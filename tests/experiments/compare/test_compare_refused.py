@@ -14,7 +14,7 @@ from small_runs import environment, write_data
 from locoprop_ref.cli import main as cli
 from locoprop_ref.experiments import tuned
 from locoprop_ref.experiments.compare import run as run_module
-from locoprop_ref.experiments.compare.folder_lock import folder_lock
+from locoprop_ref.experiments.compare.folder import folder_lock
 from locoprop_ref.experiments.compare.plan import comparison
 from locoprop_ref.experiments.compare.run import compare
 from locoprop_ref.training import train
@@ -72,6 +72,7 @@ def test_other_data_and_other_settings_are_refused(compared, tiny, tmp_path, mon
         "locoprop_ref.experiments.compare.plan.options",
         lambda name, problem: tuned.options(name, problem) | other_settings.get(name, {}),
     )
+    monkeypatch.setattr(run_module, "data_of", lambda *_: pytest.fail("data were loaded"))
     with pytest.raises(ValueError, match=r"configuration: rmsprop decay 0\.9 there, 0\.5 here$"):
         compare(plan_of(tiny), folder, progress=False)
     assert_equal(everything(folder) == before, True)

@@ -4,13 +4,14 @@ import contextlib
 import dataclasses
 import json
 import shutil
+from functools import partial
 from math import inf
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_equal
-from small_comparison import PAIR, logged, losses, plan_of
+from small_comparison import PAIR, in_this_process, logged, losses, plan_of
 from small_runs import shell, without_seconds
 
 from locoprop_ref.data import load
@@ -198,7 +199,7 @@ def test_a_run_that_fails_is_said_and_the_rest_goes_on(tiny, tmp_path, quick):
         Run("rmsprop", seed, options, tmp_path / f"rmsprop-seed{seed}.json")
         for seed, options in enumerate((right, wrong))
     ]
-    failures = run_all(runs, progress=False)
+    failures = run_all(runs, partial(in_this_process, jobs=1), {}, progress=False)
     assert_equal(len(failures), 1)
     assert failures[0].startswith("rmsprop seed 1 failed: batch_size must be at most the 60 examples")
     assert (tmp_path / "rmsprop-seed0.json").exists()

@@ -6,7 +6,7 @@ import made_up
 import pytest
 from numpy.testing import assert_equal
 
-from locoprop_ref.experiments.compare import summary, table
+from locoprop_ref.experiments.compare import notes, summary, table
 from locoprop_ref.experiments.compare.folder import read_results
 
 
@@ -51,7 +51,7 @@ def test_the_table_by_hand(tmp_path):
     loco = rows["locoprop-m"]
     assert_equal((loco.seeds, loco.diverged, loco.unfinished), (2, 1, 1))
     assert_equal(loco.final_train, Spread(inf, 2, inf))
-    told = " ".join(table.notes(results, list(rows.values())))
+    told = " ".join(notes.notes(results, list(rows.values())))
     for words in (
         "LocoProp-M, K steps: 1 of 3 runs diverged.",
         "LocoProp-M, K steps: 1 of 3 runs not finished.",
@@ -83,7 +83,7 @@ def test_jobs_and_threads_are_said(tmp_path):
     clocks = {"rmsprop": made_up.clock(0.1)}
     results = read_results(made_up.write(tmp_path, runs, clocks, seeds=[0], epochs=1))
     wanted = "Side by side: runs 3 at a time, BLAS threads of a run 1, of the clocks 2."
-    assert_equal(table.provenance_lines(results)[-1], wanted)
+    assert_equal(notes.provenance_lines(results)[-1], wanted)
 
 
 @pytest.mark.parametrize("jobs", [2, None])
@@ -97,14 +97,14 @@ def test_runs_that_were_not_alone_have_no_seconds(tmp_path, jobs):
         (None, None, 3),
     )
     assert_equal(rows["rmsprop"].epoch_seconds, 2.0)
-    assert "No seconds, for want of a clock file: SGD." in table.notes(results, list(rows.values()))
+    assert "No seconds, for want of a clock file: SGD." in notes.notes(results, list(rows.values()))
 
 
 def test_a_clock_on_a_busy_machine_is_said(tmp_path):
     runs = {name: [made_up.run([9, 8, 7, 6])] * 3 for name in ("rmsprop", "adam", "sgd")}
     clocks = {name: made_up.clock(0.1) | {"load": load} for name, load in (("rmsprop", 1.1), ("adam", 0.9))}
     results = read_results(made_up.write(tmp_path, runs, clocks | {"sgd": made_up.clock(0.1)}))
-    told = table.notes(results, summary.rows_of(results))  # two cores
+    told = notes.notes(results, summary.rows_of(results))  # two cores
     assert "Seconds measured while other work held the cores, not to be trusted: RMSProp." in told
     assert not any("sittings" in line for line in told)
 
@@ -114,7 +114,7 @@ def test_clocks_of_several_sittings_are_said(tmp_path):
     clocks = {name: made_up.clock(0.1) | {"together": ["rmsprop", "adam"]} for name in ("rmsprop", "adam")}
     clocks["sgd"] = made_up.clock(0.1) | {"together": ["sgd"]}
     results = read_results(made_up.write(tmp_path, runs, clocks))
-    told = table.notes(results, summary.rows_of(results))
+    told = notes.notes(results, summary.rows_of(results))
     assert "Seconds were measured in 2 sittings, between which the machine may drift." in told
 
 
@@ -128,5 +128,5 @@ def test_another_environment_is_said(tmp_path):
     other = {**made_up.ENVIRONMENT, "versions": {"numpy": "1.0"}}
     runs = {"rmsprop": [made_up.run([9, 8, 7, 6], environment=other)] + [made_up.run([9, 8, 7, 6])] * 2}
     results = read_results(made_up.write(tmp_path, runs))
-    told = table.notes(results, summary.rows_of(results))
+    told = notes.notes(results, summary.rows_of(results))
     assert "Made in another environment than the plan: rmsprop seed 0." in told

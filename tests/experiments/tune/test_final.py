@@ -2,29 +2,52 @@
 
 import dataclasses
 import json
+import sys
 import threading
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.testing import assert_allclose
+from small_runs import arrays, write_data
 from tiny_tuning import FINAL, FLAGS, NUMPY, a_search, search, split_data, trials_in
+from tqdm import tqdm
 
 from locoprop_ref.cli import main as cli
-from locoprop_ref.experiments.tune import SPACE, final, finals, runs, search_space
+from locoprop_ref.experiments.pool import Command
+from locoprop_ref.experiments.tune import SPACE, final, finals, search_space
 from locoprop_ref.experiments.tune import trials as trials_module
 from locoprop_ref.experiments.tune.final import Outcome
+from locoprop_ref.experiments.tune.finals import FinalRun, Finals
 from locoprop_ref.experiments.tune.objective import held_out_losses
 from locoprop_ref.experiments.tune.problem import tuning_data
-from locoprop_ref.experiments.tune.runs import RunWork, run_of, split_file
 from locoprop_ref.training import DIVERGENCE, loop
-from locoprop_ref.training.run_file import read_run
+from locoprop_ref.training.run_file import read_run, write_run
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """A list of the names of the runs that were given to processes."""
+    right, names = finals.run_processes, []
+
+    def run_processes(commands, **options):
+        names.extend(command.name for command in commands)
+        return right(commands, **options)
+
+    monkeypatch.setattr(finals, "run_processes", run_processes)
+    return names
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_the_final_keeps_the_best_candidate(here, jobs):
+def test_the_final_keeps_the_best_candidate(here, jobs, started):
     reduced = search("sgd")
     record = search("sgd", final=FINAL, jobs=jobs)
+    count = len(started)
+    assert search("sgd", final=FINAL, jobs=jobs) == record
+    assert len(started) == count == len(record["final"]["candidates"])
     own = ("edges", "command")
     assert {k: v for k, v in record["study"].items() if k not in own} == {
         k: v for k, v in reduced["study"].items() if k not in own
@@ -47,8 +70,9 @@ def test_the_final_keeps_the_best_candidate(here, jobs):
     assert record["final"]["problem"]["width"] == 1.0
 
 
-def test_the_final_trains_nothing_twice(here):
+def test_the_final_trains_nothing_twice(here, by_rate):
     """A study of one trial ends at the defaults, which are then the first candidate and not the last one."""
+    by_rate(distance(1e-3))
     record = search("sgd", trials=1, final=FINAL)
     tried = [each["settings"]["learning_rate"] for each in record["final"]["candidates"]]
     assert tried[:3] == [1e-2, 2.5e-3, 6.25e-4]
@@ -58,67 +82,64 @@ def test_the_final_trains_nothing_twice(here):
 # ------------------------------ its runs
 
 
-def a_run(folder="tuning/final", **changed):
-    data = tuning_data(FINAL, None)
-    split = split_file(data, Path(folder))
-    given = {"problem": FINAL, "seed": 0, "rate": 0.1, "sha256": data.sha256, "jobs": 1} | changed
-    settings = {"learning_rate": given["rate"]}
-    config = given["problem"].config("sgd", seed=given["seed"], **settings)
-    return run_of("sgd", settings, config, split=split, sha256=given["sha256"], jobs=given["jobs"])
+def a_run(rate=0.1, seed=0, problem=FINAL, jobs=1):
+    of = Finals(problem, Path("tuning/final"), None, jobs)
+    return of.run_of(a_search("sgd", seed=seed), {"learning_rate": rate})
 
 
-@pytest.fixture
-def epochs_trained(monkeypatch):
-    """A list of how many epochs each run of a final has begun, in one process."""
-    train, epoch, begun = runs.train, loop.Loop._epoch, []
-
-    def counted_train(*arguments, **options):
-        begun.append(0)
-        return train(*arguments, **options)
-
-    def counted_epoch(*arguments):
-        begun[-1] += 1
-        return epoch(*arguments)
-
-    monkeypatch.setattr(runs, "train", counted_train)
-    monkeypatch.setattr(loop.Loop, "_epoch", counted_epoch)
-    return begun
+def train_all(*runs, jobs=1):
+    Finals(FINAL, Path("tuning/final"), None, jobs).train(runs, tqdm(total=0, disable=True))
 
 
-def test_a_final_is_resumed_from_the_last_complete_epoch(here, monkeypatch, epochs_trained):
-    """As if the command had been interrupted in the second of its runs."""
+def checkpoints():
+    return list(Path("tuning/final").glob("sgd-*.npz"))
+
+
+def interrupted_after(epochs, run, monkeypatch):
+    """As if the process of a run had been interrupted after some epochs; their seconds, as evidence."""
     right, kept = loop.save_checkpoint, []
 
-    def interrupted(path, checkpoint):
+    def interrupt(path, checkpoint):
         right(path, checkpoint)
         kept.append(path)
-        if len(kept) == 7 + 4:  # the first run with its untrained network; three epochs of the second
+        if len(kept) == 1 + epochs:  # the untrained network is the first
             raise KeyboardInterrupt
 
-    whole = search("sgd", final=FINAL, out="whole", storage="sqlite:///whole.db")
-    count = len(epochs_trained)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "save_checkpoint", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            search("sgd", final=FINAL)
-    assert sorted(path.suffix for path in Path("tuning/final").glob("sgd-*")) == [".json", ".json", ".npz"]
-    assert search("sgd", final=FINAL) == whole
-    assert epochs_trained == [6] * count + [6, 3, 3] + [6] * (count - 2)
-    assert not list(Path("tuning/final").glob("sgd-*.npz"))  # checkpoints of what has ended are removed
-    assert search("sgd", final=FINAL) == whole
-    assert len(epochs_trained) == 2 * count + 1
+        patch.setattr(loop, "save_checkpoint", interrupt)
+        assert cli.main(run.command(1, None).arguments[3:]) == 130
+    return seconds(run)
+
+
+def seconds(run):
+    return [row["step_seconds"] for row in read_run(run.out)["epochs"]]
+
+
+def test_a_run_is_resumed_from_the_last_complete_epoch(here, monkeypatch, started):
+    run = a_run()
+    before = interrupted_after(3, run, monkeypatch)
+    assert [path.stem for path in checkpoints()] == [run.name]
+    train_all(run)
+    assert started == [run.name]
+    assert seconds(run)[: len(before)] == before  # these epochs were not trained again
+    assert (len(before), len(seconds(run))) == (3, 7)
+    losses = held_out_losses(FINAL.config("sgd", seed=0, learning_rate=0.1), split_data(FINAL), NUMPY)
+    assert run.outcome() == Outcome(list(losses)[-1], diverged=False)
+    assert not checkpoints()  # checkpoints of what has ended are removed
 
 
 def test_the_run_of_a_candidate_is_named_by_all_that_decides_it(here):
-    shorter = dataclasses.replace(FINAL, epochs=3)
-    others = [a_run(seed=1), a_run(problem=shorter), a_run(sha256="0"), a_run(rate=0.2)]
-    names = {run.out for run in (a_run(), a_run(jobs=2), *others)}
-    assert len(names) == 1 + len(others)
+    names = [a_run(), a_run(seed=1), a_run(problem=dataclasses.replace(FINAL, epochs=3)), a_run(rate=0.2)]
+    write_data("tiny.npz", x_train=arrays()["x_train"][::-1])
+    tuning_data.cache_clear()
+    names.append(a_run())
+    assert len({run.out for run in names}) == 5
+    assert a_run(jobs=2).out == a_run().out
 
 
 def test_the_run_of_other_data_is_refused(here):
     run = a_run()
-    run.run()
+    train_all(run)
     text = Path(run.out).read_text()
     Path(run.out).write_text(text.replace(run.sha256, "0" * 64))
     with pytest.raises(
@@ -127,68 +148,101 @@ def test_the_run_of_other_data_is_refused(here):
         run.outcome()
 
 
-def test_the_run_of_a_candidate_that_diverges(here):
+def test_a_run_that_diverged_late_counts_by_its_untrained_network(here):
+    run = a_run()
+    train_all(run)
+    content = read_run(run.out)
+    write_run(run.out, content | {"status": "diverged"})
+    first, last = (content["epochs"][n]["test"]["ce"] for n in (0, -1))
+    assert first != last
+    assert run.outcome() == Outcome(DIVERGENCE * first, diverged=True)
+    with ExitStack() as locks:
+        assert not run.take(locks)  # it has ended: nobody trains it again
+
+
+def test_the_run_of_a_candidate_that_diverges(here, said):
     run = a_run(rate=1e30)
     assert run.outcome() is None
-    run.run()
+    train_all(run)
     config = FINAL.config("sgd", seed=0)
     untrained = next(held_out_losses(config, split_data(FINAL), NUMPY))
     assert run.outcome() == Outcome(DIVERGENCE * untrained, diverged=True)
-    assert run.describe(run.outcome()) == "sgd final: diverged; learning_rate 1e+30"
+    assert said() == ["sgd final: diverged; learning_rate 1e+30"]
+    assert not checkpoints()
 
 
-@pytest.mark.parametrize("epoch", [1, 3])
-def test_a_step_that_fails_has_diverged_unless_in_the_first_epoch(epoch, here, monkeypatch):
-    right, steps = loop.build_method, []
-
-    class Failing:
-        def __init__(self, method):
-            self.method, self.init = method, method.init
-
-        def step(self, *arguments, **options):
-            steps.append(None)
-            if len(steps) == 4 * epoch:  # four steps make an epoch
-                raise ValueError("nan in it")
-            return self.method.step(*arguments, **options)
-
-    monkeypatch.setattr(loop, "build_method", lambda config: Failing(right(config)))
+def test_the_error_of_a_run_is_the_command_s(here):
     run = a_run()
-    if epoch == 1:
-        with pytest.raises(ValueError, match="nan in it"):
-            run.run()
-    else:
-        run.run()
-        assert run.outcome().diverged
-        assert read_run(run.out)["message"] == "nan in it"
+    run.out.with_suffix(".npz").write_bytes(b"no checkpoint")
+    with pytest.raises(ChildProcessError, match=r"sgd-\w+\.npz must be a whole NPZ file"):
+        train_all(run)
 
 
-def test_a_run_waits_for_another_process_at_it(here, monkeypatch):
-    run, trained = a_run(), []
-    monkeypatch.setattr(runs, "train", lambda config, **options: trained.append(options["out"]))
-    thread = threading.Thread(target=run.run)
-    with runs.FileLock(Path(run.out).with_name(f".{Path(run.out).name}.lock")):
+DIES = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_killed_run_is_begun_again(jobs, here, monkeypatch, said):
+    right, killed, runs = FinalRun.command, [], [a_run(0.1), a_run(0.2)]
+
+    def command(run, *options):
+        killed.append(run)
+        return Command(run.name, DIES) if len(killed) == 1 else right(run, *options)
+
+    monkeypatch.setattr(FinalRun, "command", command)
+    train_all(*runs, jobs=jobs)
+    assert all(run.is_done() for run in runs)
+    assert said().count("a worker was killed, its run goes on from the last complete epoch") == 1
+    assert killed.count(runs[0]) == 2
+
+
+def test_a_run_that_is_killed_again_and_again_ends_the_command(here, monkeypatch):
+    monkeypatch.setattr(FinalRun, "command", lambda run, *options: Command(run.name, DIES))
+    with pytest.raises(ChildProcessError, match=r"^4 workers were killed in a row: too little memory\?$"):
+        train_all(a_run())
+
+
+def test_a_run_waits_for_another_command_at_it(here, started, monkeypatch):
+    """It is neither trained twice nor passed over; the other runs are trained meanwhile."""
+    run, other = a_run(0.1), a_run(0.2)
+    monkeypatch.setattr(finals, "INTERVAL", 0.05)
+    with FileLock(run.out.with_name(f".{run.out.name}.lock")):
+        thread = threading.Thread(target=train_all, args=(run, other))
         thread.start()
+        while not other.is_done():
+            time.sleep(0.05)
         thread.join(0.5)
         assert thread.is_alive()
-        assert trained == []
+        assert started == [other.name]
     thread.join(60)
-    assert trained == [Path(run.out)]
+    assert started == [other.name, run.name]
+    assert run.is_done()
 
 
-def test_two_commands_share_the_runs_of_a_final(here, monkeypatch, epochs_trained):
+def test_two_commands_share_the_runs_of_a_final(here, monkeypatch, started):
     """The second one comes when the first has trained one candidate: it trains the others, not that one."""
-    alone = search("sgd", final=FINAL, storage="sqlite:///alone.db", out="alone")
-    count, right, others = len(epochs_trained), RunWork.run, []
+    runs, right, others = [a_run(rate) for rate in (0.1, 0.2, 0.3)], FinalRun.is_done, []
 
-    def in_the_middle(self):
-        if len(epochs_trained) == count + 1 and not others:
+    def in_the_middle(run):
+        if not others:
             others.append(None)
-            others[0] = search("sgd", final=FINAL)
-        right(self)
+            train_all(*runs[1:])
+            assert started == [run.name for run in runs]
+        return right(run)
 
-    monkeypatch.setattr(RunWork, "run", in_the_middle)
-    assert [search("sgd", final=FINAL), *others] == [alone, alone]
-    assert len(epochs_trained) == 2 * count
+    monkeypatch.setattr(FinalRun, "is_done", in_the_middle)
+    train_all(*runs)
+    assert all(run.outcome() for run in runs)
+    assert started == [run.name for run in runs]
+
+
+def test_several_jobs_take_all_runs_that_are_free(here, started):
+    runs = [a_run(rate) for rate in (0.1, 0.2, 0.3)]
+    with ExitStack() as locks:
+        assert runs[0].take(locks)
+        free = Finals(FINAL, Path("tuning/final"), None, 2).free(runs, locks)
+        assert free == runs[1:]
+        assert Finals(FINAL, Path("tuning/final"), None, 2).free(runs, locks) == []
 
 
 # ------------------------------ its rounds
@@ -205,9 +259,7 @@ def by_rate(monkeypatch):
             return found
 
         monkeypatch.setattr(trials_module, "objective", objective)
-        monkeypatch.setattr(
-            RunWork, "outcome", lambda run: Outcome(float(loss(runs.from_json(run.config))), diverged=False)
-        )
+        monkeypatch.setattr(FinalRun, "outcome", lambda run: Outcome(float(loss(run.config)), diverged=False))
 
     return make
 
@@ -278,7 +330,7 @@ def test_defaults_that_win_have_other_rates_beside_them(here, by_rate):
 
 
 def test_a_final_in_which_all_diverged_goes_no_further_up(here, monkeypatch):
-    monkeypatch.setattr(RunWork, "outcome", lambda run: Outcome(1e4, diverged=True))
+    monkeypatch.setattr(FinalRun, "outcome", lambda run: Outcome(1e4, diverged=True))
     assert [each["loss"] for each in search("sgd", final=FINAL)["final"]["candidates"]] == [1e4] * 4
 
 
@@ -296,7 +348,7 @@ def test_a_round_is_not_judged_before_all_its_runs_have_ended():
 
 @pytest.mark.parametrize("method", SPACE)
 def test_every_method_has_a_rate_that_is_searched(method):
-    assert final.RATE[method] in {r.option for r in search_space(method)}
+    assert final.rate_of(method) in {r.option for r in search_space(method)}
 
 
 def test_the_command_line_runs_a_final(here, capsys):

@@ -46,9 +46,9 @@ def test_the_first_trial_is_the_untuned_package(method):
     """
     on = PROBLEMS["mnist"]
     space = search_space(method)
-    begin = untuned(method, space, data="mnist")
-    assert edges(begin, space) == ({"inverse_interval": "high"} if method == "kfac" else {})
     own = on.config(method, seed=0)
+    begin = untuned(method, space, own)
+    assert edges(begin, space) == ({"inverse_interval": "high"} if method == "kfac" else {})
     there = on.config(method, seed=0, **settings(begin))
     changed = {
         f.name: (getattr(own, f.name), getattr(there, f.name))
@@ -111,13 +111,17 @@ def test_names_have_no_edge_and_numbers_to_choose_from_have():
     assert edges(values | {"inverse_interval": 5}, space) == {}  # nothing was searched
 
 
+def begin(method, space):
+    return untuned(method, space, PROBLEMS["mnist"].config(method, seed=0))
+
+
 def test_a_range_of_numbers_to_choose_from_keeps_those_in_it():
     space = search_space("kfac", parse_ranges(["inverse_interval=5:20"]))
     assert space[-1].choices == (5, 20)
     assert space[:-1] == search_space("kfac")[:-1]
-    assert untuned("kfac", space, data="mnist")["inverse_interval"] == 20
+    assert begin("kfac", space)["inverse_interval"] == 20
     space = search_space("foof", {"inverse_interval": (5, 20)})
-    assert untuned("foof", space, data="mnist")["inverse_interval"] == 5  # its default 1 is out of the range
+    assert begin("foof", space)["inverse_interval"] == 5  # its default 1 is out of the range
     with pytest.raises(
         ValueError, match=r"range of inverse_interval must hold one of \[1, 5, 20\], got 2 to 3"
     ):

@@ -1,11 +1,16 @@
 """The storage: opened by its URL, also where another command is creating it."""
 
+import sqlite3
+from contextlib import closing
+
 import optuna
 import pytest
+import sqlalchemy
 from sqlalchemy.exc import IntegrityError
 from tiny_tuning import search
 
 from locoprop_ref.experiments.tune import storage as storage_module
+from locoprop_ref.experiments.tune.storage import Storage
 
 
 @pytest.mark.parametrize("failures", [2, 99])
@@ -27,3 +32,32 @@ def test_a_storage_that_another_command_makes_at_this_moment(failures, here, mon
         with pytest.raises(OSError, match=r"mnist\.db cannot be used: UNIQUE constraint failed$"):
             search("sgd", trials=1)
         assert slept == [1] * storage_module.PATIENCE
+
+
+def test_a_home_folder_is_meant_in_a_url(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with Storage("sqlite:///~/deep/own.db").opened():
+        pass
+    assert (tmp_path / "deep" / "own.db").exists()
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_database_of_optuna_is_opened_again(tmp_path):
+    for _ in range(2):
+        with Storage(f"sqlite:///{tmp_path}/own.db").opened():
+            pass
+    names = sqlalchemy.inspect(sqlalchemy.create_engine(f"sqlite:///{tmp_path}/own.db")).get_table_names()
+    assert set(names) == storage_module.OPTUNAS_TABLES  # the list is that of the installed version
+
+
+def test_another_programs_database_is_not_touched(tmp_path):
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE precious (a INTEGER)")
+    before = path.read_bytes()
+    words = r"storage must be a new database or one with studies of Optuna, got .*other\.db with .*: precious"
+    with pytest.raises(ValueError, match=words), Storage(f"sqlite:///{path}").opened():
+        pass
+    assert path.read_bytes() == before

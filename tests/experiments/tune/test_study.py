@@ -218,3 +218,39 @@ def test_trials_of_dead_processes_fail_at_once_and_others_after_their_grace(here
         assert opened.running() == {1, 4}
         assert opened.missing() == of.trials
         assert opened.has_place()  # the third of three
+
+
+def test_a_dead_trial_that_another_process_has_just_marked(here, monkeypatch):
+    """Two commands, or a command and a worker that takes another's place, look for dead trials at once."""
+    of = a_search()
+    with Storage(STORAGE).opened() as connection:
+        opened = open_study(of, connection, tuning_data(of.problem, None).sha256)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the heartbeat is wanted from `optimize`
+            trial = opened.stored.ask()
+        trial.set_user_attr("worker", study_module.this_process())
+
+        def marked_meanwhile(process):
+            opened.stored.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            return False
+
+        monkeypatch.setattr(study_module, "process_is_alive", marked_meanwhile)
+        opened.fail_dead_trials()
+        assert [t.state.name for t in opened.trials()] == ["FAIL"]
+
+
+def test_the_name_of_this_machine_is_drawn_and_says_nothing_about_it(tmp_path, monkeypatch):
+    """Once it was a hash of the host's name, from which that can be guessed."""
+    names = []
+    for folder in ("one", "one", "two"):
+        monkeypatch.setenv("LOCOPROP_REF_CACHE", str(tmp_path / folder))
+        names.append(study_module._machine())
+    assert names[0] == names[1] != names[2]
+    in_a_process = "from locoprop_ref.experiments.tune.study import _machine; print(_machine())"
+    done = subprocess.run([sys.executable, "-c", in_a_process], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == names[2]
+    kept = tmp_path / "two" / "machine.json"
+    kept.write_text(kept.read_text().replace('"started": "', '"started": "before '))
+    assert study_module._machine() != names[2]  # another start of the machine
+    kept.write_text("damaged")
+    assert study_module._machine() == study_module._machine()

@@ -1,16 +1,17 @@
 """Places in studies that several processes share: one a trial, none taken twice, spread over studies."""
 
 import pytest
+from msgspec import json
 from tiny_tuning import STORAGE, a_search, loaded, search, trials_in
 
 from locoprop_ref.experiments.tune import trials as trials_module
 from locoprop_ref.experiments.tune.storage import Storage
 from locoprop_ref.experiments.tune.study import open_study
-from locoprop_ref.experiments.tune.trials import TrialsWork
+from locoprop_ref.experiments.tune.trials import Work
 
 
 def work_on(*searches, index=0):
-    return TrialsWork(searches, Storage(STORAGE), index=index)
+    return Work(searches, Storage(STORAGE), index=index)
 
 
 @pytest.fixture
@@ -110,10 +111,6 @@ def test_a_trial_beside_others_draws_its_seed(here, monkeypatch, in_the_first_tr
 
 
 def test_a_worker_reads_its_work_as_it_was_written():
-    from msgspec import json
-
-    from locoprop_ref.experiments.tune.workers import Work
-
     for method in ("kfac", "foof", "shampoo"):
         work = work_on(a_search(method), index=1)
         assert json.decode(json.encode(work), type=Work) == work

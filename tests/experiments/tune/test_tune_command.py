@@ -80,6 +80,7 @@ BAD = {
         [*TUNE, "--storage", "sqlite:///tiny.npz"],
         "storage sqlite:///tiny.npz cannot be used: file is not a database",
     ),
+    "a worker without work": (["tune", "--as-worker"], "as_worker is for the processes that tune starts"),
     "out is a file": ([*TUNE, "--out", "tiny.npz"], "tiny.npz: file exists"),
 }  # fmt: skip
 
@@ -147,6 +148,7 @@ def test_help(capsys):
     assert out.startswith("usage: locoprop-ref tune ")
     for flag in ("--problem", "--trials", "--storage", "--jobs", "--range", "--held-out"):
         assert flag in out
+    assert "worker" not in out  # not for users
 
 
 def test_it_speaks_of_every_trial(here, capsys):

@@ -23,7 +23,7 @@ from locoprop_ref.data.files import process_is_alive
 from locoprop_ref.experiments.pool import Command, run_processes
 from locoprop_ref.experiments.tune import tune, workers
 from locoprop_ref.experiments.tune.storage import Storage
-from locoprop_ref.experiments.tune.trials import TrialsWork
+from locoprop_ref.experiments.tune.trials import Work
 
 
 def test_two_jobs(here):
@@ -42,25 +42,39 @@ def test_two_jobs_at_one_study(here, said):
     assert sum(" trial " in line for line in said()) == 5
 
 
+DIES = Command("dies", [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+NOTHING = Work((), Storage(STORAGE))
+
+
 @pytest.mark.parametrize("jobs", [2, 3, 5])
 def test_workers_that_die_one_after_the_other_end_the_command(jobs, monkeypatch, said):
-    die = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
-    monkeypatch.setattr(workers, "_command", lambda work: Command("dies", die))
+    monkeypatch.setattr(workers, "worker_command", lambda work: DIES)
+    started = workers.workers(NOTHING, jobs, tick=lambda: None)
     with pytest.raises(ChildProcessError, match=r"^4 workers were killed in a row: too little memory\?$"):
-        workers.run_workers([None] * jobs, jobs, missing=lambda: 1, tick=lambda: None, lost="lost")
+        workers.watch(started, missing=lambda: 1, lost="lost")
     assert said() == ["lost"] * 4
 
 
-def test_workers_that_die_but_leave_something_behind_do_not_end_the_command(monkeypatch):
-    die = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+def test_workers_that_die_but_leave_something_behind_do_not_end_the_command(monkeypatch, said):
     left = iter(range(20, 0, -1))
-    monkeypatch.setattr(workers, "_command", lambda work: Command("dies", die))
-    workers.run_workers([None] * 6, 2, missing=lambda: next(left), tick=lambda: None, lost="lost")
+    monkeypatch.setattr(workers, "worker_command", lambda work: DIES)
+    started = workers.workers(NOTHING, 2, tick=lambda: None)
+    workers.watch(started, missing=lambda: next(left), lost="lost")
+    assert said() == ["lost"] * 6  # two, and four in their place
+
+
+def test_processes_end_when_nothing_is_missing():
+    """The second worker would sleep for ever."""
+    sleeps = Command("sleeps", [sys.executable, "-c", "import time; time.sleep(1000)"])
+    left = iter([1, 0])
+    started = run_processes([DIES, sleeps], jobs=2)
+    workers.watch(started, missing=lambda: next(left), lost="lost")
+    assert list(started) == []
 
 
 def test_the_error_of_a_worker_is_the_command_s(here, monkeypatch):
     fail = [sys.executable, "-c", "import sys; sys.exit('locoprop-ref tune: storage x cannot be used: gone')"]
-    monkeypatch.setattr(workers, "_command", lambda work: Command("fails", fail))
+    monkeypatch.setattr(workers, "worker_command", lambda work: Command("fails", fail))
     with pytest.raises(ChildProcessError, match=r"^storage x cannot be used: gone$"):
         search(jobs=2)
 
@@ -68,7 +82,8 @@ def test_the_error_of_a_worker_is_the_command_s(here, monkeypatch):
 def test_a_worker_says_in_one_line_what_is_wrong(here):
     search(trials=1)
     (here / "tiny.npz").unlink()  # after the command has looked at it
-    command = workers._command(TrialsWork((a_search(),), Storage(STORAGE)))
+    command = workers.worker_command(Work((a_search(),), Storage(STORAGE)))
+    assert STORAGE not in " ".join(command.arguments)  # a storage may have a password
     (done,) = run_processes([command], jobs=1)
     assert (done.return_code, len(done.last_lines)) == (2, 1)
     assert done.reason == "tiny.npz must be an NPZ file, got nothing by that name"

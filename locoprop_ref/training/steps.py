@@ -1,0 +1,94 @@
+"""The steps of an epoch: its batches, its rate, and what counts as divergence."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from locoprop_ref.backend import to_backend
+from locoprop_ref.methods.base import Method
+from locoprop_ref.network import Network
+from locoprop_ref.training.build import epoch_rate
+from locoprop_ref.training.options import Config
+from locoprop_ref.training.task import Examples
+
+#: A run counts as diverged when its loss exceeds this multiple of the untrained network's.
+DIVERGENCE = 100.0
+
+
+class Diverged(Exception):
+    """The loss is not finite or far above the untrained network's, or a step failed by its numbers."""
+
+
+def diverged(loss: float, untrained: float) -> bool:
+    """Tell whether a loss counts as divergence, given the untrained network's loss on the same examples.
+
+    >>> diverged(101.0, 1.0), diverged(float("nan"), 1.0), diverged(99.0, 1.0)
+    (True, True, False)
+    """
+    return not isfinite(loss) or loss > DIVERGENCE * untrained
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a run, epoch by epoch.
+
+    Args:
+        config: resolved.
+        method: of the config.
+        data: inputs and targets on the device.
+        xp: array namespace.
+    """
+
+    config: Config
+    method: Any
+    data: Examples
+    xp: Any
+
+    @property
+    def batches(self) -> int:
+        """How many batches an epoch has; the remainder of the examples is dropped."""
+        return self.data.x_train.shape[0] // self.config.batch_size
+
+    def shuffled(self, rng: np.random.Generator) -> Any:
+        """Draw the order of an epoch's examples: their row numbers, on the device."""
+        return to_backend(rng.permutation(self.data.x_train.shape[0]), xp=self.xp, dtype="int32")
+
+    def epoch(
+        self, number: int, network: Network, state: Any, order: Any, after_step: Callable[[], object]
+    ) -> tuple[Network, Any, dict[str, Any]]:
+        """Take the steps of an epoch; return the network, the state and what the last step reports.
+
+        Args:
+            number: of the epoch, from 0.
+            network, state: after the epoch before.
+            order: from `shuffled`.
+            after_step: called after every step; may raise KeyboardInterrupt.
+
+        Raises:
+            Diverged: a step raised LinAlgError, or a step after the first raised ValueError. The first step
+                has shown that shapes and settings are right, so that only the numbers can be the cause.
+        """
+        rate, info = epoch_rate(self.config, number), dict[str, Any]()
+        for batch, (x, t, method) in enumerate(self._each_batch(order)):
+            try:
+                network, state, info = method.step(network, state, x, t, rate=rate)
+            except ValueError as error:  # which LinAlgError is
+                if number == batch == 0 and not isinstance(error, np.linalg.LinAlgError):
+                    raise
+                raise Diverged(str(error)) from error
+            after_step()
+        return network, state, info
+
+    def _each_batch(self, order: Any) -> Iterator[tuple[Any, Any, Method]]:
+        """Yield x, t and the method; only the last batch of an epoch records diagnostics."""
+        size, take = self.config.batch_size, self.xp.take
+        for number in range(self.batches):
+            rows = order[number * size : (number + 1) * size]
+            x = take(self.data.x_train, rows, axis=0)
+            t = x if self.data.t_train is self.data.x_train else take(self.data.t_train, rows, axis=0)
+            diagnose = self.config.diagnostics and number == self.batches - 1
+            yield x, t, dataclasses.replace(self.method, diagnose=True) if diagnose else self.method
