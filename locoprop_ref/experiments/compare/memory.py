@@ -4,7 +4,8 @@ The count by formula, in numbers of the dtype, for layers d_in → d_out with d�
 
     parameters   2·Σ d̃·d_out                 old and new: nothing is changed in place
     state        2·(numbers in the state)     old and new
-    batch        B·(d_0 + Σ 3·d_out)          x, then â, ŷ, g of every layer; LocoProp has y* too: 4·d_out
+    batch        B·(d_0 + Σ 3·d_out)          x, then â, ŷ, g of every layer; LocoProp has y* too: 4·d_out.
+                                              A layer with P positions: 3·P·d_out, and its rows, P·d_in
 
 A first-order rule keeps 0, 1 or 2 arrays as large as the parameters, and so do LocoProp's local steps.
 Second-order methods keep Kronecker factors and their inverses or roots: Σ 2(d̃² + d_out²), with FOOF Σ 2d̃²;
@@ -16,7 +17,6 @@ steps under way) is in the peak alone.
 import math
 import tracemalloc
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from locoprop_ref.backend import device_bytes, dtype_name, free_device_reserve, 
 from locoprop_ref.data import Dataset
 from locoprop_ref.experiments.compare.timing import Training, interval
 from locoprop_ref.training import examples
-from locoprop_ref.training.build import layer_sizes
+from locoprop_ref.training.build import layer_plans, layer_sizes
 from locoprop_ref.training.options import Config
 
 
@@ -51,17 +51,18 @@ def memory_of(config: Config, dataset: Dataset) -> dict[str, Any]:
 
 def parameter_numbers(config: Config) -> int:
     """Return the number of parameters, biases included."""
-    return sum((d_in + config.bias) * d_out for d_in, d_out in pairwise(layer_sizes(config)))
+    return sum((plan.d_in + config.bias) * plan.d_out for plan in layer_plans(config))
 
 
 def counted_numbers(config: Config, state_numbers: int) -> dict[str, int]:
     """Return the numbers that a step must hold at once, by what they are."""
     outputs = 4 if config.method.startswith("locoprop-") else 3
     first, *others = layer_sizes(config)
+    rows = sum(plan.positions * plan.d_in for plan in layer_plans(config) if plan.wiring is not None)
     return {
         "parameters": 2 * parameter_numbers(config),
         "state": 2 * state_numbers,
-        "batch": config.batch_size * (first + outputs * sum(others)),
+        "batch": config.batch_size * (first + rows + outputs * sum(others)),
     }
 
 

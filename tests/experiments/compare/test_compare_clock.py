@@ -316,3 +316,18 @@ def test_other_libraries_have_no_peak():
             return np.zeros(n)
 
     assert memory.peak_bytes(lambda: lambda: None, 0, 1, Library()) is None
+
+
+def test_the_count_of_a_convolution_has_its_rows():
+    """By hand: 25·4 + 4 weights of the kernels on 16 positions, then 16·4/4 numbers to 3 outputs."""
+    config = resolve(
+        method="backprop",
+        optimizer="sgd",
+        layers="8x8x1-c5x4-p2-3",
+        data="mnist",
+        task="classify",
+        batch_size=10,
+    )
+    weights = (25 + 1) * 4 + (16 + 1) * 3
+    assert memory.parameter_numbers(config) == weights
+    assert memory.counted_numbers(config, 0)["batch"] == 10 * (64 + (16 * 25 + 16) + 3 * (16 * 4 + 3))
