@@ -75,10 +75,15 @@ class FinalRun(Run):
         ending = "diverged" if outcome.diverged else f"held-out loss {outcome.loss:.6g}"
         return f"{self.entry} final: {ending}; {in_words(self.settings)}"
 
+    @property
+    def lock(self) -> Path:
+        """What the command holds whose run it is; `train` has a lock of its own."""
+        return self.out.with_name(f".{self.out.stem}.taken.lock")
+
     def take(self, taken: ExitStack) -> bool:
         """Lock the run until `taken` is closed; return whether it is this command's, and has not ended."""
         try:
-            taken.enter_context(file_lock(self.out.with_name(f".{self.out.stem}.taken.lock"), "taken"))
+            taken.enter_context(file_lock(self.lock, "taken"))
         except BlockingIOError:
             return False
         return self.outcome() is None

@@ -206,7 +206,7 @@ def test_a_run_waits_for_another_command_at_it(here, started, monkeypatch):
     """It is neither trained twice nor passed over; the other runs are trained meanwhile."""
     run, other = a_run(0.1), a_run(0.2)
     monkeypatch.setattr(finals, "INTERVAL", 0.05)
-    with FileLock(run.out.with_name(f".{run.out.name}.lock")):
+    with FileLock(run.lock):
         thread = threading.Thread(target=train_all, args=(run, other))
         thread.start()
         while not other.is_done():
