@@ -32,6 +32,8 @@ def patches_as_rows(
     Raises:
         ValueError, TypeError: the image is no matrix, or an argument is out of its range.
     """
+    if np.ndim(image) != 2:
+        raise ValueError(f"image must be (height, width), got shape {np.shape(image)}")
     (pixels,) = as_images("image", np.asarray(image)[None])
     wiring = patches((1, *pixels.shape), size, stride=stride, padding=padding)
     rows = wiring.rows(pixels.reshape(1, -1))
@@ -43,22 +45,21 @@ def patches_as_rows(
     _image(whole, np.pad(pixels, padding), cmap="gray", vmin=0, vmax=1)
     _frame(whole, padding, padding, *pixels.shape, color=COLOURS[6])
     _frame(whole, down * stride, right * stride, size, size, color=COLOURS[1])
-    label(whole, title=f"the image, and patch {number + 1}", x="column", y="row", legend=None)
+    label(whole, title=f"the image, and patch {number}", x="column", y="row", legend=None)
     _image(table, rows, cmap="gray", vmin=0, vmax=1, aspect="auto")
     table.axhline(number, color=COLOURS[1])
     label(table, title="X: a row for every patch", x="pixel in the patch", y="patch", legend=None)
     outputs = (rows @ rows[number]).reshape(wiring.shape[1:])
     _image(said, outputs, cmap="cividis", vmin=0)
     _frame(said, down, right, 1, 1, color=COLOURS[1])
-    label(said, title=f"Xw for w = patch {number + 1}", x="column", y="row", legend=None)
+    label(said, title=f"Xw for w = patch {number}", x="column", y="row", legend=None)
     return describe(
         figure,
-        f"The left panel shows an image of {pixels.shape[0]} by {pixels.shape[1]} pixels with {padding} rows "
-        f"and columns of zeros on every side, and a frame around patch {number + 1} of {len(rows)}. The panel "
-        f"in the middle shows the matrix X of {len(rows)} rows of {rows.shape[1]} numbers, with a line at the "
-        f"row of this patch. The right panel shows the outputs, {outputs.shape[0]} by {outputs.shape[1]}, of a "
-        f"unit whose weights are this patch: at the patch itself {spell(outputs.flat[number])}, and at most "
-        f"{spell(np.max(outputs))}.",
+        f"The left panel shows an image of {_by(pixels)} pixels with {padding} rows and columns of zeros on "
+        f"every side, and a frame around patch {number} of {len(rows)}, counted from 0. The panel in the "
+        f"middle shows the matrix X, {_by(rows)}, with a line at the row of this patch. The right panel "
+        f"shows the {_by(outputs)} outputs of a unit whose weights are this patch: "
+        f"{spell(outputs.flat[number])} at the patch itself, and at most {spell(np.max(outputs))}.",
     )
 
 
@@ -79,30 +80,30 @@ def table_turned_round(
         ValueError, TypeError: an argument is out of its range.
     """
     wiring = patches((1, height, width), size, stride=stride, padding=padding)
-    # the rows of an image whose pixels are their own numbers, from 1; 0 is padding
-    numbers = np.arange(1.0, height * width + 1).reshape(height, width)
-    table = wiring.rows(numbers.reshape(1, -1))
+    # what the rows of an image are whose pixels are their own numbers, from 1; a 0 is padding
+    numbers = np.arange(height * width).reshape(height, width)
+    table = wiring.rows(1.0 + numbers.reshape(1, -1)) - 1
+    table[table < 0] = np.nan
     counts = wiring.pull_back(np.ones_like(table)).reshape(height, width)
     least, most = (round(count) for count in (np.min(counts), np.max(counts)))
     times = _times(least, most)
     figure, (pixels, read, often) = panels(
-        3, width=11, title=f"every pixel stands {times} in the rows; the way back adds as many numbers"
+        3, width=11, title=f"every pixel stands {times} in the table; the way back adds as many numbers"
     )
-    colours = {"cmap": "cividis", "vmin": 1, "vmax": height * width}
+    colours = {"cmap": "cividis", "vmin": 0, "vmax": height * width}
     _image(pixels, numbers, **colours)
     _write(pixels, numbers)
     label(pixels, title="the pixels", x="column", y="row", legend=None)
-    _image(read, np.where(table == 0, np.nan, table), **colours, aspect="auto")
+    _image(read, table, **colours, aspect="auto")
     label(read, title="the table (white: padding)", x="pixel in the patch", y="patch", legend=None)
     _image(often, counts, cmap="cividis", vmin=0)
     _write(often, counts)
     label(often, title="how often each is read", x="column", y="row", legend=None)
     return describe(
         figure,
-        f"The left panel shows the numbered pixels of an image of {height} by {width}. The panel in the middle "
-        f"shows the table in the colours of the pixels: {table.shape[0]} rows of {table.shape[1]} entries, of "
-        f"which {int(np.sum(table == 0))} are padding. The right panel shows in how many rows each pixel "
-        f"stands: {times}.",
+        f"The left panel shows the numbered pixels of an image, {_by(numbers)}. The panel in the middle "
+        f"shows the table, {_by(table)}, in the colours of the pixels; {int(np.sum(np.isnan(table)))} of its "
+        f"entries are padding. The right panel shows how often each pixel stands in the table: {times}.",
     )
 
 
@@ -128,7 +129,9 @@ def gram_of_patches(
     values, vectors = (part[..., ::-1] for part in np.linalg.eigh(gram))
     share, above = values[0] / np.trace(gram), int(np.sum(values > damping))
     figure, (matrix, spectrum, leading) = panels(
-        3, width=11, title=f"one of {len(values)} directions holds {100 * share:.0f} % of the sum of all eigenvalues"
+        3,
+        width=11,
+        title=f"one direction of {len(values)} holds {100 * share:.0f} % of the sum of eigenvalues",
     )
     _image(matrix, gram[:-1, :-1], cmap="cividis", vmin=0)
     label(matrix, title="X̃ᵀX̃ without the bias", x="pixel in the patch", y="the same", legend=None)
@@ -146,10 +149,10 @@ def gram_of_patches(
     return describe(
         figure,
         f"The left panel shows the Gram matrix of all patches of {len(pixels)} images without the bias, "
-        f"{size**2} by {size**2}. The panel in the middle shows its eigenvalues, from {spell(values[0])}, which is "
-        f"{100 * share:.0f} % of their sum, down to {spell(shown[-1])}, and a line at 1/η = {spell(damping)}, "
-        f"below which {len(values) - above} of them lie. The right panel shows the eigenvectors of the "
-        f"{first.shape[1]} largest eigenvalues as patches.",
+        f"{_by(gram[1:, 1:])}. The panel in the middle shows its eigenvalues with the bias, from "
+        f"{spell(values[0])}, which is {100 * share:.0f} % of their sum, down to {spell(shown[-1])}, and a "
+        f"line at 1/η = {spell(damping)}, which {above} of them exceed. The right panel shows the "
+        f"eigenvectors of the {first.shape[1]} largest eigenvalues as patches.",
     )
 
 
@@ -159,6 +162,10 @@ def patch_gram(images: np.ndarray, size: int, stride: int, padding: int) -> np.n
     x = wiring.rows(images.reshape(len(images), -1))
     x = np.concatenate([x, np.ones((len(x), 1))], axis=1)
     return x.T @ x
+
+
+def _by(matrix: np.ndarray) -> str:
+    return f"{matrix.shape[0]} by {matrix.shape[1]}"
 
 
 def _times(least: int, most: int) -> str:

@@ -43,7 +43,8 @@ def filters_of_a_step(before: Any, after: Any, gradient: Any, *, name: str = "th
     change = new - old
     if not np.any(change):
         raise ValueError("after must differ from before, got the same weights")
-    relative, turned = np.linalg.norm(change) / np.linalg.norm(old), angle(-slope, change)
+    relative = float(np.linalg.norm(change) / np.linalg.norm(old))
+    turned = angle(-slope, change)
     strips = {"before": old, "after": new, "change": change, "−gradient": -slope}
     scales = {"before": max(np.abs(old[:-1]).max(), np.abs(new[:-1]).max())}
     scales |= {"after": scales["before"], "change": np.abs(change[:-1]).max()}
@@ -60,9 +61,9 @@ def filters_of_a_step(before: Any, after: Any, gradient: Any, *, name: str = "th
     return describe(
         figure,
         f"Four rows of {count} filters: before the step, after it, their change, and the negative gradient. "
-        f"Black is negative, grey zero, white positive; the change and the gradient have grey scales of their "
-        f"own. {name[0].upper()}{name[1:]} changes the weights by {_percent(relative)} of their length, at an "
-        f"angle of {turned:.0f} degrees to the negative gradient.",
+        f"Black is negative, grey zero, white positive; the change and the gradient have grey scales of "
+        f"their own. {name[0].upper()}{name[1:]} changes the weights by {_percent(relative)} of their "
+        f"length, at an angle of {turned:.0f} degrees to the negative gradient.",
     )
 
 
