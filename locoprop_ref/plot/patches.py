@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @styled
 def patches_as_rows(
-    image: Any, size: int = 5, stride: int = 1, padding: int = 0, place: float = 0.36
+    image: Any, size: int = 5, stride: int = 1, padding: int = 0, down: float = 0.36, across: float = 0.64
 ) -> "Figure":
     r"""Draw an image with one of its patches, all patches as the rows of X, and a unit that moves over them.
 
@@ -27,7 +27,8 @@ def patches_as_rows(
         size: of the patches.
         stride: from one patch to the next.
         padding: rows and columns of zeros around the image.
-        place: which patch: the share of all patches that stand before it, at least 0 and below 1.
+        down: which patch: the share of all rows of patches that lie above it, at least 0 and below 1.
+        across: the share of all columns of patches that lie left of it, at least 0 and below 1.
 
     Raises:
         ValueError, TypeError: the image is no matrix, or an argument is out of its range.
@@ -37,21 +38,22 @@ def patches_as_rows(
     (pixels,) = as_images("image", np.asarray(image)[None])
     wiring = patches((1, *pixels.shape), size, stride=stride, padding=padding)
     rows = wiring.rows(pixels.reshape(1, -1))
-    number = int(checks.fraction("place", place) * len(rows))
-    down, right = divmod(number, wiring.shape[2])
+    _, height, width = wiring.shape
+    top, left = int(checks.fraction("down", down) * height), int(checks.fraction("across", across) * width)
+    number = top * width + left
     figure, (whole, table, said) = panels(
         3, width=11, title=f"{len(rows)} patches of {size} by {size} pixels are {len(rows)} rows of one layer"
     )
     _image(whole, np.pad(pixels, padding), cmap="gray", vmin=0, vmax=1)
     _frame(whole, padding, padding, *pixels.shape, color=COLOURS[6])
-    _frame(whole, down * stride, right * stride, size, size, color=COLOURS[1])
+    _frame(whole, top * stride, left * stride, size, size, color=COLOURS[1])
     label(whole, title=f"the image, and patch {number}", x="column", y="row", legend=None)
     _image(table, rows, cmap="gray", vmin=0, vmax=1, aspect="auto")
     table.axhline(number, color=COLOURS[1])
     label(table, title="X: a row for every patch", x="pixel in the patch", y="patch", legend=None)
-    outputs = (rows @ rows[number]).reshape(wiring.shape[1:])
+    outputs = (rows @ rows[number]).reshape(height, width)
     _image(said, outputs, cmap="cividis", vmin=0)
-    _frame(said, down, right, 1, 1, color=COLOURS[1])
+    _frame(said, top, left, 1, 1, color=COLOURS[1])
     label(said, title=f"Xw for w = patch {number}", x="column", y="row", legend=None)
     return describe(
         figure,
@@ -94,7 +96,7 @@ def table_turned_round(
     _image(pixels, numbers, **colours)
     _write(pixels, numbers)
     label(pixels, title="the pixels", x="column", y="row", legend=None)
-    _image(read, table, **colours, aspect="auto")
+    _image(read, table, **colours, aspect="auto", interpolation="nearest")
     label(read, title="the table (white: padding)", x="pixel in the patch", y="patch", legend=None)
     _image(often, counts, cmap="cividis", vmin=0)
     _write(often, counts)
@@ -141,6 +143,7 @@ def gram_of_patches(
     spectrum.axhline(damping, color=COLOURS[1], linestyle="--", label=f"1/η = {spell(damping)}")
     spectrum.set_yscale("log")
     label_powers_of_ten(spectrum.yaxis)
+    _count(spectrum.xaxis)
     label(spectrum, title=f"{above} of {len(values)} eigenvalues exceed 1/η", x="number", y="eigenvalue λ")
     first = vectors[:-1, : min(9, size**2)]
     columns = min(3, first.shape[1])
@@ -187,11 +190,16 @@ def _symmetric(values: np.ndarray) -> tuple[float, float]:
 
 def _image(axes: "Axes", values: np.ndarray, **options: Any) -> None:
     """Draw a matrix of pixels, with whole numbers on both axes."""
-    from matplotlib.ticker import MaxNLocator
-
     axes.grid(False)
     axes.imshow(values, **options)
-    for axis in (axes.xaxis, axes.yaxis):
+    _count(axes.xaxis, axes.yaxis)
+
+
+def _count(*axes: Any) -> None:
+    """Write whole numbers only on these axes."""
+    from matplotlib.ticker import MaxNLocator
+
+    for axis in axes:
         axis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
 
 

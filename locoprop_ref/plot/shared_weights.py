@@ -51,7 +51,7 @@ def filters_of_a_step(before: Any, after: Any, gradient: Any, *, name: str = "th
     count = old.shape[1]
     height = 0.9 + 4 * (0.1 + 6.4 / count)
     figure, axes = panels(
-        rows=4, width=8.4, height=height, left=1.6, below=0.1, gap=0.1,
+        rows=4, width=9.0, height=height, left=1.6, below=0.1, gap=0.1,
         title=f"{name} changes W̃ by {_percent(relative)}, {turned:.0f}° from the negative gradient",
     )  # fmt: skip
     for panel, (row, W) in zip(axes, strips.items(), strict=True):

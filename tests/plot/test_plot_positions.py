@@ -33,11 +33,12 @@ def shown(panel):
 
 
 @pytest.mark.parametrize(("size", "stride", "padding"), KERNELS)
-@pytest.mark.parametrize("place", [0.0, 0.36, 0.99])
-def test_patches_as_rows(size, stride, padding, place):
-    figure = plot.patches_as_rows(IMAGES[0], size, stride, padding, place)
+@pytest.mark.parametrize(("down", "across"), [(0.0, 0.99), (0.36, 0.64), (0.99, 0.0)])
+def test_patches_as_rows(size, stride, padding, down, across):
+    figure = plot.patches_as_rows(IMAGES[0], size, stride, padding, down, across)
     rows, corners = naive_rows(IMAGES[0], size, stride, padding)
-    number = int(place * len(rows))
+    side = round(np.sqrt(len(rows)))
+    number = int(down * side) * side + int(across * side)
     whole, table, said = figure.axes
     assert_equal(
         figure.get_suptitle(),
@@ -180,10 +181,11 @@ def test_figures_have_words_titles_and_the_same_bytes(draw):
 WRONG = {
     "image": (lambda: plot.patches_as_rows(np.ones(4)), "image must be (height, width), got shape (4,)"),
     "size": (lambda: plot.patches_as_rows(IMAGES[0], 11), "size must be at most that of the image, 10x10"),
-    "place": (
-        lambda: plot.patches_as_rows(IMAGES[0], place=1.0),
-        "place must be at least 0 and below 1, got 1.0",
+    "down": (
+        lambda: plot.patches_as_rows(IMAGES[0], down=1.0),
+        "down must be at least 0 and below 1, got 1.0",
     ),
+    "across": (lambda: plot.patches_as_rows(IMAGES[0], across=-1), "across must be at least 0 and below 1"),
     "stride": (lambda: plot.table_turned_round(stride=0), "stride must be an integer of at least 1, got 0"),
     "padding": (lambda: plot.table_turned_round(padding=-1), "padding must be an integer of at least 0"),
     "eta": (lambda: plot.gram_of_patches(IMAGES, weight_step=0.0), "weight_step must be a positive number"),
