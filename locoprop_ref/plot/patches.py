@@ -67,7 +67,7 @@ def patches_as_rows(
 
 @styled
 def table_turned_round(
-    height: int = 6, width: int = 6, size: int = 3, stride: int = 1, padding: int = 0
+    height: int = 5, width: int = 5, size: int = 3, stride: int = 1, padding: int = 0
 ) -> "Figure":
     """Draw the pixels of an image, the table that says which of them stand in X, and how often each stands.
 
@@ -196,11 +196,11 @@ def _image(axes: "Axes", values: np.ndarray, **options: Any) -> None:
 
 
 def _count(*axes: Any) -> None:
-    """Write whole numbers only on these axes."""
+    """Write few and whole numbers on these axes: ticks take most of the time of a redraw."""
     from matplotlib.ticker import MaxNLocator
 
     for axis in axes:
-        axis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+        axis.set_major_locator(MaxNLocator(3, integer=True, min_n_ticks=1))
 
 
 def _frame(axes: "Axes", top: int, left: int, height: int, width: int, *, color: str) -> None:
