@@ -398,9 +398,9 @@ def _reduced(H: int, W: int, size: int, stride: int, padding: int) -> tuple[int,
 
 def _windows(H: int, W: int, size: int, stride: int, padding: int) -> np.ndarray:
     """Return the pixels of every window, (size², positions), row by row; H·W stands for the padding."""
+    rows, columns = _reduced(H, W, size, stride, padding)
     image = np.full((H + 2 * padding, W + 2 * padding), H * W)
     image[padding : padding + H, padding : padding + W] = np.arange(H * W).reshape(H, W)
-    rows, columns = _reduced(H, W, size, stride, padding)
     row = stride * np.arange(rows)[:, None] + np.arange(size)[:, None, None, None]
     column = stride * np.arange(columns) + np.arange(size)[:, None, None]
     return image[row, column].reshape(size**2, rows * columns)

@@ -10,6 +10,8 @@
     local_losses      the decrease of a local loss
     one_unit          S and M on a saturated unit and on a partly inactive one
     libraries         times and results of several array libraries
+    patches           a convolution as a dense layer on patches: rows, table, Gram matrix
+    shared_weights    filters before and after a step; what each step of a sequence adds to the gradient
     notebook          figures and source code in the form that a notebook displays
 
 `save` writes a figure to a file, and `alt_text` returns its description in words. Matplotlib is imported when
@@ -30,8 +32,10 @@ from locoprop_ref.plot.loss_curves import matching_loss_at, matching_loss_curves
 from locoprop_ref.plot.loss_surfaces import matching_loss_contours, matching_loss_surface
 from locoprop_ref.plot.notebook import show, source, source_of
 from locoprop_ref.plot.one_unit import half_dead_unit, saturated_unit
+from locoprop_ref.plot.patches import gram_of_patches, patches_as_rows, table_turned_round
 from locoprop_ref.plot.preconditioning import preconditioned_step
 from locoprop_ref.plot.save import rendered, save
+from locoprop_ref.plot.shared_weights import filters_of_a_step, gradient_through_time
 from locoprop_ref.plot.style import alt_text
 from locoprop_ref.plot.training import training_curves
 from locoprop_ref.plot.update_path import update_against_gradient
@@ -41,7 +45,9 @@ __all__ = [
     "matching_loss_curves", "matching_loss_at", "matching_loss_contours", "matching_loss_surface",
     "target_objective", "training_curves", "image_grid", "reconstructions",
     "update_against_gradient", "preconditioned_step", "inner_step_filters", "local_loss_falling",
-    "saturated_unit", "half_dead_unit", "library_comparison", "show", "source", "source_of",
+    "saturated_unit", "half_dead_unit", "library_comparison",
+    "patches_as_rows", "table_turned_round", "gram_of_patches", "filters_of_a_step", "gradient_through_time",
+    "show", "source", "source_of",
 ]  # fmt: skip
 
 

@@ -48,7 +48,8 @@ def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
     return board
 
 
-def _show(axes: "Axes", board: np.ndarray, limits: tuple[float, float]) -> Any:
+def draw_board(axes: "Axes", board: np.ndarray, limits: tuple[float, float]) -> Any:
+    """Draw what `mosaic` returns, in grey between two limits, without ticks."""
     axes.set_facecolor("#c8d8e8")  # the borders
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
@@ -84,7 +85,7 @@ def image_grid(
         below=0.2,
         title=title,
     )
-    _show(axes, board, limits)
+    draw_board(axes, board, limits)
     return describe(
         figure, f"{title or 'Images'}: {len(pixels)} images of {pixels.shape[1]} by {pixels.shape[2]} pixels."
     )
@@ -123,7 +124,7 @@ def reconstructions(
         left=left, below=0.1, gap=0.1, title="images, and their reconstructions by the networks",
     )  # fmt: skip
     for panel, (name, images) in zip(axes, strips.items(), strict=True):
-        _show(panel, mosaic(images, count), limits)
+        draw_board(panel, mosaic(images, count), limits)
         text = name if name not in errors else f"{name}\nMSE {errors[name]:.4f}"
         panel.set_ylabel(text, rotation=0, ha="right", va="center")
     worst = "; ".join(f"{name} with mean squared error {error:.4f}" for name, error in errors.items())

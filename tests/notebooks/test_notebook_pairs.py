@@ -12,7 +12,7 @@ from numpy.testing import assert_equal
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 EXPECTED = [
     "1-first-step-is-backprop", "2-loss-surfaces", "3-locoprop-s-closed-form", "4-locoprop-m",
-    "5-deep-autoencoder", "6-numpy-to-cupy",
+    "5-deep-autoencoder", "6-numpy-to-cupy", "9-convolution",
 ]  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def outputs(notebook, mime):
     return [out for out in found if mime in out.get("data", {})]
 
 
-def test_the_six_are_there():
+def test_all_are_there():
     assert_equal(sorted(path.stem for path in NOTEBOOKS.glob("[0-9]-*.md")), EXPECTED)
     assert_equal(sorted(path.stem for path in NOTEBOOKS.glob("[0-9]-*.ipynb")), EXPECTED)
 
