@@ -5,14 +5,16 @@ import importlib
 import inspect
 import pkgutil
 
+import numpy as np
 import pytest
 
 import locoprop_ref
 from locoprop_ref.training.config import resolve
+from locoprop_ref.transfers import transfer
 
 # tables of the oracle and its second source, and what no user calls
 NOT_PUBLIC = ("oracle.recipes", "oracle.second_source", "checks", "methods.base", "oracle.diagnose")
-INTERNAL = {"oracle.check.finished", "data.digits.load_idx_set"}
+INTERNAL = {"architectures.LayerPlan", "oracle.check.finished", "data.digits.load_idx_set"}
 
 RUN = {
     "config": {"method": "backprop"},
@@ -25,6 +27,7 @@ ARGUMENTS = {
     "data.files.check_outputs": ({},),
     "plot.figures": ("out",),
     "training.apply.apply_network": ("a.npz", "curves", "b.npz"),
+    "layers.Layer": (np.ones((2, 1)), None, transfer("tanh")),
     "methods.locoprop.LocoProp": ("matching",),
     "network.initialize": ((2, 1),),
     "oracle.check.check": (lambda topic, conventions, inputs: NotImplemented, []),
