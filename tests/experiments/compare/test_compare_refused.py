@@ -81,7 +81,7 @@ def test_other_data_and_other_settings_are_refused(compared, tiny, tmp_path, mon
 def test_a_foreign_run_without_a_manifest_is_refused(tiny, tmp_path):
     config = plan_of(tiny, batch_size=10).config("rmsprop", 0)
     train(config, out=tmp_path / "rmsprop-seed0.json", progress=False)
-    with pytest.raises(FileExistsError, match=r"one that compare wrote, got .* with rmsprop-seed0\.json in it"):
+    with pytest.raises(FileExistsError, match=r"that compare wrote, got .* with rmsprop-seed0\.json in it"):
         compare(plan_of(tiny), tmp_path, progress=False)
     with pytest.raises(ValueError, match="rmsprop batch_size 10 there, 20 here"):
         compare(plan_of(tiny), tmp_path, progress=False, overwrite=True)
