@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from locoprop_ref.architectures import architecture, dense
 from locoprop_ref.backend import to_backend
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.methods.locoprop import locoprop_m, locoprop_s
@@ -47,17 +46,18 @@ def random_case(
     given an initial state.
     """
     rng = np.random.default_rng([seed, TRANSFERS.index(hidden), TRANSFERS.index(output), batch])
-    plans = architecture(sizes) if isinstance(sizes, str) else dense(sizes)
-    transfers = [hidden] * (len(plans) - 1) + [output]
+    words = [word for word in sizes.split("-") if word[0] not in "pm"] if isinstance(sizes, str) else sizes
+    transfers = [hidden] * (len(words) - 2) + [output]  # the first is no layer, nor is a pooling
     network = initialize(sizes, transfers=transfers, output_loss=loss, seed=rng, xp=xp)
     if network.layers[0].recurrent:
         network = _started(network, rng, xp)
-    t = rng.normal(size=(batch, plans[-1].d_out))
+    first, last = network.layers[0], network.layers[-1]
+    t = rng.normal(size=(batch, last.W.shape[1]))
     if loss == "sigmoid_cross_entropy":
         t = np.asarray(t > 0, dtype=float)
     if loss == "softmax_cross_entropy":
         t = np.eye(t.shape[1])[np.argmax(t, axis=1)]
-    x, t = to_backend(rng.normal(size=(batch, plans[0].inputs)), xp=xp), to_backend(t, xp=xp)
+    x, t = to_backend(rng.normal(size=(batch, first.inputs)), xp=xp), to_backend(t, xp=xp)
     trace = forward(network, x)
     return Case(network, x, t, trace, backward(network, trace, t))
 
@@ -69,9 +69,9 @@ def _started(network: Network, rng: np.random.Generator, xp: Any) -> Network:
     return replace(network, layers=(replace(first, initial_state=state), *others))
 
 
-def every_case(seed: int, xp: Any) -> Iterator[Case]:
-    """Yield one network for every transfer function and network loss."""
-    for name in TRANSFERS:
+def every_case(seed: int, xp: Any, hidden: Sequence[str] = TRANSFERS) -> Iterator[Case]:
+    """Yield one network for every one of these transfer functions and every network loss."""
+    for name in hidden:
         yield random_case(name, name, "squared_error", seed=seed, xp=xp)
         yield random_case(name, "sigmoid", "sigmoid_cross_entropy", seed=seed, xp=xp)
         yield random_case(name, "softmax", "softmax_cross_entropy", seed=seed, xp=xp)

@@ -7,6 +7,7 @@ import numpy as np
 
 from locoprop_ref.backend import to_numpy
 from locoprop_ref.network import gradients
+from locoprop_ref.transfers import TRANSFERS
 from locoprop_ref.verify.cases import POSITIONS, Case, every_case, local_problems, positions_cases
 from locoprop_ref.verify.complex_step import complex_step_gradients
 from locoprop_ref.verify.measure import Identity, Measurement, far, on, worst
@@ -14,7 +15,7 @@ from locoprop_ref.verify.measure import Identity, Measurement, far, on, worst
 
 def first_step_is_backprop(seed: int = 0, xp: Any = np) -> Identity:
     """I1: the first inner gradient of S and of M is γ·∂L/∂W̃, where ∂L/∂W̃ is computed by complex steps."""
-    parts = _first_step(every_case(seed, xp))
+    parts = _first_step(every_case(seed, xp, TRANSFERS))
     for where in POSITIONS:
         parts += _first_step(positions_cases(where, seed, xp), where)
     return Identity("I1", "the first inner step is BackProp with learning rate s·γ", parts)
@@ -40,7 +41,7 @@ def _first_step(cases: Iterable[Case], where: str = "") -> tuple[Measurement, ..
 
 def backward_is_derivative(seed: int = 0, xp: Any = np) -> Identity:
     """I2: the hand-written backward pass is the derivative of L, which is computed by complex steps."""
-    parts = _derivative(every_case(seed, xp), "rounding of |X̃|ᵀ|g| through three layers")
+    parts = _derivative(every_case(seed, xp, TRANSFERS), "rounding of |X̃|ᵀ|g| through three layers")
     for where in POSITIONS:
         reason = "rounding of |X̃|ᵀ|g| through layers and " + ("steps" if where == "recurrent" else "windows")
         parts += _derivative(positions_cases(where, seed, xp), reason, where)

@@ -27,7 +27,7 @@ def kfac_is_a_choice_of_target(seed: int = 0, xp: Any = np) -> Identity:
         for batch in (9, 3)
     )
     for where in POSITIONS:
-        parts += _kronecker(positions_cases(where, seed, xp), where)
+        parts += _kronecker(positions_cases(where, seed, xp, hidden=("tanh", "relu")), where)
     return Identity("I9", "K-FAC is a choice of target for LocoProp-S, a* = â − γgG⁻¹", parts)
 
 

@@ -22,7 +22,7 @@ def inner_steps_are_a_preconditioner(seed: int = 0, xp: Any = np) -> Identity:
     ]
     parts = _filtered(dense)
     for where in POSITIONS:
-        cases = positions_cases(where, seed, xp)
+        cases = positions_cases(where, seed, xp, hidden=("tanh", "relu"))
         parts += _filtered([(case, m) for case in cases for m in range(len(case.g))], where)
     return Identity("I4", "inner steps are a polynomial preconditioner", parts)
 
