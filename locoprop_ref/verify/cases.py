@@ -19,8 +19,10 @@ POSITIONS: dict[str, tuple[str, ...]] = {
 }
 # whose rows are well conditioned: patches that do not overlap, and more numbers a step than steps
 WELL_CONDITIONED = {"convolution": "4x4x3-c2x2/2-3", "recurrent": "3x6-r3-3"}
-# a transfer function without kinks, one with a kink, one that is not elementwise; each network loss once
-HIDDEN = ("tanh", "relu", "softmax")
+# of hidden layers with positions; not ReLU: where its few units nearly all rest, g is nothing but rounding
+ELEMENTWISE = ("tanh", "leaky_relu")
+HIDDEN = (*ELEMENTWISE, "softmax")
+# of their outputs, with the network loss: one for each hidden function
 OUTPUTS = (
     ("identity", "squared_error"), ("sigmoid", "sigmoid_cross_entropy"), ("softmax", "softmax_cross_entropy")
 )  # fmt: skip

@@ -11,6 +11,7 @@ from locoprop_ref.optimizers import SGD
 from locoprop_ref.solvers import closed_form, descend
 from locoprop_ref.transfers import TRANSFERS
 from locoprop_ref.verify.cases import (
+    ELEMENTWISE,
     HIDDEN,
     POSITIONS,
     WELL_CONDITIONED,
@@ -37,10 +38,9 @@ def closed_form_is_exact(seed: int = 0, xp: Any = np) -> Identity:
             unregularized.append(_without_regularizer(case))
     parts = _solved(drawn, unregularized)
     for where in POSITIONS:
-        # where every unit of a small ReLU layer rests, g is 0 and there is nothing to solve
         drawn = [
             (problem, eta)
-            for case in positions_cases(where, seed, xp, hidden=("tanh", "softplus"))
+            for case in positions_cases(where, seed, xp, hidden=ELEMENTWISE)
             for eta in (0.1, 10.0)
             for problem in local_problems(case, "squared", target_step=10.0, weight_step=eta)[:-1]
         ]

@@ -31,8 +31,10 @@ def _first_step(cases: Iterable[Case], where: str = "") -> tuple[Measurement, ..
             for problem, dW, g in zip(problems, derivative, case.g, strict=True):
                 prediction = to_numpy(problem.transfer.f(problem.a_hat0))
                 terms = np.abs(to_numpy(problem.x)).T @ (np.abs(prediction) + gamma * np.abs(to_numpy(g)))
-                found.append(far(problem.gradient(problem.W0), gamma * dW, terms))
-    reason = "rounding of |X̃|ᵀ(|f(â₀)| + γ|g|)"
+                # an input near a kink is the small difference of large numbers: the layer's largest terms
+                scale = np.max(terms) if where else terms
+                found.append(far(problem.gradient(problem.W0), gamma * dW, scale))
+    reason = "rounding of " + ("the layer's largest " if where else "") + "|X̃|ᵀ(|f(â₀)| + γ|g|)"
     return (
         Measurement(on(where, "S: X̃ᵀ(â₀ − y*) = γ ∂L/∂W̃"), worst(errors["squared"]), 1e-14, reason),
         Measurement(on(where, "M: X̃ᵀ(f(â₀) − y*) = γ ∂L/∂W̃"), worst(errors["matching"]), 1e-14, reason),

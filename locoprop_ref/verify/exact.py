@@ -10,7 +10,14 @@ from locoprop_ref.local import LocalProblem
 from locoprop_ref.optimizers import SGD
 from locoprop_ref.solvers import descend, newton
 from locoprop_ref.transfers import TRANSFERS
-from locoprop_ref.verify.cases import HIDDEN, POSITIONS, local_problems, positions_cases, random_case
+from locoprop_ref.verify.cases import (
+    ELEMENTWISE,
+    HIDDEN,
+    POSITIONS,
+    local_problems,
+    positions_cases,
+    random_case,
+)
 from locoprop_ref.verify.measure import Identity, Measurement, far, on, worst
 
 
@@ -25,7 +32,7 @@ def newton_is_exact(seed: int = 0, xp: Any = np) -> Identity:
         eta = 0.1
         problems = [
             problem
-            for case in positions_cases(where, seed, xp, hidden=("tanh", "relu"))
+            for case in positions_cases(where, seed, xp, hidden=ELEMENTWISE)
             for problem in local_problems(case, "matching", target_step=12.0, weight_step=eta)[:-1]
         ]
         parts += _solved(problems, eta, where)

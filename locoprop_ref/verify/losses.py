@@ -7,7 +7,7 @@ import numpy as np
 from locoprop_ref.backend import to_backend, to_numpy
 from locoprop_ref.losses import matching_loss
 from locoprop_ref.transfers import TRANSFERS, Transfer, transfer
-from locoprop_ref.verify.cases import POSITIONS, local_problems, positions_cases
+from locoprop_ref.verify.cases import ELEMENTWISE, POSITIONS, local_problems, positions_cases
 from locoprop_ref.verify.complex_step import STEP, complex_transfer, rows_by_definition
 from locoprop_ref.verify.measure import Identity, Measurement, far, on, worst
 
@@ -64,7 +64,7 @@ def matching_loss_is_integral(seed: int = 0, xp: Any = np) -> Identity:
 def _sums_over_rows(where: str, seed: int, xp: Any) -> tuple[Measurement, ...]:
     """Return how far the objective of M is from ∫ f(z) − y* dz, summed over the rows of the definition."""
     errors, rng = [], np.random.default_rng([seed, 5])
-    for case in positions_cases(where, seed, xp, hidden=("tanh", "relu")):
+    for case in positions_cases(where, seed, xp, hidden=ELEMENTWISE):
         problem = local_problems(case, "matching", target_step=0.5)[0]
         x, a_hat = rows_by_definition(case.network, case.x)[0]
         f, y = problem.transfer, to_numpy(problem.y_target)

@@ -13,7 +13,7 @@ from locoprop_ref.methods.locoprop import LocoProp
 from locoprop_ref.solvers import ClosedForm, closed_form
 from locoprop_ref.targets import target
 from locoprop_ref.transfers import TRANSFERS, transfer
-from locoprop_ref.verify.cases import POSITIONS, Case, positions_cases, random_case
+from locoprop_ref.verify.cases import ELEMENTWISE, POSITIONS, Case, positions_cases, random_case
 from locoprop_ref.verify.measure import Identity, Measurement, far, on, worst
 
 GAMMA, DAMPING = 3.0, 0.1
@@ -27,7 +27,7 @@ def kfac_is_a_choice_of_target(seed: int = 0, xp: Any = np) -> Identity:
         for batch in (9, 3)
     )
     for where in POSITIONS:
-        parts += _kronecker(positions_cases(where, seed, xp, hidden=("tanh", "relu")), where)
+        parts += _kronecker(positions_cases(where, seed, xp, hidden=ELEMENTWISE), where)
     return Identity("I9", "K-FAC is a choice of target for LocoProp-S, a* = â − γgG⁻¹", parts)
 
 

@@ -10,7 +10,7 @@ from locoprop_ref.methods.foof import FOOF
 from locoprop_ref.methods.locoprop import LocoProp
 from locoprop_ref.optimizers import SGD
 from locoprop_ref.solvers import ClosedForm, Descend
-from locoprop_ref.verify.cases import POSITIONS, Case, local_problems, positions_cases
+from locoprop_ref.verify.cases import ELEMENTWISE, POSITIONS, Case, local_problems, positions_cases
 from locoprop_ref.verify.complex_step import complex_step_gradients, rows_by_definition
 from locoprop_ref.verify.measure import Identity, Measurement, far, on, worst
 
@@ -25,7 +25,7 @@ def shared_weights_are_one_problem(seed: int = 0, xp: Any = np) -> Identity:
     parts: tuple[Measurement, ...] = ()
     for where in POSITIONS:
         errors: dict[str, list[float]] = {"forms": [], "foof": [], "steps": []}
-        for case in positions_cases(where, seed, xp, hidden=("tanh", "relu")):
+        for case in positions_cases(where, seed, xp, hidden=ELEMENTWISE):
             rows = [x for x, _ in rows_by_definition(case.network, case.x)]
             wanted = [
                 to_numpy(layer.stacked)
@@ -81,20 +81,20 @@ def mean_is_over_examples(seed: int = 0, xp: Any = np) -> Identity:
     parts: tuple[Measurement, ...] = ()
     for where in POSITIONS:
         gradient, closed = [], []
-        for case in positions_cases(where, seed, xp, hidden=("tanh", "relu")):
+        for case in positions_cases(where, seed, xp, hidden=ELEMENTWISE):
             B, derivative = case.x.shape[0], complex_step_gradients(case.network, case.x, case.t)
             for local_loss in ("squared", "matching"):
                 problems = local_problems(case, local_loss, target_step=GAMMA, local_reduction="mean")
                 for problem, dW, g in zip(problems, derivative, case.g, strict=True):
                     prediction = to_numpy(problem.transfer.f(problem.a_hat0))
                     terms = np.abs(to_numpy(problem.x)).T @ (np.abs(prediction) + GAMMA * np.abs(to_numpy(g)))
-                    gradient.append(far(problem.gradient(problem.W0), GAMMA / B * dW, terms / B))
+                    gradient.append(far(problem.gradient(problem.W0), GAMMA / B * dW, np.max(terms) / B))
             how: dict[str, Any] = {"target_step": GAMMA, "parallel_layers": False}
             mean = LocoProp("squared", solver=ClosedForm(), weight_step=ETA, local_reduction="mean", **how)
             total = LocoProp("squared", solver=ClosedForm(), weight_step=ETA / B, **how)
             summed, _, _ = total.step(case.network, total.init(case.network), case.x, case.t)
             closed.append(_distance(case, mean, [to_numpy(layer.stacked) for layer in summed.layers]))
-        reason = "rounding of |X̃|ᵀ(|f(â₀)| + γ|g|)/B"
+        reason = "rounding of the layer's largest |X̃|ᵀ(|f(â₀)| + γ|g|)/B"
         parts += (
             Measurement(on(where, "first gradient (γ/B) ∂L/∂W̃"), worst(gradient), 1e-14, reason),
             Measurement(on(where, "S closed: η/B for η"), worst(closed), 1e-10, "condition 1 + ηλ_max"),

@@ -11,7 +11,14 @@ from locoprop_ref.optimizers import SGD
 from locoprop_ref.solvers import descend, local_rates
 from locoprop_ref.spectrum import descent_filter
 from locoprop_ref.transfers import TRANSFERS
-from locoprop_ref.verify.cases import POSITIONS, Case, local_problems, positions_cases, random_case
+from locoprop_ref.verify.cases import (
+    ELEMENTWISE,
+    POSITIONS,
+    Case,
+    local_problems,
+    positions_cases,
+    random_case,
+)
 from locoprop_ref.verify.measure import Identity, Measurement, far, on, worst
 
 
@@ -22,7 +29,7 @@ def inner_steps_are_a_preconditioner(seed: int = 0, xp: Any = np) -> Identity:
     ]
     parts = _filtered(dense)
     for where in POSITIONS:
-        cases = positions_cases(where, seed, xp, hidden=("tanh", "relu"))
+        cases = positions_cases(where, seed, xp, hidden=ELEMENTWISE)
         parts += _filtered([(case, m) for case in cases for m in range(len(case.g))], where)
     return Identity("I4", "inner steps are a polynomial preconditioner", parts)
 
