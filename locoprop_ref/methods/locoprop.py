@@ -225,7 +225,7 @@ class LocoProp:
         rule: GradientTargets = checks.instance("targets", self.targets, GradientTargets, wanted)
         f, state = self.local_transfer(layer), self.regularizer.init(layer.stacked)
         target = rule.of_layer(layer, f, x, a_hat, y_hat, g, self.target_step)
-        return self._problem(layer, target, state, x.shape[0])
+        return self._problem(layer, target, state, x.shape[0] // layer.positions)
 
     def _problem(self, layer: Layer, target: LayerTarget, state: State, num_examples: int) -> LocalProblem:
         f, y_target = target.transfer, target.y_target

@@ -49,3 +49,12 @@ def far(got: Any, wanted: Any, scale: Any) -> float:
 def worst(errors: Any) -> float:
     """Return the largest error, or nan if one error is nan (Python's own max could miss it)."""
     return float(np.max(errors))
+
+
+def on(where: str, claim: str) -> str:
+    """Return the claim with the networks that it is about before it; dense ones are not named.
+
+    >>> on("recurrent", "y* = t"), on("", "y* = t")
+    ('recurrent, y* = t', 'y* = t')
+    """
+    return f"{where}, {claim}" if where else claim

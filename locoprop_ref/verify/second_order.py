@@ -1,5 +1,6 @@
 r"""I9: K-FAC is LocoProp-S in closed form with another target; G = I gives FOOF, which is LocoProp-S."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,19 +13,30 @@ from locoprop_ref.methods.locoprop import LocoProp
 from locoprop_ref.solvers import ClosedForm, closed_form
 from locoprop_ref.targets import target
 from locoprop_ref.transfers import TRANSFERS, transfer
-from locoprop_ref.verify.cases import Case, random_case
-from locoprop_ref.verify.measure import Identity, Measurement, far, worst
+from locoprop_ref.verify.cases import ELEMENTWISE, POSITIONS, Case, positions_cases, random_case
+from locoprop_ref.verify.measure import Identity, Measurement, far, on, worst
 
 GAMMA, DAMPING = 3.0, 0.1
 
 
 def kfac_is_a_choice_of_target(seed: int = 0, xp: Any = np) -> Identity:
     """I9: the closed form with a* = â − γgG⁻¹ is K-FAC; with G = I it is FOOF and LocoProp-S."""
+    parts = _kronecker(
+        random_case(name, "sigmoid", "sigmoid_cross_entropy", seed=seed, xp=xp, batch=batch)
+        for name in TRANSFERS
+        for batch in (9, 3)
+    )
+    for where in POSITIONS:
+        parts += _kronecker(positions_cases(where, seed, xp, hidden=ELEMENTWISE), where)
+    return Identity("I9", "K-FAC is a choice of target for LocoProp-S, a* = â − γgG⁻¹", parts)
+
+
+def _kronecker(cases: Iterable[Case], where: str = "") -> tuple[Measurement, ...]:
     formula, kfac, foof = [], [], []
-    for name, batch in [(name, batch) for name in TRANSFERS for batch in (9, 3)]:
-        case = random_case(name, "sigmoid", "sigmoid_cross_entropy", seed=seed, xp=xp, batch=batch)
-        # the factors come from this batch alone; K-FAC's learning rate is γ/B
-        alone: dict[str, Any] = {"learning_rate": GAMMA / batch, "damping": DAMPING, "factor_decay": 0.0}
+    for case in cases:
+        # the factors come from this batch alone; K-FAC's learning rate is γ/B, for B examples of R rows
+        rate = GAMMA / case.x.shape[0]
+        alone: dict[str, Any] = {"learning_rate": rate, "damping": DAMPING, "factor_decay": 0.0}
         stepped = KFAC(**alone, momentum=0.0, fisher="empirical")
         moved, _, _ = stepped.step(case.network, stepped.init(case.network), case.x, case.t)
         for m, layer in enumerate(moved.layers):
@@ -38,21 +50,22 @@ def kfac_is_a_choice_of_target(seed: int = 0, xp: Any = np) -> Identity:
             kfac += [far(layer.stacked, W, scale) for W in reached]
         foof.append(_foof_from_locoprop(case, FOOF(**alone)))
     reason = "cond(I + ηX̃ᵀX̃)·cond(G), both damped: below 1e4"
-    parts = (
-        Measurement("a* = â − γgG⁻¹: −ηγ(I + ηX̃ᵀX̃)⁻¹ ∂L/∂W̃ G⁻¹", worst(formula), 1e-10, reason),
-        Measurement("this is K-FAC's step, s = γ/B, A damped by 1/(ηB)", worst(kfac), 1e-10, reason),
-        Measurement("for G = I: FOOF is LocoProp-S in closed form", worst(foof), 1e-10, "cond(I + ηX̃ᵀX̃)"),
+    return (
+        Measurement(on(where, "−ηγ(I + ηX̃ᵀX̃)⁻¹ ∂L/∂W̃ G⁻¹"), worst(formula), 1e-10, reason),
+        Measurement(on(where, "K-FAC's step, γ/B, 1/(ηB) on A"), worst(kfac), 1e-10, reason),
+        Measurement(on(where, "G = I: FOOF is S in closed form"), worst(foof), 1e-10, "cond(I + ηX̃ᵀX̃)"),
     )
-    return Identity("I9", "K-FAC is a choice of target for LocoProp-S", parts)
 
 
 def _factors(case: Case, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Return X̃, W̃₀, the damped G, and η; the damping adds 1/(ηB) to the diagonal of A = X̃ᵀX̃/B."""
     layer, g = case.network.layers[m], to_numpy(case.g[m])
     x = to_numpy(layer.augment(case.trace.x[m]))
-    B, G = len(x), len(x) * g.T @ g
-    # π² = (tr A/d̃)/(tr G/d_out), where tr A/d̃ is the mean of all x̃²
-    pi = np.sqrt(np.mean(x * x) / np.mean(np.diag(G))) if np.any(G) else 1.0
+    # B examples of R rows: A is the mean over the examples, G = (B²/R)gᵀg over the rows
+    B, R = case.x.shape[0], len(x)
+    G = B**2 / R * g.T @ g
+    # π² = (tr A/d̃)/(tr G/d_out)
+    pi = np.sqrt(np.sum(x * x) / (B * x.shape[1]) / np.mean(np.diag(G))) if np.any(G) else 1.0
     G = G + np.sqrt(DAMPING) / pi * np.eye(len(G))
     return x, to_numpy(layer.stacked), G, float(1 / (B * pi * np.sqrt(DAMPING)))
 

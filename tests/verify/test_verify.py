@@ -10,13 +10,24 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from locoprop_ref import layers, local, losses, network, solvers, targets, transfers
+from locoprop_ref import layers, local, losses, network, solvers, targets, transfers, wirings
 from locoprop_ref.backend import namespace
 from locoprop_ref.cli import main as cli
 from locoprop_ref.methods import foof, kfac, kronecker, locoprop
-from locoprop_ref.verify import IDENTITIES, Identity, Measurement, as_json, closed, exact, table, verify
+from locoprop_ref.verify import (
+    IDENTITIES,
+    Identity,
+    Measurement,
+    as_json,
+    closed,
+    derivative,
+    exact,
+    second_order,
+    table,
+    verify,
+)
 
-IDS = [f"I{number}" for number in range(1, 13)]
+IDS = [f"I{number}" for number in range(1, 13)] + [f"L{number}" for number in range(1, 6)]
 BY_ID = dict(zip(IDS, IDENTITIES, strict=True))
 
 
@@ -50,9 +61,9 @@ def test_every_identity_holds_for_many_seeds(seed):
 
 @pytest.fixture
 def few_transfers(monkeypatch):
-    """I3 and I7, which take most of the time, on three transfer functions instead of all."""
-    for module in (closed, exact):
-        monkeypatch.setattr(module, "TRANSFERS", ("tanh", "relu", "softplus"))
+    """The identities that take most of the time, on three transfer functions instead of all."""
+    for module in (closed, derivative, exact, second_order):
+        monkeypatch.setattr(module, "TRANSFERS", ("tanh", "relu", "softmax"))
 
 
 def test_every_identity_holds_on_every_array_library(backend, few_transfers):
@@ -71,7 +82,8 @@ def test_every_number_is_a_measurement():
     bounds = {r.id: {p.bound for p in r.parts} for r in results}
     fixed = {
         "I1": {1e-14}, "I2": {1e-12}, "I4": {1e-10}, "I5": {1e-12, 0.0}, "I6": {1e-12}, "I7": {1e-8},
-        "I8": {1e-14}, "I9": {1e-10}, "I10": {1e-6, 1e-14}, "I11": {1e-12}, "I12": {1e-10},
+        "I8": {1e-14}, "I9": {1e-10}, "I10": {1e-6, 1e-12, 1e-14}, "I11": {1e-12, 0.0}, "I12": {1e-10},
+        "L1": {1e-14}, "L2": {1e-14, 1e-12, 0.0}, "L3": {1e-10}, "L4": {1e-14, 0.0}, "L5": {1e-14, 1e-10},
     }  # fmt: skip
     assert {name: bounds[name] for name in fixed} == fixed
     assert max(bounds["I3"]) <= 1e-9  # max(1e-10, 10 eps (1 + ηλ_max)), with ηλ_max of these cases below 1e5
@@ -101,15 +113,6 @@ def _in_verify(patch, name, wrong):
         patch.setattr(module, name, wrong)
 
 
-def in_verify(patch, name, wrong):
-    """Put a wrong function wherever the identities import the right one."""
-    modules = [module for path, module in sys.modules.items() if path.startswith("locoprop_ref.verify.")]
-    found = [module for module in modules if hasattr(module, name)]
-    assert found, name
-    for module in found:
-        patch.setattr(module, name, wrong)
-
-
 def wrong_target_sign(patch):
     patch.setattr(targets, "_stepped", lambda y_hat, g, gamma: y_hat + gamma * g)
 
@@ -133,8 +136,8 @@ def backward_without_slopes(patch):
 
     def wrong(net, trace, t):
         g = [net.loss.g(trace.a_hat[-1], t, net.layers[-1].transfer)]
-        for layer in reversed(net.layers[1:]):
-            g.append(g[-1] @ layer.W.T)
+        for layer, said in zip(reversed(net.layers), reversed(trace.y_hat[:-1]), strict=False):
+            g.append(layer.pull_back(g[-1], said))
         return tuple(reversed(g))
 
     patch.setattr(network, "backward", wrong)
@@ -344,26 +347,179 @@ def targets_of_another_schedule(patch):
     _in_verify(patch, "target", lambda a_hat, g, gamma: right(a_hat, g, gamma**2))
 
 
-# wrong formula → what must be found wrong: identity, which of its measurements
+def codes_of_a_recurrent_network(patch):
+    """Codes as if every layer had one path to the loss."""
+    right = targets.code_update
+
+    def wrong(net, trace, t, step):
+        return trace.a_hat if any(layer.recurrent for layer in net.layers) else right(net, trace, t, step)
+
+    _in_verify(patch, "code_update", wrong)
+
+
+def way_back_through_time_without_W_h(patch):
+    """Every step as if the next one did not read it."""
+    patch.setattr(layers.Layer, "total", lambda self, a_hat, above: self.transfer.vjp(a_hat, above))
+
+
+def initial_state_forgotten(patch):
+    right = layers.Layer._initial
+    patch.setattr(layers.Layer, "_initial", lambda self, batch, xp: 0 * right(self, batch, xp))
+
+
+def recurrence_starts_from_ones(patch):
+    right = layers.Layer._initial
+    patch.setattr(layers.Layer, "_initial", lambda self, batch, xp: 0 * right(self, batch, xp) + 1)
+
+
+def positions_have_weights_of_their_own(patch):
+    """A bias that grows from row to row."""
+    right = layers.Layer.pre_activation
+
+    def wrong(self, x):
+        a_hat = right(self, x)
+        return a_hat + 1e-9 * np.arange(len(a_hat))[:, None]
+
+    patch.setattr(layers.Layer, "pre_activation", wrong)
+
+
+def maximum_to_the_last_of_the_largest(patch):
+    right = wirings.Pool.turn
+
+    def wrong(self, u, z):
+        if self.kind == "mean":
+            return right(self, u, z)
+        values = np.reshape(self.windows.read(z), (self.count, *u.shape))
+        last = self.count - 1 - np.argmax(values[::-1], axis=0)
+        spread = np.where(np.arange(self.count)[:, None, None] == last, u, 0)
+        return self.windows.turn(np.reshape(spread, (-1, u.shape[1])))
+
+    patch.setattr(wirings.Pool, "turn", wrong)
+
+
+def windows_that_overlap_count_once(patch):
+    """Only the first place at which a number stands in the rows."""
+
+    def wrong(self, u):
+        with_zero = np.concatenate([u, np.zeros((1, u.shape[1]))])
+        return with_zero[self.turned[0]]
+
+    patch.setattr(wirings.Gather, "turn", wrong)
+
+
+def height_and_width_swapped_in_the_windows(patch):
+    right = wirings._windows
+    patch.setattr(wirings, "_windows", lambda H, W, *rest: right(W, H, *rest))
+
+
+def height_and_width_swapped_in_the_shape(patch):
+    right = wirings._image
+    patch.setattr(wirings, "_image", lambda shape: tuple(right(shape)[i] for i in (0, 2, 1)))
+
+
+def kernel_transposed(patch):
+    """The rows run (channel, kernel column, kernel row)."""
+    right = wirings._windows
+
+    def wrong(H, W, size, *rest):
+        windows = right(H, W, size, *rest)
+        return windows.reshape(size, size, -1).swapaxes(0, 1).reshape(windows.shape)
+
+    patch.setattr(wirings, "_windows", wrong)
+
+
+def padding_repeats_a_pixel(patch):
+    right = wirings._windows
+
+    def wrong(H, W, *rest):
+        windows = right(H, W, *rest)
+        return np.where(windows == H * W, 0, windows)
+
+    patch.setattr(wirings, "_windows", wrong)
+
+
+def mean_of_a_window_is_its_sum(patch):
+    right = wirings.Pool.read
+    patch.setattr(
+        wirings.Pool, "read", lambda self, z: right(self, z) * (self.count if self.kind == "mean" else 1)
+    )
+
+
+def input_factor_over_the_rows(patch):
+    """X̃ᵀX̃/R, which is right for dense layers alone."""
+    for module in (foof, kfac):
+        patch.setattr(module, "input_factor", lambda x, num_examples: x.T @ x / x.shape[0])
+
+
+def output_factor_over_the_examples(patch):
+    """B gᵀg, which is right for dense layers alone."""
+    patch.setattr(kfac, "output_factor", lambda g, num_examples: num_examples * g.T @ g)
+
+
+def mean_over_the_rows(patch):
+    def wrong(self):
+        return 1.0 if self.reduction == "sum" else 1.0 / self.x.shape[0]
+
+    patch.setattr(local.LocalProblem, "scale", property(wrong))
+
+
+def objective_over_the_examples(patch):
+    """The objective of a layer divided by the rows of an example, as if its rows were averaged."""
+    right = local.LocalProblem.value
+
+    def wrong(self, W):
+        return right(self, W) * (3 / self.x.shape[0])  # 3 examples
+
+    patch.setattr(local.LocalProblem, "value", wrong)
+
+
+# wrong formula → what must be found wrong: identity, which of its measurements (dense networks come first,
+# then convolutional and recurrent ones)
 FOUND_BY = {
-    wrong_target_sign: {"I1": (0, 1), "I3": (3,), "I4": (0, 1), "I8": (0, 1), "I10": (0, 1), "I12": (0,)},
-    target_without_gamma: {"I1": (0, 1), "I3": (3,), "I4": (0, 1), "I8": (0, 1), "I10": (0, 1), "I12": (0,)},
-    m_with_the_target_of_s: {"I1": (1,), "I8": (0, 1)},
-    backward_without_slopes: {"I1": (0, 1), "I2": (0,), "I11": (0,)},
-    loss_summed_over_the_batch: {"I1": (0, 1), "I2": (0,), "I8": (0, 1), "I12": (0,)},
-    softmax_slope_is_diagonal: {"I1": (0, 1), "I2": (0,)},
-    bias_is_no_input: {"I1": (0, 1), "I2": (0,)},
-    primal_without_eta: {"I3": (0, 1, 2), "I9": (0, 1, 2), "I12": (0,)},
-    dual_without_identity: {"I3": (0,), "I10": (1,), "I12": (0,)},
-    dual_with_eta_a_little_off: {"I3": (0,), "I9": (0, 1, 2), "I10": (1,), "I12": (0,)},
-    closed_form_is_a_gradient_step: {"I3": (1, 2, 3), "I10": (0, 1), "I12": (0,)},
-    pseudo_inverse_is_a_transpose: {"I3": (3,)},
-    gradient_without_regularizer: {"I3": (2,), "I7": (1,)},
-    gradient_averaged: {"I1": (0, 1), "I4": (0, 1)},
-    frozen_gradient: {"I3": (2, 3), "I4": (0, 1), "I7": (1,)},
-    gram_form_with_a_wrong_first_gradient: {"I4": (0, 1)},
-    one_inner_step_too_few: {"I4": (0, 1)},
-    filter_of_frozen_gradient: {"I4": (1,)},
+    wrong_target_sign: {
+        "I1": range(6),
+        "I3": (3, 7, 11),
+        "I4": range(6),
+        "I8": range(6),
+        "I10": range(6),
+        "I12": range(3),
+        "L3": (0, 2, 3, 5),
+    },
+    target_without_gamma: {
+        "I1": range(6),
+        "I3": (3, 7, 11),
+        "I4": range(6),
+        "I8": range(6),
+        "I10": range(6),
+        "I12": range(3),
+    },
+    m_with_the_target_of_s: {"I1": (1, 3, 5), "I8": range(6)},
+    backward_without_slopes: {"I1": range(6), "I2": (0, 1, 2), "I11": (0, 1)},
+    loss_summed_over_the_batch: {"I1": range(6), "I2": (0, 1, 2), "I8": range(6), "I12": range(3)},
+    softmax_slope_is_diagonal: {"I1": range(6), "I2": (0, 1, 2)},
+    bias_is_no_input: {"I1": range(6), "I2": (0, 1, 2)},
+    primal_without_eta: {
+        "I3": (0, 1, 2, 4, 5, 6, 8, 9, 10),
+        "I9": range(9),
+        "I12": range(3),
+        "L3": (0, 3),
+    },
+    dual_without_identity: {"I3": (0, 4, 8), "I10": (1, 3, 5), "I12": (0,)},
+    dual_with_eta_a_little_off: {
+        "I3": (0, 4, 8),
+        "I9": (0, 1, 2, 3, 4, 6, 7),
+        "I10": (1, 3, 5),
+        "I12": (0,),
+        "L3": (0, 3),
+    },
+    closed_form_is_a_gradient_step: {"I3": (1, 2, 3, 5, 6, 7, 9, 10, 11), "I10": range(6), "I12": range(3)},
+    pseudo_inverse_is_a_transpose: {"I3": (3, 7, 11)},
+    gradient_without_regularizer: {"I3": (2, 6, 10), "I7": (1, 3, 5), "L3": (2,)},
+    gradient_averaged: {"I1": range(6), "I4": range(6)},
+    frozen_gradient: {"I3": (2, 3, 6, 7, 10, 11), "I4": range(6), "I7": (1, 3, 5), "L3": (2, 5)},
+    gram_form_with_a_wrong_first_gradient: {"I4": range(6)},
+    one_inner_step_too_few: {"I4": range(6)},
+    filter_of_frozen_gradient: {"I4": (1, 3, 5)},
     divergence_without_linear_term: {"I5": (0, 1)},
     divergence_with_wrong_sign: {"I5": (0, 1)},
     divergence_without_its_anchor: {"I5": (0, 2)},
@@ -372,16 +528,32 @@ FOUND_BY = {
     sigmoid_a_little_steep: {"I6": (1,)},
     softplus_conjugate_halved: {"I6": (2,)},
     arctan_inverse_is_cosine: {"I6": (3,)},
-    newton_stops_early: {"I7": (0, 1)},
-    newton_with_another_eta: {"I7": (0, 1)},
-    output_factor_without_the_batch: {"I9": (1,)},
-    factored_damping_unsplit: {"I9": (1,)},
-    kfac_without_its_output_factor: {"I9": (1,)},
-    damping_a_little_off: {"I9": (1, 2)},
-    input_factor_summed: {"I9": (1, 2)},
-    codes_see_the_old_code_above: {"I11": (0,)},
-    codes_step_twice_as_far: {"I11": (0,)},
-    targets_of_another_schedule: {"I11": (0,)},
+    newton_stops_early: {"I7": range(6)},
+    newton_with_another_eta: {"I7": range(6)},
+    output_factor_without_the_batch: {"I9": (1, 4, 7)},
+    factored_damping_unsplit: {"I9": (1, 4, 7)},
+    kfac_without_its_output_factor: {"I9": (1, 4, 7)},
+    damping_a_little_off: {"I9": (1, 2, 4, 5, 7, 8), "L3": (1, 4)},
+    input_factor_summed: {"I9": (1, 2, 4, 5, 7, 8), "L3": (1, 4)},
+    codes_see_the_old_code_above: {"I11": (0, 1)},
+    codes_step_twice_as_far: {"I11": (0, 1)},
+    targets_of_another_schedule: {"I11": (0, 1)},
+    codes_of_a_recurrent_network: {"I11": (2,)},
+    way_back_through_time_without_W_h: {"I1": (4, 5), "I2": (2,), "L3": (3, 4, 5), "L5": (2,)},
+    initial_state_forgotten: {"I1": (4, 5), "I2": (2,), "I5": (5,), "I6": (5,), "L3": (3, 4, 5)},
+    recurrence_starts_from_ones: {"I2": (2,), "L2": (2, 3, 4)},
+    positions_have_weights_of_their_own: {"I5": (4,), "I6": (4,), "L4": (1, 2, 3)},
+    maximum_to_the_last_of_the_largest: {"L1": (2,)},
+    windows_that_overlap_count_once: {"I1": (2, 3), "I2": (1,), "L1": (1, 2)},
+    height_and_width_swapped_in_the_windows: {"I1": (2, 3), "I2": (1,), "I6": (4,), "L1": (0, 2)},
+    height_and_width_swapped_in_the_shape: {"L4": (0, 1)},
+    kernel_transposed: {"I2": (1,), "L1": (0, 2), "L2": (0, 1), "L3": (0, 1, 2)},
+    padding_repeats_a_pixel: {"I2": (1,), "L1": (0, 2)},
+    mean_of_a_window_is_its_sum: {"I2": (1,), "L1": (0, 1)},
+    input_factor_over_the_rows: {"I9": (4, 5, 7, 8), "L3": (1, 4)},
+    output_factor_over_the_examples: {"I9": (4, 7)},
+    mean_over_the_rows: {"L5": range(4)},
+    objective_over_the_examples: {"I5": (4, 5)},
 }
 
 
@@ -440,7 +612,7 @@ def test_command_line(tmp_path, capsys):
     results = measured(1)
     assert err == ""
     assert out.startswith(table(results))
-    assert out.splitlines()[-1] == "12 of 12 identities hold (seed 1, numpy, float64)"
+    assert out.splitlines()[-1] == "17 of 17 identities hold (seed 1, numpy, float64)"
     report = json.loads(file.read_bytes())
     assert report == json.loads(json.dumps(as_json(results, seed=1, backend="numpy")))
     assert {key: report[key] for key in ("schema", "seed", "backend", "dtype")} == {
@@ -458,7 +630,7 @@ def test_command_line_says_when_an_identity_fails(tmp_path, capsys, monkeypatch,
     assert "FAILS" in out
     held = [row["id"] for row in json.loads((tmp_path / "r.json").read_bytes())["identities"] if row["holds"]]
     assert set(held).isdisjoint(FOUND_BY[wrong_target_sign])
-    assert out.splitlines()[-1].startswith(f"{len(held)} of 12 identities hold")
+    assert out.splitlines()[-1].startswith(f"{len(held)} of 17 identities hold")
 
 
 @pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (1.5, TypeError), (True, TypeError)])
