@@ -21,8 +21,9 @@ COMMANDS = (verify, figures, demo, train, compare, apply, plot, info, tune, orac
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     begin_as_child()
-    parser = _parser()
-    given = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser(words)
+    given = parser.parse_args(words)
     if given.command is None:
         parser.print_help()
         return 0
@@ -45,13 +46,15 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser for a command line: of the command that stands first in it, else of all commands."""
     parser = Parser(
         prog="locoprop-ref", description="LocoProp, written by hand: prove it, draw it, train with it."
     )
     parser.add_argument("--version", action="version", version=f"locoprop-ref {locoprop_ref.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for command in COMMANDS:
+    asked_for = [one for one in COMMANDS if one.__name__.rpartition(".")[2] in words[:1]]
+    for command in asked_for or COMMANDS:
         command.add_command(commands)
     return parser
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from locoprop_ref.cli.parser import add, add_overwrite, path
 from locoprop_ref.data.files import check_outputs, write_atomically
-from locoprop_ref.oracle.topics import TOPICS
-from locoprop_ref.oracle.vectors import DTYPES, cases
 
 
 def add_command(commands: Any) -> None:
@@ -34,6 +32,9 @@ def _write(file: Path, content: str) -> None:
 
 
 def _add_check(commands: Any) -> None:
+    from locoprop_ref.oracle.topics import TOPICS
+    from locoprop_ref.oracle.vectors import DTYPES
+
     command = add(
         commands, "check", _check, "compare an implementation with the vectors and say what is wrong"
     )
@@ -69,6 +70,7 @@ def _add_check(commands: Any) -> None:
 def _check(given: argparse.Namespace) -> int:
     from locoprop_ref.oracle.check import check
     from locoprop_ref.oracle.results import check_results
+    from locoprop_ref.oracle.vectors import cases
 
     outputs = {"json": given.json, "junit": given.junit}
     check_outputs(outputs, {"the results": given.results}, overwrite=given.overwrite)
@@ -118,6 +120,8 @@ def load_target(name: str) -> Any:
 
 
 def _add_report(commands: Any) -> None:
+    from locoprop_ref.oracle.vectors import DTYPES
+
     command = add(commands, "report", _report, "list how far the package itself is off, case by case")
     command.add_argument("--dtype", choices=DTYPES, default="float64", help="default float64")
     command.add_argument("--backend", default="numpy", help="array library (default numpy)")

@@ -4,7 +4,6 @@ import argparse
 from typing import Any
 
 from locoprop_ref.cli.parser import add, add_data_dir, add_overwrite, path
-from locoprop_ref.experiments.tuned import CONTESTANTS
 
 # options of the command that are fields of `problem.Problem`
 _PROBLEM = {
@@ -23,6 +22,8 @@ _PROBLEM = {
 
 def add_command(commands: Any) -> None:
     """Add `tune` to the subparsers of the command line."""
+    from locoprop_ref.experiments.tuned import CONTESTANTS
+
     help = (
         "search the hyper-parameters of every method in the same way, on held-out training images; the same "
         "command resumes"

@@ -9,6 +9,7 @@ settings of its parts; an optimizer's hyper-parameters have the same names insid
 0.9
 """
 
+import functools
 from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -52,8 +53,12 @@ def options_of(name: str, optimizer_name: str | None = None) -> dict[str, Any]:
     Returns:
         option → default, among them "optimizer" where the method takes one, with the hyper-parameters of it.
     """
+    return dict(_options_of(name, optimizer_name or DEFAULT_OPTIMIZER))
+
+
+@functools.cache
+def _options_of(name: str, chosen: str) -> dict[str, Any]:
     example = method(name)
-    chosen = optimizer_name or DEFAULT_OPTIMIZER
     found: dict[str, Any] = {}
     if isinstance(example, BackProp):
         example = backprop(chosen)
@@ -88,11 +93,17 @@ def takes_optimizer(name: str) -> bool:
 
 def choices_of(option: str) -> tuple[str, ...]:
     """Return the values that an option may have, from the `Literal` type of its field; else ()."""
+    kinds = [hints.get(option) for hints in _hints()]
+    return next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
+
+
+@functools.cache
+def _hints() -> tuple[dict[str, Any], ...]:
+    """Return the types of the fields of all methods, their solvers, and all optimizers."""
     examples: list[Any] = [method(name) for name in METHODS]
     examples += [example.solver for example in examples if isinstance(example, LocoProp)]
     examples += [optimizer(name) for name in OPTIMIZERS]
-    kinds = [get_type_hints(type(example)).get(option) for example in examples]
-    return next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
+    return tuple(get_type_hints(kind) for kind in dict.fromkeys(map(type, examples)))
 
 
 def defaults_in_words(option: str) -> str:
