@@ -241,7 +241,7 @@ def test_jobs_in_a_run_file_are_the_most_it_had(tiny, tmp_path):
 @pytest.mark.full
 @pytest.mark.timeout(1000)
 def test_the_quick_preset(tmp_path):
-    done = shell("compare", "--out", tmp_path, timeout=900, threads=None)
+    done = shell("compare", "--out", tmp_path, "--jobs", 2, timeout=900, threads=None)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads((tmp_path / "summary.json").read_text())
     assert_equal([row["contestant"] for row in found["rows"]], list(tuned.CONTESTANTS))
