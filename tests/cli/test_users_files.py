@@ -181,6 +181,7 @@ def test_every_option_that_is_a_path_knows_the_home_folder():
 # two at once --------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_two_trainings_into_one_file(home):
     """Once the second one replaced what the first had reached."""
     longer = [*LAYERS[:4], "--epochs", "100000", "--method", "backprop"]

@@ -161,6 +161,7 @@ def program(*arguments, **settings):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **settings)
 
 
+@pytest.mark.full
 def test_it_runs_and_the_losses_fall(folder):
     done = program(folder, "--epochs", 2, "--seed", 7)
     assert (done.returncode, done.stderr) == (0, "")

@@ -66,6 +66,7 @@ def few_transfers(monkeypatch):
         monkeypatch.setattr(module, "TRANSFERS", ("tanh", "relu", "softmax"))
 
 
+@pytest.mark.full
 def test_every_identity_holds_on_every_array_library(backend, few_transfers):
     if backend.xp is not namespace("numpy"):  # for NumPy see the two tests above
         assert failing(verify(4, backend.xp)) == []

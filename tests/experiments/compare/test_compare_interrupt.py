@@ -70,7 +70,8 @@ def uninterrupted(tiny, tmp_path_factory):
     return {seed: losses(folder, "locoprop-m", seed) for seed in (0, 1)}
 
 
-@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.full), 2])
+@pytest.mark.full
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_killed_and_started_again(tiny, tmp_path, uninterrupted, jobs):
     out = tmp_path / "out"
     arguments = [*options(tiny, out, **LONG), "--jobs", jobs]
@@ -89,6 +90,7 @@ def test_killed_and_started_again(tiny, tmp_path, uninterrupted, jobs):
     assert_equal({seed: losses(out, "locoprop-m", seed) for seed in (0, 1)}, uninterrupted)
 
 
+@pytest.mark.full
 def test_a_worker_that_dies_takes_no_other_run_with_it(tiny, tmp_path, uninterrupted):
     out = tmp_path / "out"
     arguments = [*options(tiny, out, **LONG), "--jobs", 2]

@@ -217,6 +217,7 @@ def test_a_run_is_the_same_command_from_every_folder(tmp_path, monkeypatch):
     assert_equal(words[5:], wanted)
 
 
+@pytest.mark.full
 def test_two_jobs_give_the_losses_of_one(tiny, tmp_path, undrawn, monkeypatch):
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     results = {}

@@ -41,7 +41,7 @@ def started(monkeypatch):
     return names
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.full), 2])
 def test_the_final_keeps_the_best_candidate(here, jobs, started):
     reduced = search("sgd")
     record = search("sgd", final=FINAL, jobs=jobs)

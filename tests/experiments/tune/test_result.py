@@ -57,7 +57,9 @@ def test_what_is_stored(here):
     assert list(held_out_losses(config, split_data(), NUMPY))[-1] == record["study"]["loss"]
 
 
-@pytest.mark.parametrize("with_final", [False, True], ids=["no final", "final"])
+@pytest.mark.parametrize(
+    "with_final", [False, pytest.param(True, marks=pytest.mark.full)], ids=["no final", "final"]
+)
 def test_the_stored_command_makes_the_same_bytes(here, with_final):
     on = small(epochs=3, held_out=15)
     options = {"ranges": {"1 - decay": (1e-2, 0.5)}, "seed": 2, "on": on}
