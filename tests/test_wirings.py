@@ -47,6 +47,7 @@ def test_the_rows_of_a_convolution_are_its_patches(backend, size, stride, paddin
     assert_array_equal(backend.numpy(wiring.rows(y)), as_rows(np.moveaxis(np.array(wanted), 1, 2)))
 
 
+@pytest.mark.each("kind")
 @pytest.mark.parametrize(("size", "kind", "stride"), POOLS)
 def test_pooling(backend, size, kind, stride):
     y, wiring = batch(backend, IMAGE), pool(IMAGE, size, kind=kind, stride=stride)
@@ -76,6 +77,7 @@ WIRINGS = {
 }
 
 
+@pytest.mark.each("name")
 @pytest.mark.parametrize("name", WIRINGS)
 def test_pull_back_is_the_adjoint_of_rows(backend, name):
     """⟨rows(y), u⟩ = ⟨y, pull_back(u)⟩, to the rounding of sums of some hundred products."""
@@ -138,6 +140,7 @@ def outputs(name, parts, x, start):
     return np.array([naive_convolutional(parts, example, name) for example in x])
 
 
+@pytest.mark.each("name")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_outputs_are_those_of_the_loops(backend, name):
     network, x, _, start = of(name, backend)
@@ -175,6 +178,7 @@ def test_the_derivative_at_every_row_is_total(numpy_backend, name):
         assert_allclose(a_hat, each.pre_activation(x_m), rtol=0, atol=1e-14)
 
 
+@pytest.mark.each("name")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_float32_stays_float32(backend, name):
     network, x, t, _ = of(name, backend, dtype="float32")

@@ -41,6 +41,7 @@ def trained(ours, network, x, t, steps=8):
     return network
 
 
+@pytest.mark.each("name")
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("kind", METHODS)
 def test_every_method_trains_every_network(backend, name, kind):
