@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --disable-pip-version-check --no-input --quiet
-PYTEST := MPLBACKEND=Agg $(PY) -m pytest
+# the tests' processes share the cores: each has one BLAS thread, because several of them would wait for each other
+PYTEST := MPLBACKEND=Agg OPENBLAS_NUM_THREADS=1 $(PY) -m pytest
 # make test WORKERS=0 runs everything in one process. Each file runs as a whole, so that its fixtures are made once;
 # the files are started in the order of tests/conftest.py, the longest first
 WORKERS ?= 2
@@ -25,8 +26,8 @@ demo: $(VENV)/core.stamp  ## install the package and run its demonstration
 test: lint     ## check format, lint and types, and run the quick tests
 	$(PYTEST) -m "not full" $(SIDE_BY_SIDE)
 
-test-all: lint ## check format, lint and types, and run all tests, also those with other array libraries
-	$(PYTEST) $(SIDE_BY_SIDE)
+test-all: test ## make test, and then the long tests, also those with other array libraries
+	$(PYTEST) -m "full" $(SIDE_BY_SIDE)
 
 lint: $(VENV)/test.stamp  ## check format, lint and types, without changing any file
 	$(VENV)/bin/ruff format --check .

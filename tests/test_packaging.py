@@ -173,7 +173,11 @@ def test_ci_script_is_executable_and_runs_both_test_targets():
     assert os.access(script, os.X_OK)
     lines = script.read_text(encoding="utf-8").splitlines()
     assert "set -euo pipefail" in lines
-    assert lines.index("make test") < lines.index("make test-all")
+    assert lines[-1] == "make test test-all"
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    assert re.search(
+        r"^test-all: test\b", makefile, flags=re.MULTILINE
+    )  # the quick tests, then the long ones
 
 
 def test_every_make_target_has_help():
@@ -277,7 +281,7 @@ def test_skips_are_accepted(tmp_path, reasons, environment):
     [
         ([TORCH], [], "", 0),
         ([TORCH], [JAX], "jax", 0),
-        ([JAX, MNIST, "too slow today"], [GPU, TORCH], "torch", 2),
+        pytest.param([JAX, MNIST, "too slow today"], [GPU, TORCH], "torch", 2, marks=pytest.mark.full),
     ],
 )
 def test_a_skip_in_ci_is_a_failure(tmp_path, refused, accepted, not_installed, workers):

@@ -328,6 +328,7 @@ def test_interrupted_before_anything_is_kept(tiny, tmp_path, monkeypatch, capsys
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.full
 def test_file_size_limit(tiny, tmp_path, uninterrupted):
     """The history makes checkpoints grow: one of them no longer fits. The one before it is intact."""
     epochs, out = 30, tmp_path / "r.json"

@@ -109,7 +109,8 @@ def test_a_worker_that_dies_takes_no_other_run_with_it(tiny, tmp_path, uninterru
     assert_equal({seed: losses(out, "locoprop-m", seed) for seed in (0, 1)}, uninterrupted)
 
 
-@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.full), 2])
+@pytest.mark.full
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_interrupted(tiny, tmp_path, uninterrupted, jobs):
     out = tmp_path / "out"
     arguments = [*options(tiny, out, **LONG), "--jobs", jobs]

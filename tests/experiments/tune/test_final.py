@@ -1,7 +1,6 @@
 """The final: its candidates and rounds, its resumable runs, and what several commands make of it."""
 
 import dataclasses
-import json
 import sys
 import threading
 import time
@@ -13,7 +12,7 @@ import pytest
 from filelock import FileLock
 from numpy.testing import assert_allclose
 from small_runs import arrays, write_data
-from tiny_tuning import FINAL, FLAGS, NUMPY, a_search, search, split_data, trials_in
+from tiny_tuning import FINAL, NUMPY, a_search, search, split_data, trials_in
 from tqdm import tqdm
 
 from locoprop_ref.cli import main as cli
@@ -41,7 +40,8 @@ def started(monkeypatch):
     return names
 
 
-@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.full), 2])
+@pytest.mark.full
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_the_final_keeps_the_best_candidate(here, jobs, started):
     reduced = search("sgd")
     record = search("sgd", final=FINAL, jobs=jobs)
@@ -268,6 +268,7 @@ def distance(peak):
     return lambda config: abs(np.log(config.learning_rate / peak))
 
 
+@pytest.mark.full
 def test_a_study_is_extended_after_its_final(here, by_rate):
     """Then the final is of what is best now; going back to fewer trials asks for nothing new."""
     by_rate(distance(3e-4))
@@ -282,6 +283,7 @@ def test_a_study_is_extended_after_its_final(here, by_rate):
     assert begun[2:] == [begun[2]] * 3
 
 
+@pytest.mark.full
 def test_a_better_trial_from_elsewhere_begins_the_final_anew(here, monkeypatch, by_rate, said):
     by_rate(distance(3e-5))
     right, calls = finals.play, []
@@ -349,9 +351,3 @@ def test_a_round_is_not_judged_before_all_its_runs_have_ended():
 @pytest.mark.parametrize("method", SPACE)
 def test_every_method_has_a_rate_that_is_searched(method):
     assert final.rate_of(method) in {r.option for r in search_space(method)}
-
-
-def test_the_command_line_runs_a_final(here, capsys):
-    assert cli.main(["tune", "sgd", "--trials", "2", "--out", "out", *FLAGS[1:]]) == 0
-    assert ", in the final " in capsys.readouterr().out
-    assert "final" in json.loads((here / "out" / "mnist" / "sgd.json").read_text(encoding="utf-8"))

@@ -36,6 +36,7 @@ def test_two_jobs(here):
         assert both[name]["study"]["untuned_loss"] == alone[name]["study"]["untuned_loss"]
 
 
+@pytest.mark.full
 def test_two_jobs_at_one_study(here, said):
     assert search(trials=5, jobs=2)["study"]["trials"] == 5
     assert [t.state.name for t in trials_in() if "returned" not in t.user_attrs] == ["COMPLETE"] * 5
