@@ -27,6 +27,7 @@ from typing import Any
 
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace, device
+from locoprop_ref.blocks import RowBlocks, examples_in
 from locoprop_ref.transfers import Transfer
 from locoprop_ref.wirings import Wiring
 
@@ -116,15 +117,18 @@ class Layer:
         layer.__dict__.update({**self.__dict__, **parts})
         return layer
 
-    def through(self, y: Any) -> tuple[Any, Any, Any]:
+    def through(self, y: Any, memory_limit: int | None = None) -> tuple[Any, Any, Any]:
         """Return the rows x, the pre-activation â and the post-activation ŷ.
 
         Args:
             y: what the layer below says, (R of that layer, its d_out), or the batch, (B, d_0).
+            memory_limit: bytes of x beyond which it is made in blocks of examples, see `row_blocks`; None
+                (default) for no limit.
         """
         if self.recurrent:
             return self._through_time(y)
-        x = self.rows(y)
+        x = self.row_blocks(y, memory_limit)
+        x = self.rows(y) if x is None else x
         a_hat = self.pre_activation(x)
         return x, a_hat, self.transfer.f(a_hat)
 
@@ -168,6 +172,26 @@ class Layer:
             return y
         return self._through_time(y)[0] if self.recurrent else self.wiring.rows(y)
 
+    def row_blocks(self, y: Any, memory_limit: int | None) -> RowBlocks | None:
+        """Return the rows in blocks of examples, or None where all rows fit into the memory limit.
+
+        The rows of a dense layer are what the layer below says, which is kept anyway, and those of a
+        recurrent one are about as many numbers as its outputs: both are always kept, and None is returned.
+
+        Args:
+            y: what the layer below says, (R of that layer, its d_out), or the batch, (B, d_0).
+            memory_limit: bytes for the rows of the layer; None for no limit.
+        """
+        if self.wiring is None or self.recurrent or memory_limit is None:
+            return None
+        wiring, width = self.wiring, self.wiring.width + (self.b is not None)
+        size = array_namespace(y).finfo(y.dtype).bits // 8
+        count = y.shape[0] // wiring.below
+        if count * wiring.positions * width * size <= memory_limit:
+            return None
+        block = examples_in(memory_limit, wiring.positions, width, size)
+        return RowBlocks(wiring.rows, y, wiring.below, wiring.positions, wiring.width, block)
+
     def augment(self, x: Any) -> Any:
         """Return x̃, (R, d_in + 1): x with a last column of ones; without bias x itself, (R, d_in).
 
@@ -176,6 +200,8 @@ class Layer:
         """
         if self.b is None:
             return x
+        if isinstance(x, RowBlocks):
+            return x.with_ones()
         xp = array_namespace(x)
         return xp.concat([x, xp.ones((x.shape[0], 1), dtype=x.dtype, device=device(x))], axis=1)
 
@@ -186,7 +212,8 @@ class Layer:
             x: (R, d_in) rows of the layer's input.
         """
         # with positions in the memory order of the rows, in which the next wiring reads
-        a_hat = x @ self.W if self.positions == 1 else (self.W.T @ x.T).T
+        flat = self.positions == 1 or isinstance(x, RowBlocks)  # which keeps to that order by itself
+        a_hat = x @ self.W if flat else (self.W.T @ x.T).T
         if self.b is not None:
             a_hat += self.b
         return a_hat

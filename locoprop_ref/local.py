@@ -151,7 +151,7 @@ class LocalProblem:
     def value(self, W: Any) -> Any:
         """Return the objective at W̃, (d̃, d_out), as a 0-d array."""
         checks.like("W", W, self.W0, of="W0")
-        xp = array_namespace(self.x)
+        xp = array_namespace(W)
         a_hat = self.pre_activation(W)
         data = xp.sum(self.transfer.F(a_hat)) - xp.sum(self.y_target * a_hat)
         return self.scale * data + self.regularization.value(W, self.W0, self.memory)

@@ -149,12 +149,14 @@ def _transfers(transfers: Any, layers: int) -> list[Transfer]:
     return [_transfer(f) if isinstance(f, str) else f for f in given]
 
 
-def forward(network: Network, x: Any) -> Trace:
+def forward(network: Network, x: Any, memory_limit: int | None = None) -> Trace:
     """Return the inputs, pre-activations and post-activations of every layer.
 
     Args:
         network: the network.
         x: (B, d_0) batch, in the dtype of the network.
+        memory_limit: bytes for the rows of one layer; a convolution with more has `blocks.RowBlocks` for x.
+            None (default) for no limit.
 
     Raises:
         ValueError, TypeError: x is empty, or of another width, dtype or library than the network.
@@ -164,7 +166,7 @@ def forward(network: Network, x: Any) -> Trace:
     checks.same_dtype(network=W, x=x)
     y, xs, a_hats, y_hats = x, [], [], []
     for layer in network.layers:
-        rows, a_hat, y = layer.through(y)
+        rows, a_hat, y = layer.through(y, memory_limit)
         xs.append(rows)
         a_hats.append(a_hat)
         y_hats.append(y)

@@ -29,6 +29,7 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace, device, solve_positive_definite
+from locoprop_ref.blocks import whole
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.optimizers import AUTHORS_RMSPROP, Optimizer, State
 from locoprop_ref.regularizers import Proximal
@@ -110,7 +111,7 @@ class ClosedForm:
         if rate == 0:
             return problem.W0, state, {}
         problem = problem.scaled(rate)
-        x, xp = problem.x, array_namespace(problem.x)
+        x, xp = problem.x, array_namespace(problem.W0)
         r = problem.residual(problem.W0)
         P, slope = problem.metric, problem.slope
         if slope is not None or not isinstance(P, int | float):
@@ -118,11 +119,13 @@ class ClosedForm:
         if P == 0:
             if self.form == "inverse":
                 raise ValueError("weight_step must be finite for form 'inverse', got inf")
-            return problem.W0 - rate * (xp.linalg.pinv(x) @ r), state, {}
+            return problem.W0 - rate * (xp.linalg.pinv(whole(x)) @ r), state, {}
         eta = problem.scale / P
         form = self.form
         if form == "auto":
             form = "primal" if x.shape[0] >= x.shape[1] else "dual"
+        if form == "dual":
+            x = whole(x)
         return problem.W0 - eta * _CLOSED_FORMS[form](x, r, eta, xp), state, {}
 
     def _in_metric(self, problem: LocalProblem, P: Any, r: Any, slope: Any, xp: Any) -> Any:

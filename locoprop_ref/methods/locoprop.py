@@ -61,6 +61,9 @@ class LocoProp:
         parallel_layers: solve the layers side by side, as the method allows, where their sizes say that it
             may pay (default True; `python -m benchmarks side-by-side` measures what it saves); False solves
             them in order with all BLAS threads. The two agree to rounding. "gauss-seidel" is always in order.
+        memory_limit: bytes for the rows of one layer, default 256 MiB. Where a convolution's rows take more,
+            the solvers `Descend` and `ClosedForm` make them in blocks of examples for every product, see
+            `blocks`; Newton and parts of your own get the rows as one array. None for no limit.
         diagnose: report in `info`, per layer, the share of targets out of range, the local loss before and
             after, and the cosine between the update and −∂L/∂W̃ (costs extra products; default False).
 
@@ -80,6 +83,7 @@ class LocoProp:
     target_order: TargetOrder
     project_targets: bool
     parallel_layers: bool
+    memory_limit: int | None
     diagnose: bool
 
     def __init__(
@@ -95,6 +99,7 @@ class LocoProp:
         target_order: TargetOrder = "jacobi",
         project_targets: bool = False,
         parallel_layers: bool = True,
+        memory_limit: int | None = 2**28,
         diagnose: bool = False,
     ) -> None:
         values = {
@@ -103,7 +108,8 @@ class LocoProp:
             "regularizer": _part("regularizer", regularizer, Proximal, "weight_step", weight_step),
             "solver": Descend() if solver is None else solver,
             "local_reduction": local_reduction, "target_order": target_order,
-            "project_targets": project_targets, "parallel_layers": parallel_layers, "diagnose": diagnose,
+            "project_targets": project_targets, "parallel_layers": parallel_layers,
+            "memory_limit": memory_limit, "diagnose": diagnose,
         }  # fmt: skip
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -115,6 +121,8 @@ class LocoProp:
         checks.one_of("local_reduction", self.local_reduction, REDUCTIONS)
         checks.one_of("target_order", self.target_order, TARGET_ORDERS)
         checks.keep(self, checks.boolean, "project_targets", "parallel_layers", "diagnose")
+        if self.memory_limit is not None:
+            checks.keep(self, checks.integer, "memory_limit")
         rule = "a target rule, as GradientTargets(10) is; a solver is given as solver=..."
         if isinstance(self.targets, Descend | ClosedForm | Newton):
             raise TypeError(f"targets must be {rule}, got {type(self.targets).__name__}")
@@ -134,6 +142,12 @@ class LocoProp:
     def target_step(self) -> Any:
         """γ of `GradientTargets`; None for another target rule."""
         return getattr(self.targets, "step", None)
+
+    @property
+    def _row_limit(self) -> int | None:
+        """The memory limit where all parts are known to read the rows by their products alone."""
+        known = type(self.targets) is GradientTargets and type(self.regularizer) is Proximal
+        return self.memory_limit if known and type(self.solver) in (Descend, ClosedForm) else None
 
     @property
     def weight_step(self) -> Any:
@@ -193,7 +207,7 @@ class LocoProp:
         check_entries(network, state, self._example)
         if "targets" not in state:
             raise ValueError("state must be what init made of this network, got one without 'targets'")
-        trace = forward(network, x)
+        trace = forward(network, x, self._row_limit)
         solve = self._solve_jacobi if self.target_order == "jacobi" else self._solve_gauss_seidel
         problems, solved, after = solve(network, state, trace, x, t, rate)
         parts = zip(network.layers, solved, strict=True)
@@ -266,7 +280,7 @@ class LocoProp:
         assert isinstance(rule, GradientTargets)  # noqa: S101  # checked when the method was made
         parts = zip(network.layers, state["layers"], backward(network, trace, t), strict=True)
         for (layer, entry, g), gamma in zip(parts, rule.steps(len(network.layers)), strict=True):
-            x, a_hat, y_hat = layer.through(y)
+            x, a_hat, y_hat = layer.through(y, self._row_limit)
             f = self.local_transfer(layer)
             target = rule.of_layer(layer, f, x, a_hat, y_hat, g, gamma)
             problems.append(self._problem(layer, target, entry["regularizer"], t.shape[0]))
