@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -112,30 +113,63 @@ def test_no_item_of_cupy_is_collected_without_a_gpu(request):
     assert backends.has_gpu() or "cupy" not in on
 
 
+def run_in(environment, *words):
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    path = [
+        str(TESTS / "helpers"),
+        str(TESTS.parent),
+        *environment.pop("path", []),
+        inherited.get("PYTHONPATH", ""),
+    ]
+    return subprocess.run(
+        [sys.executable, *words], cwd=TESTS.parent, capture_output=True, text=True, check=False,
+        env=inherited | {"PYTHONPATH": os.pathsep.join(path), "CI": ""} | environment,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def called(tmp_path_factory):
+    """The file of the plugin `called`, made by the quick tests of the lecture and the methods."""
+    out = tmp_path_factory.mktemp("called") / "called.json"
+    files = [*TESTS.glob("test_*.py"), *(TESTS / "methods").glob("test_*.py")]
+    options = ["-q", "-p", "called", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not full"]
+    run = run_in({"LOCOPROP_REF_CALLED": str(out)}, "-m", "pytest", *options, *map(str, sorted(files)))
+    assert run.returncode == 0, run.stdout
+    return out
+
+
 @pytest.mark.full
-def test_every_function_is_called_on_every_library(tmp_path):
+def test_every_function_is_called_on_every_library(called):
     """What the quick tests call on NumPy they call on the other pinned libraries, except host-only code.
 
     PyTorch and JAX run the same cases as these (`helpers/backends.py`), which are slow under a profiler.
     """
-    out = tmp_path / "called.json"
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    path = os.pathsep.join([str(TESTS / "helpers"), str(TESTS.parent), inherited.get("PYTHONPATH", "")])
-    files = [*TESTS.glob("test_*.py"), *(TESTS / "methods").glob("test_*.py")]
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "called", "-p", "no:cacheprovider", "-p", "no:xdist",
-         "-m", "not full", *map(str, sorted(files))],
-        cwd=TESTS.parent, env=inherited | {"PYTHONPATH": path, "LOCOPROP_REF_CALLED": str(out), "CI": ""},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout
-    called = json.loads(out.read_text(encoding="utf-8"))
-    everything = set(called.pop("numpy"))
+    names = json.loads(called.read_text(encoding="utf-8"))
+    del names["namespace"]
+    everything = set(names.pop("numpy"))
     assert len(everything) > 200
-    assert {"numpy-writeable", "array-api-strict"} <= set(called)
-    for library, names in called.items():
-        lost = [name for name in everything - set(names) if not expected(library, name)]
+    assert {"numpy-writeable", "array-api-strict"} <= set(names)
+    for library, found in names.items():
+        lost = [name for name in everything - set(found) if not expected(library, name)]
         assert not lost, f"{library}: {sorted(lost)}"
+
+
+@pytest.mark.full
+def test_cupy_accepts_every_call_of_the_namespace(called):
+    """By CuPy's signatures and the dtypes of its ufuncs: it needs CuPy, but no GPU.
+
+    In continuous integration CuPy stands apart, in .venv/cupy, where no other test finds it.
+    """
+    apart = Path(sys.prefix) / "cupy"
+    if not apart.is_dir() and find_spec("cupy") is None:
+        pytest.skip("cupy is not installed")
+    path = [str(apart)] if apart.is_dir() else []
+    run = run_in({"path": path}, str(TESTS / "helpers" / "cupy_signatures.py"), str(called))
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert {"take", "concat", "reshape", "tanh", "where", "linalg.solve"} <= set(found["functions"])
+    assert found["calls"] > 100
+    assert not found["refused"]
 
 
 def expected(library, name):

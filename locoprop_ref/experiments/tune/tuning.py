@@ -38,7 +38,7 @@ def tune(
     storage: str | None = None,
     jobs: int = 1,
     out: str | os.PathLike[str] = "tuning",
-    data_dir: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     heartbeat: int = 10,
     grace: int = 60,
@@ -100,9 +100,10 @@ def tune(
     for search in searches:
         if not overwrite:
             refuse_another_file(result_path(folder, on.name, search.method))
-    work = Work(tuple(searches), database, data_dir)
-    _check_data(searches, final, data_dir)
-    finals = Finals(final, folder / "final", data_dir, jobs) if final else None
+    where = None if data_dir is None else str(user_path(data_dir, "data_dir"))
+    work = Work(tuple(searches), database, where)
+    _check_data(searches, final, where)
+    finals = Finals(final, folder / "final", where, jobs) if final else None
     results: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
         studies = stack.enter_context(work.opened())
@@ -115,7 +116,7 @@ def tune(
             run_trials(part, work, jobs, bar)
             ended = finals.play_all(part, bar) if finals else [None] * len(part)
             for study, one in zip(part, ended, strict=True):
-                record = result(study, tuning_data(on, data_dir).sha256, one)
+                record = result(study, tuning_data(on, where).sha256, one)
                 _write(folder, record)
                 results[record.contestant] = msgspec.to_builtins(record)
     return results

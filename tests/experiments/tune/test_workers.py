@@ -21,7 +21,7 @@ from tiny_tuning import (
 
 from locoprop_ref.data.files import process_is_alive
 from locoprop_ref.experiments.pool import Command, run_processes
-from locoprop_ref.experiments.tune import tune, workers
+from locoprop_ref.experiments.tune import tune, tuning, workers
 from locoprop_ref.experiments.tune.storage import Storage
 from locoprop_ref.experiments.tune.trials import Work
 
@@ -41,6 +41,22 @@ def test_two_jobs_at_one_study(here, said):
     assert search(trials=5, jobs=2)["study"]["trials"] == 5
     assert [t.state.name for t in trials_in() if "returned" not in t.user_attrs] == ["COMPLETE"] * 5
     assert sum(" trial " in line for line in said()) == 5
+
+
+def test_the_folder_of_the_data_reaches_the_workers(here, monkeypatch):
+    """It may be a path, which is no JSON; nothing is read from it for a file of one's own."""
+
+    class Begun(Exception):
+        pass
+
+    def begin(_studies, work, *_):
+        raise Begun(workers.worker_command(work))
+
+    monkeypatch.setattr(tuning, "run_trials", begin)
+    with pytest.raises(Begun) as raised:
+        tune(["sgd"], small(), trials=2, progress=False, jobs=2, data_dir=here / "folder")
+    sent = json.loads(raised.value.args[0].environment[workers.WORK_VARIABLE])
+    assert sent["data_dir"] == str(here / "folder")
 
 
 DIES = Command("dies", [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
