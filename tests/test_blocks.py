@@ -120,7 +120,25 @@ def test_the_limit_decides_which_layers_are_in_blocks(numpy_backend):
     assert kinds(network, x, first - 1) == [True, False, False, False]
     assert kinds(network, x, second) == [True, False, False, False]
     assert kinds(network, x, second - 1) == [True, True, False, False]
-    assert kinds(*of("recurrent", numpy_backend)[:2], 1) == [False, False, True]
+    network, x, _, _ = of("recurrent", numpy_backend)
+    assert kinds(network, x, 1) == [False, False, True]
+    assert network.layers[0].row_blocks(x, 1) is None
+
+
+@pytest.mark.parametrize("order", ["jacobi", "gauss-seidel"])
+@pytest.mark.parametrize(("limit", "wanted"), [(1, [True, True, True, False]), (None, [False] * 4)])
+def test_the_solvers_get_blocks(numpy_backend, monkeypatch, order, limit, wanted):
+    network, x, t, _ = of("mean", numpy_backend)
+    right, seen = ClosedForm.__call__, []
+
+    def noted(self, problem, state, rate):
+        seen.append(isinstance(problem.x, RowBlocks))
+        return right(self, problem, state, rate)
+
+    monkeypatch.setattr(ClosedForm, "__call__", noted)
+    ours = locoprop_s_closed(memory_limit=limit, target_order=order, parallel_layers=False)
+    ours.step(network, ours.init(network), x, t)
+    assert seen == wanted
 
 
 def test_gradients_are_those_of_the_whole_whatever_the_limit(numpy_backend):
