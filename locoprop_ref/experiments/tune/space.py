@@ -134,10 +134,11 @@ SPACE: Mapping[str, tuple[Range, ...]] = {
 # fmt: on
 
 # A dozen trials cannot search ranges that were made for thirty: on the networks that classify, every method's
-# are shorter, around what such networks are usually trained with, and around the package's defaults. LocoProp's
-# γ is searched from 1 to 300: it must come down on a recurrent layer, where many steps add up
+# are shorter, around what such networks are usually trained with, and around the package's defaults. The step
+# γ of LocoProp is searched from 1 to 300: it must come down on a recurrent layer, where many steps add up
 _LOCAL = {
-    "local_lr": (1e-6, 3e-3), "target_step": (1.0, 300.0), "1 - momentum": (3e-4, 1.0), "1 - decay": (1e-2, 1.0)
+    "local_lr": (1e-6, 3e-3), "target_step": (1.0, 300.0),
+    "1 - momentum": (3e-4, 1.0), "1 - decay": (1e-2, 1.0),
 }  # fmt: skip
 _MOMENTUM = {"learning_rate": (1e-4, 1.0), "1 - momentum": (1e-2, 1.0)}
 _FEW_TRIALS: Mapping[str, Mapping[str, tuple[float, float]]] = {
