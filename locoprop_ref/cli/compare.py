@@ -7,13 +7,17 @@ from typing import Any
 
 from locoprop_ref.cli.parser import add, add_data_dir, add_overwrite, path
 
-PRESETS = ("quick", "standard", "paper")
+PRESETS = ("quick", "standard", "paper", "lenet", "sequential-mnist")
 # the options that all methods have in common: type, metavar, help
 SHARED: dict[str, tuple[type, str, str]] = {
     "data": (str, "NAME", "curves, mnist, fashion_mnist or your own FILE.npz (default the preset's)"),
-    "layers": (str, "NAME", "widths, 784-400-784 (default the preset's, the data set's classic network)"),
-    "epochs": (int, "N", "epochs to train (default the preset's)"),
-    "schedule_epochs": (int, "N", "length of the schedule (default quick 48, standard 40, paper 100)"),
+    "layers": (str, "NAME", "widths, 784-400-784, or words as for train (default the preset's)"),
+    "epochs": (int, "N", "epochs to train, for every method (default the preset's)"),
+    "schedule_epochs": (
+        int,
+        "N",
+        "length of the schedule (quick 48, standard 40, paper 100, others epochs + 1)",
+    ),
     "width": (float, "X", "factor for the width of every hidden layer (default 1)"),
     "depth": (int, "N", "repeat every hidden layer of the second one's width this many times (default 1)"),
     "batch_size": (int, "N", "examples per batch (default the preset's)"),
@@ -28,9 +32,15 @@ def add_command(commands: Any) -> None:
     command = add(commands, "compare", _compare, help)
     command.add_argument(
         "--preset", default="quick", metavar="{" + ",".join(PRESETS) + "}",
-        help="quick (default; small CURVES, some minutes), standard (CURVES), paper (MNIST, 99 epochs)",
+        help="quick (default; small CURVES, some minutes), standard (CURVES), paper (MNIST, 99 epochs), "
+        "lenet, sequential-mnist (a convolutional and a recurrent network that classify MNIST; hours)",
     )  # fmt: skip
-    command.add_argument("--methods", nargs="+", metavar="NAME", help="methods to compare (default all)")
+    command.add_argument(
+        "--methods",
+        nargs="+",
+        metavar="NAME",
+        help="methods to compare (default all; lenet and sequential-mnist seven)",
+    )
     command.add_argument(
         "--seeds",
         nargs="+",

@@ -8,12 +8,12 @@ from locoprop_ref.cli.parser import add, add_data_dir, add_overwrite, path
 # options of the command that are fields of `problem.Problem`
 _PROBLEM = {
     "data": (str, "NAME", "data set in place of the problem's, or your own FILE.npz"),
-    "layers": (str, "NAME", "widths from input to output (default: the problem's)"),
-    "width": (float, "X", "factor of the width of every hidden layer (default mnist 0.25, curves 1)"),
-    "batch_size": (int, "N", "examples per batch (default mnist 1000, curves 500)"),
-    "epochs": (int, "N", "epochs of a trial (default mnist 30, curves 12)"),
-    "schedule_epochs": (int, "N", "length of the authors' schedule (default 4 times the epochs)"),
-    "examples": (int, "N", "training images to train on (default 10000)"),
+    "layers": (str, "NAME", "widths, or words as for train (default: the problem's)"),
+    "width": (float, "X", "factor of the width of every hidden layer (default mnist 0.25, others 1)"),
+    "batch_size": (int, "N", "examples per batch (default mnist 1000, curves 500, others 100)"),
+    "epochs": (int, "N", "epochs of a trial (default mnist 30, curves 12, others 1)"),
+    "schedule_epochs": (int, "N", "length of the schedule (mnist, curves; default 4 times the epochs)"),
+    "examples": (int, "N", "training images to train on (default mnist and curves 10000, others 12000)"),
     "held_out": (int, "N", "further training images that select the settings (default 5000)"),
     "backend": (str, "NAME", "array library (default numpy)"),
     "dtype": (str, "NAME", "float32 (default) or float64"),
@@ -32,7 +32,10 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "methods", metavar="METHOD", nargs="*", help=f"{', '.join(CONTESTANTS)} (default: all)"
     )
-    command.add_argument("--problem", default="mnist", help="mnist (default) or curves, both reduced")
+    command.add_argument(
+        "--problem", default="mnist",
+        help="mnist (default) or curves, both reduced; lenet or sequential-mnist, which classify MNIST",
+    )  # fmt: skip
     command.add_argument(
         "--trials", type=int, default=30, metavar="N", help="complete or pruned trials a study (default 30)"
     )
@@ -59,7 +62,7 @@ def add_command(commands: Any) -> None:
         help="another range of a searched value, as learning_rate=1e-6:1 or 1-momentum=1e-5:1",
     )  # fmt: skip
     command.add_argument(
-        "--no-final", action="store_true", help="keep the best of the reduced problem (curves has no final)"
+        "--no-final", action="store_true", help="keep the best of the reduced problem (others have no final)"
     )
     for name, (kind, metavar, words) in _PROBLEM.items():
         command.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=words)

@@ -11,7 +11,7 @@
     one_unit          S and M on a saturated unit and on a partly inactive one
     libraries         times and results of several array libraries
     patches           a convolution as a dense layer on patches: rows, table, Gram matrix
-    shared_weights    filters before and after a step; what each step of a sequence adds to the gradient
+    shared_weights    filters, also before and after a step; what each step of a sequence adds to the gradient
     notebook          figures and source code in the form that a notebook displays
 
 `save` writes a figure to a file, and `alt_text` returns its description in words. Matplotlib is imported when
@@ -35,7 +35,7 @@ from locoprop_ref.plot.one_unit import half_dead_unit, saturated_unit
 from locoprop_ref.plot.patches import gram_of_patches, patches_as_rows, table_turned_round
 from locoprop_ref.plot.preconditioning import preconditioned_step
 from locoprop_ref.plot.save import rendered, save
-from locoprop_ref.plot.shared_weights import filters_of_a_step, gradient_through_time
+from locoprop_ref.plot.shared_weights import filters_of_a_step, filters_of_network, gradient_through_time
 from locoprop_ref.plot.style import alt_text
 from locoprop_ref.plot.training import training_curves
 from locoprop_ref.plot.update_path import update_against_gradient
@@ -46,7 +46,8 @@ __all__ = [
     "target_objective", "training_curves", "image_grid", "reconstructions",
     "update_against_gradient", "preconditioned_step", "inner_step_filters", "local_loss_falling",
     "saturated_unit", "half_dead_unit", "library_comparison",
-    "patches_as_rows", "table_turned_round", "gram_of_patches", "filters_of_a_step", "gradient_through_time",
+    "patches_as_rows", "table_turned_round", "gram_of_patches",
+    "filters_of_network", "filters_of_a_step", "gradient_through_time",
     "show", "source", "source_of",
 ]  # fmt: skip
 

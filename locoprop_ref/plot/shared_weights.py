@@ -1,10 +1,12 @@
-r"""Figures of weights that are used many times: filters before and after a step, and steps of a sequence."""
+r"""Figures of weights that are used many times: filters, filters before and after a step, steps in time."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from locoprop_ref import checks
+from locoprop_ref.backend import to_numpy
+from locoprop_ref.network import Network
 from locoprop_ref.plot.images import as_images, draw_board, mosaic
 from locoprop_ref.plot.style import (
     COLOURS,
@@ -64,6 +66,40 @@ def filters_of_a_step(before: Any, after: Any, gradient: Any, *, name: str = "th
         f"Black is negative, grey zero, white positive; the change and the gradient have grey scales of "
         f"their own. {name[0].upper()}{name[1:]} changes the weights by {_percent(relative)} of their "
         f"length, at an angle of {turned:.0f} degrees to the negative gradient.",
+    )
+
+
+@styled
+def filters_of_network(network: Network) -> "Figure":
+    """Draw the filters of a network's first layer, a convolution: a column for each, a row for each channel.
+
+    All share one grey scale: black is negative, grey zero, white positive. The bias is not drawn.
+
+    Args:
+        network: trained or not.
+
+    Raises:
+        ValueError: the first layer is no convolution, so that its weights are no small images.
+    """
+    layer = network.layers[0]
+    if layer.wiring is None or layer.recurrent or layer.wiring.recipe[-1][0] != "patches":
+        kind = "recurrent" if layer.recurrent else "dense"
+        raise ValueError(f"network must begin with a convolution to have filters, got a {kind} layer")
+    _, (channels, *_), size, *_ = layer.wiring.recipe[-1]
+    W = to_numpy(layer.W).reshape(channels, size, size, -1).astype(float)
+    count, most = W.shape[3], float(np.abs(W).max()) or 1.0
+    figure, axes = panels(
+        rows=channels, width=9.0, height=0.9 + channels * (0.1 + min(1.6, 7.2 / count)), left=1.6, below=0.1,
+        gap=0.1, title=f"the {count} filters of the first layer, {size} by {size} pixels",
+    )  # fmt: skip
+    for channel, panel in enumerate(axes):
+        draw_board(panel, mosaic(np.moveaxis(W[channel], 2, 0), count), (-most, most))
+        if channels > 1:
+            panel.set_ylabel(f"channel {channel}", rotation=0, ha="right", va="center")
+    return describe(
+        figure,
+        f"{count} filters of {size} by {size} pixels on {channels} channels, black where a weight is "
+        f"negative and white where it is positive; the largest weight is {spell(most)} in size.",
     )
 
 

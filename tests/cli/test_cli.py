@@ -771,6 +771,20 @@ def test_train_apply_and_plot_work(here, capsys):
     assert call(capsys, "plot", "new.json", "run.json", "--out", "both.svg") == (0, "both.svg\n", "")
 
 
+def test_filters_of_a_trained_network(here, capsys):
+    train = [*TRAIN, "--method", "locoprop-s-closed", "--layers"]
+    assert call(capsys, *train, "3x3x1-c2x4-9")[0] == 0
+    found = call(capsys, "plot", "--filters", "new.npz", "--out", "filters.svg")
+    assert found == (0, "filters.svg\n", "")
+    status, _, err = call(capsys, "plot", "--filters", "new.npz", "run.json")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "filters are those of one network, without other files and without a metric" in err
+    assert call(capsys, *train, "3x3-r4-9", "--overwrite")[0] == 0
+    status, _, err = call(capsys, "plot", "--filters", "new.npz")
+    sentence = "network must begin with a convolution to have filters, got a recurrent layer"
+    assert (status, err) == (2, f"locoprop-ref plot: {sentence}\n")
+
+
 def test_default_name_of_a_run(here, capsys):
     arguments = [word for word in TRAIN if word not in ("--out", "new.json")]
     status, out, _ = call(capsys, *arguments, "--seed", "7", "--method", "locoprop-s")

@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 from locoprop_ref import plot
+from locoprop_ref.network import initialize
 from locoprop_ref.plot.patches import patch_gram
 from locoprop_ref.plot.shared_weights import lengths_by_step
 
@@ -215,3 +216,36 @@ def test_bad_input_gets_one_sentence(call, sentence):
     with pytest.raises((ValueError, TypeError)) as error:
         call()
     assert sentence in str(error.value) and "\n" not in str(error.value)
+
+
+# ------------------------------ filters of a network
+
+
+def network_of(layers):
+    transfers = ["tanh" for word in layers.split("-")[1:] if word[0] not in "mp"]
+    return initialize(layers, transfers=transfers, output_loss="squared_error", seed=0)
+
+
+@pytest.mark.parametrize("layers", ["8x8x2-c3x4-5", "8x8x2-m2-c3x4-p2-5", "5x5x2-c3x4/2+1-6"])
+def test_filters_of_a_network(layers):
+    """Every place of a strip is the weight of its channel, kernel row and kernel column."""
+    network = network_of(layers)
+    figure = plot.filters_of_network(network)
+    W = network.layers[0].W
+    assert_equal(len(figure.axes), 2)
+    for channel, panel in enumerate(figure.axes):
+        assert_equal(panel.get_ylabel(), f"channel {channel}")
+        for (row, column), number in product(product(range(3), repeat=2), range(4)):
+            drawn = shown(panel)[1 + row, 1 + number * 4 + column]
+            assert_equal(drawn, W[9 * channel + 3 * row + column, number])
+    assert "4 filters of 3 by 3 pixels on 2 channels" in plot.alt_text(figure)
+
+
+@pytest.mark.parametrize(
+    ("layers", "kind"), [("9-4-9", "dense"), ("3x3-r4-9", "recurrent"), ("8x8x1-p2-4", "dense")]
+)
+def test_a_network_that_begins_otherwise_has_no_filters(layers, kind):
+    with pytest.raises(
+        ValueError, match=f"must begin with a convolution to have filters, got a {kind} layer"
+    ):
+        plot.filters_of_network(network_of(layers))

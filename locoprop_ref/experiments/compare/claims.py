@@ -8,10 +8,13 @@ infinite seconds.
 Every variant of LocoProp stands by itself. Its criteria are
 
     loss      final train and final test loss, at equal epochs: each below that of every first-order method,
-              apart; and not above that of the best second-order method, apart and by more than 5 %
+              apart; and not above that of the best second-order method, apart and by more than 5 %. Methods
+              with another number of epochs, and so with another schedule, are named but not compared. Where
+              the best of the group is among them, holding against the others is not enough: not measured
     time      seconds of a step, and seconds to RMSProp's final train loss: each below that of every
               second-order method, apart; the same seconds against the quickest first-order method are said
-              but do not count, because the claim is about higher-order methods
+              but do not count, because the claim is about higher-order methods. A method with fewer epochs
+              than RMSProp that does not come to that loss in them has no such seconds
     memory    peak of a step, and bytes of the state: each below that of every second-order method
 
 A variant's verdict is "held" where every criterion holds, "not" where none does, else "partly"; the claim's
@@ -47,6 +50,7 @@ class Criterion:
         group: which methods.
         comparable: True where being comparable to the best of them is enough, else less than all is wanted.
         counts: whether the verdict rests on it.
+        at_end: whether only methods with the same number of epochs are compared.
     """
 
     what: str
@@ -54,15 +58,16 @@ class Criterion:
     group: Literal["first-order", "second-order"]
     comparable: bool = False
     counts: bool = True
+    at_end: bool = False
 
 
 _TO_MARK = "seconds to RMSProp's final train loss"
 CLAIMS: dict[str, tuple[Criterion, ...]] = {
     "Loss: significantly better than first-order methods at equal epochs, comparable to second-order": (
-        Criterion("train loss", lambda row: row.final_train, "first-order"),
-        Criterion("train loss", lambda row: row.final_train, "second-order", comparable=True),
-        Criterion("test loss", lambda row: row.final_test, "first-order"),
-        Criterion("test loss", lambda row: row.final_test, "second-order", comparable=True),
+        Criterion("train loss", lambda row: row.final_train, "first-order", at_end=True),
+        Criterion("train loss", lambda row: row.final_train, "second-order", comparable=True, at_end=True),
+        Criterion("test loss", lambda row: row.final_test, "first-order", at_end=True),
+        Criterion("test loss", lambda row: row.final_test, "second-order", comparable=True, at_end=True),
     ),
     "Time: significantly faster than second-order methods": (
         Criterion("seconds a step", lambda row: row.step_seconds, "second-order"),
@@ -145,11 +150,12 @@ def apart(a: Spread, b: Spread) -> bool:
 def _finding(criterion: Criterion, row: Row, rows: Sequence[Row]) -> Finding:
     """Hold a variant against the methods of a group that have the quantity."""
     mine = criterion.value(row)
-    others = [
+    known = [
         (other, theirs)
         for other in rows
         if other.entry in GROUPS[criterion.group] and (theirs := criterion.value(other)) is not None
     ]
+    others = [(other, value) for other, value in known if not criterion.at_end or other.epochs == row.epochs]
     holds: bool | None = None
     if mine is None or not others:
         found = f"against {criterion.group} methods: not measured"
@@ -163,7 +169,18 @@ def _finding(criterion: Criterion, row: Row, rows: Sequence[Row]) -> Finding:
         else:
             holds = not not_beaten
             found += f"; not below: {', '.join(not_beaten)}" if len(not_beaten) > 1 else ""
+    if len(others) < len(known):
+        best_of_all = min(known, key=lambda pair: pair[1].median)[0]
+        decided = best_of_all.epochs == row.epochs or holds is False
+        found += _left_out([other for other, _ in known if other.epochs != row.epochs], decided)
+        holds = holds if decided else None
     return Finding(criterion.what, holds, criterion.counts, f"{criterion.what} {found}")
+
+
+def _left_out(others: Sequence[Row], decided: bool) -> str:
+    """Return a sentence's end: the methods of another length, and whether that leaves the question open."""
+    named = ", ".join(f"{other.label} ({other.epochs} epochs)" for other in others)
+    return f"; of another length: {named}" + ("" if decided else ", the best one among them, so not decided")
 
 
 def _against(what: str, mine: Spread, other: Row, theirs: Spread, role: str) -> str:

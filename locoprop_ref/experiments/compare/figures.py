@@ -1,4 +1,4 @@
-"""The figures of a comparison: losses by epoch and by the clock, cost of a step, reconstructions.
+"""The figures of a comparison: losses, accuracies, cost of a step, reconstructions.
 
 Families are told apart by colour, members of a family by line style and marker, so that twelve lines can be
 read in colour, by colour-blind readers, and in grey.
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from locoprop_ref import checks
 from locoprop_ref.experiments.compare.claims import FIRST_ORDER, LOCOPROP, SECOND_ORDER
 from locoprop_ref.experiments.compare.folder import Results
 from locoprop_ref.experiments.compare.notes import provenance_lines
 from locoprop_ref.experiments.compare.reconstructions import Reconstructions, pixels_of
-from locoprop_ref.experiments.compare.summary import Row, finished, loss_name, rows_of
+from locoprop_ref.experiments.compare.summary import Row, classifies, finished, loss_name, rows_of
 from locoprop_ref.experiments.tuned import CONTESTANTS
 from locoprop_ref.plot.images import reconstructions
 from locoprop_ref.plot.style import alt_text, describe, label, panels, spell, styled
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+QUANTITIES = ("loss", "accuracy")
+_ACCURACIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.998, 0.999)
 _STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (10, 3)))
 # family: members, colours in turn, width of the line, markers
 _FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], float, tuple[str, ...]]] = {
@@ -47,30 +50,31 @@ def look(entry: str) -> dict[str, Any]:
 
 
 @styled
-def curves(results: Results, split: str = "train") -> "Figure":
-    """Draw a loss of every entry against epochs (left) and against seconds (right), seeds as bands.
+def curves(results: Results, split: str = "train", quantity: str = "loss") -> "Figure":
+    """Draw a loss, or the accuracy, against epochs (left) and against seconds (right), seeds as bands.
 
     Seconds are those of the clock files, see `summary.step_seconds`; an entry without is not in the right
     panel, and where nobody has any the panel says so. Of an entry with runs that diverged the others are
-    drawn, if there are any.
+    drawn, if there are any. Where labels are classified the left panel has steps above, besides epochs below.
 
     Args:
         results: of a folder.
         split: "train" or "test".
+        quantity: "loss" (default) or "accuracy", which only runs that classify have.
 
     Raises:
-        ValueError: no run that ended has an epoch.
+        ValueError: no run that ended has an epoch; another quantity.
     """
-    loss = loss_name(results)
+    name = {"loss": loss_name(results)}.get(checks.one_of("quantity", quantity, QUANTITIES), quantity)
     drawn = {name: _drawn_runs(results, name) for name in results.manifest.entries}
     shown = {row.entry: row for row in rows_of(results) if drawn[row.entry]}
     if not shown:
         raise ValueError("results must hold at least one run with an epoch, got none")
-    what = f"{split} {'cross-entropy (nats an example)' if loss == 'ce' else loss.replace('_', ' ')}"
+    what = f"{split} {'cross-entropy (nats an example)' if name == 'ce' else name.replace('_', ' ')}"
     figure, (left, right) = panels(
         2, width=13, height=5.4, right=3.3, gap=0.4, sharey=True, title=f"{what}: by epoch, and by the clock"
     )
-    bands = {c: band(drawn[c], f"{split} {loss}") for c in shown}
+    bands = {c: band(drawn[c], f"{split} {name}") for c in shown}
     for entry, b in bands.items():
         row, number = shown[entry], [*CONTESTANTS].index(entry)
         draw_band(left, b["epoch"], b, look(entry), number=number, name=_name(row))
@@ -81,7 +85,9 @@ def curves(results: Results, split: str = "train") -> "Figure":
             draw_band(right, x, after, look(entry), number=number, name=_name(row))
     label(left, x="epoch", y=what, legend=None)
     label(right, x="training time (s), evaluation left out", y="", legend=None)
-    _axes_of_values(left, bands)
+    if classifies(results):
+        _axis_of_steps(left, results.manifest.steps_per_epoch)
+    (_axes_of_values if quantity == "loss" else _axes_of_accuracies)(left, bands)
     _axis_of_seconds(right, [row for row in shown.values() if row.epoch_seconds is not None], len(shown))
     figure.legend(*left.get_legend_handles_labels(), loc="center right", handlelength=3.4)
     return describe(figure, _told(results, what, bands, shown))
@@ -118,6 +124,42 @@ def _axes_of_values(panel: "Axes", bands: dict[str, dict[str, np.ndarray]]) -> N
         log_axis(panel)
     if end < high:
         panel.set_ylim(low**1.05 / end**0.05, end)
+
+
+def _axes_of_accuracies(panel: "Axes", bands: dict[str, dict[str, np.ndarray]]) -> None:
+    """Give the accuracies the room as the losses: the share of errors is on a logarithmic scale.
+
+    The axis ends below all last accuracies, and below that at which the errors are 2½ times the least ones.
+    """
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
+
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.yaxis.set_major_formatter(PercentFormatter(1.0))
+    least = 1 - max(float(np.max(b["high"])) for b in bands.values())
+    most = 1 - min(float(np.min(b["low"])) for b in bands.values())
+    end = min(most, max(2.5 * least, *(1.1 * (1 - float(b["low"][-1])) for b in bands.values())))
+    if least <= 0:  # no errors have no logarithm
+        return
+    floor = 0.5 * least
+    panel.set_yscale(
+        "function", functions=(lambda a: -np.log(np.maximum(1 - a, floor)), lambda v: 1 - np.exp(-v))
+    )
+    panel.yaxis.set_major_locator(FixedLocator(_ACCURACIES))
+    panel.yaxis.set_minor_locator(NullLocator())
+    panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    panel.set_ylim(1 - end, 1 - 0.9 * least)
+
+
+def _axis_of_steps(panel: "Axes", steps_per_epoch: int) -> None:
+    """Say above the panel how many steps the epochs below it are."""
+    above = panel.secondary_xaxis(
+        "top",
+        functions=(
+            lambda epoch: np.multiply(epoch, steps_per_epoch),
+            lambda s: np.divide(s, steps_per_epoch),
+        ),
+    )
+    above.set_xlabel("step")
 
 
 def _axis_of_seconds(panel: "Axes", timed: Sequence[Row], of: int) -> None:

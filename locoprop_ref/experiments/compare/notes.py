@@ -4,16 +4,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from locoprop_ref.experiments.compare.folder import Results
-from locoprop_ref.experiments.compare.summary import Row, loss_name
+from locoprop_ref.experiments.compare.summary import Row, classifies, loss_name
 
 
 def notes(results: Results, rows: list[Row]) -> list[str]:
     """Return sentences on what the columns are, and on runs that are missing, diverged or without seconds."""
-    count, epochs = len(results.manifest.seeds), results.manifest.epochs
+    count = len(results.manifest.seeds)
     over = f"median over {count} seeds, least to largest in brackets" if count > 1 else "of a single seed"
     told = [
-        f"Losses are {loss_name(results)} after epoch {epochs} (final) and the least of all epochs (best): "
-        f"{over}.",
+        f"Losses are {loss_name(results)} after {_last_epoch(results)} (final) and the least of all epochs "
+        f"(best): {over}.",
+        *_on_epochs(results),
+        *_on_accuracy(results),
         "Best test is chosen with the test set itself: it says what stopping at the right moment could give.",
         "Seconds an epoch are the mean seconds of a step, methods in turn with all cores, times the steps.",
         "State, peak and counted are bytes in multiples of the parameters': the state kept from step to "
@@ -31,6 +33,34 @@ def notes(results: Results, rows: list[Row]) -> list[str]:
         told += _about(f"Settings {source}", labels if source.startswith("tuned on") else [])
     told += _about("Made in another environment than the plan", _other_environments(results))
     return told + _notes_on_seconds(results, rows)
+
+
+def _last_epoch(results: Results) -> str:
+    numbers = results.manifest.different_epochs
+    return f"epoch {numbers[0]}" if len(numbers) == 1 else "the last epoch"
+
+
+def _on_epochs(results: Results) -> list[str]:
+    """Say which entries have how many epochs, where the numbers differ."""
+    manifest = results.manifest
+    if len(manifest.different_epochs) == 1:
+        return []
+    told = []
+    for number in manifest.different_epochs:
+        labels = [
+            entry.label for name, entry in manifest.entries.items() if manifest.epochs_of(name) == number
+        ]
+        told.append(f"{number} for {', '.join(labels)}")
+    return [
+        f"Epochs differ: {'; '.join(told)}; every run has the schedule of its own length, and a method with "
+        "fewer epochs than RMSProp that has not come to RMSProp's final train loss has no numbers to it."
+    ]
+
+
+def _on_accuracy(results: Results) -> list[str]:
+    if not classifies(results):
+        return []
+    return ["Test accuracy is that after the last epoch; a run that diverged counts as 0."]
 
 
 def _about(what: str, whom: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from locoprop_ref.experiments.compare.folder import Results, read_results
 from locoprop_ref.experiments.compare.notes import notes, provenance_lines
 from locoprop_ref.experiments.compare.reconstructions import read_reconstructions
 from locoprop_ref.experiments.compare.records import SCHEMA, Manifest, write_json
-from locoprop_ref.experiments.compare.summary import Row, as_json, finished, rows_of
+from locoprop_ref.experiments.compare.summary import Row, as_json, classifies, finished, rows_of
 from locoprop_ref.experiments.compare.table import markdown_table, text_table
 from locoprop_ref.plot import save
 from locoprop_ref.plot.style import alt_text
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 TITLES = {
     "compare": "Train loss",
     "compare-test": "Test loss",
+    "compare-accuracy": "Test accuracy",
     "cost": "What a step costs",
     "reconstructions": "Test images and their reconstructions",
 }
@@ -67,6 +68,8 @@ def _figures(folder: Path, results: Results) -> "dict[str, Figure]":
     drawn = {}
     if figures.has_curves(results):
         drawn = {"compare": figures.curves(results), "compare-test": figures.curves(results, "test")}
+        if classifies(results):
+            drawn["compare-accuracy"] = figures.curves(results, "test", "accuracy")
     if results.clocks:
         drawn["cost"] = figures.cost(results)
     kept = read_reconstructions(folder)
@@ -115,8 +118,9 @@ class Summary:
         """Return summary.md, the page in Markdown; its figures are in the folder `where`, seen from there."""
         manifest, count = self.manifest, len(self.manifest.seeds)
         seeds = "1 seed" if count == 1 else f"{count} seeds"
+        epochs = " or ".join(map(str, manifest.different_epochs))
         lines = [
-            f"# {len(self.rows)} methods on {manifest.data.name}: {manifest.epochs} epochs, {seeds}",
+            f"# {len(self.rows)} methods on {manifest.data.name}: {epochs} epochs, {seeds}",
             "`locoprop-ref compare` wrote this page from the JSON files beside it; "
             "`locoprop-ref compare --redraw` writes it again.",
             f"## Results\n\n{markdown_table(self.rows)}",

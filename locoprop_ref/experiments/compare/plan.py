@@ -5,25 +5,40 @@ An entry is a method with its optimizer, by the name that it has in tables and f
 >>> plan = comparison("quick", entries=["rmsprop", "locoprop-m"])
 >>> plan.config("rmsprop", 1).layers == plan.config("locoprop-m", 1).layers
 True
->>> comparison("quik")
+>>> comparison("lenett")
 Traceback (most recent call last):
     ...
-ValueError: preset must be one of quick, standard, paper, got 'quik' (did you mean 'quick'?)
+ValueError: preset must be one of quick, ..., sequential-mnist, got 'lenett' (did you mean 'lenet'?)
 """
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from locoprop_ref import checks
 from locoprop_ref.data import NAMES
 from locoprop_ref.experiments.compare.records import Entry, Plan
-from locoprop_ref.experiments.tuned import CONTESTANTS, LABELS, options, provenance
+from locoprop_ref.experiments.tuned import CONTESTANTS, LABELS, PROBLEMS, options, provenance
 from locoprop_ref.training.config import APPLIES, resolve
 from locoprop_ref.training.options import Config, as_json
 
+# Networks that classify. The steps of SGD make little progress, and those of LocoProp by K steps take several
+# times as long as the others': they have 3 epochs. Every run has the authors' schedule of its own length, the
+# default of `train`: one epoch longer than the run, so that the rate falls linearly over all of it and ends
+# just above 0, whatever its length (below 20 epochs the schedule has no warm-up). With a constant rate the
+# last epochs would show the noise of batches of 100; a schedule of one length for all would leave the short
+# runs in its middle
+_CLASSIFY: dict[str, Any] = {
+    "data": "mnist",
+    "task": "classify",
+    "batch_size": 100,
+    "seeds": (0, 1, 2),
+    "methods": ("sgd", "rmsprop", "adam", "kfac", "locoprop-s", "locoprop-s-closed", "locoprop-m"),
+    "fewer_epochs": {"sgd": 3, "locoprop-s": 3, "locoprop-m": 3},
+}
 PRESETS: dict[str, dict[str, Any]] = {
     # some minutes on two cores; network, number of images, batches and schedule are those that the
     # settings for CURVES were tuned with
@@ -46,9 +61,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # the authors' experiment: 99 epochs of a schedule of length 100
     "paper": {"data": "mnist", "batch_size": 1000, "epochs": 99, "schedule_epochs": 100, "seeds": (0, 1, 2)},
+    # LeNet-5 with mean pooling; images row by row in a recurrent network
+    "lenet": {**_CLASSIFY, "layers": "28x28x1-c5x6+2-p2-c5x16-p2-120-84-10", "epochs": 12},
+    "sequential-mnist": {**_CLASSIFY, "layers": "28x28-r128-10", "epochs": 15},
 }
 # what an entry may have to itself; every other option is shared
 OWN = ("method", *APPLIES)
+# what an entry with its own number of epochs has to itself too
+LENGTH = ("epochs", "schedule_epochs")
+# what a stored study says of its problem, as options of a run
+TUNED_ON = ("data", "task", "layers", "width", "batch_size", "dtype", "schedule")
 # what settings are not tuned for: finals are shorter than runs, every array library computes the same
 FREE = ("epochs", "schedule_epochs", "backend", "device")
 
@@ -64,6 +86,7 @@ class Comparison:
         shared: options of `config.resolve` that all entries have in common.
         images: how many training and test images are taken, the first ones of the data set; None for all.
         tuned: whether entries have the settings that `locoprop-ref tune` found, else the defaults.
+        fewer_epochs: entries that have an own number of epochs, with a schedule of that length.
     """
 
     preset: str
@@ -72,17 +95,25 @@ class Comparison:
     shared: Mapping[str, Any]
     images: tuple[int, int] | None
     tuned: bool
+    fewer_epochs: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def problem(self) -> str:
-        """Whose tuned settings serve: those of MNIST for all but CURVES."""
+        """Whose tuned settings serve: the preset's where it has its own, else MNIST's for all but CURVES."""
+        if self.preset in PROBLEMS:
+            return self.preset
         return "curves" if self.shared["data"] == "curves" else "mnist"
 
     def options(self, entry: str, seed: int, data: str | None = None) -> dict[str, Any]:
         """Return the options of one run for `config.resolve`; `data` says where the images really are."""
         own = options(entry, self.problem) if self.tuned else CONTESTANTS[entry]
         shared = self.shared if data is None else {**self.shared, "data": data}
-        return {name: value for name, value in own.items() if name in OWN} | {**shared, "seed": seed}
+        epochs = {"epochs": self.fewer_epochs[entry]} if entry in self.fewer_epochs else {}
+        return {name: value for name, value in own.items() if name in OWN} | {
+            **shared,
+            **epochs,
+            "seed": seed,
+        }
 
     def config(self, entry: str, seed: int) -> Config:
         """Return the settings of one run, checked and complete."""
@@ -90,7 +121,7 @@ class Comparison:
 
     def in_common(self) -> dict[str, Any]:
         """Return what all entries share, resolved, as JSON values."""
-        resolved = as_json(self.config(self.entries[0], self.seeds[0]))
+        resolved = as_json(resolve(**CONTESTANTS[self.entries[0]], **self.shared))
         resolved = {k: v for k, v in resolved.items() if k not in OWN and k != "seed"}
         return resolved | {"data": Path(resolved["data"]).name, "images": self.images and list(self.images)}
 
@@ -108,7 +139,7 @@ class Comparison:
         if stored is None:
             return "package defaults"
         problem, here = stored.get("final", stored)["problem"], self.in_common()
-        options = {name: problem[name] for name in ("data", "layers", "width", "batch_size", "dtype")}
+        options = {name: problem[name] for name in TUNED_ON if name in problem}
         there = as_json(resolve(**CONTESTANTS[entry], **options))
         named = [name for name in here if name in there and name not in FREE and here[name] != there[name]]
         return f"tuned on {', '.join(f'{name} {there[name]}' for name in named)}" if named else "tuned"
@@ -125,11 +156,12 @@ class Comparison:
 
     def _entry(self, name: str) -> Entry:
         stored, resolved = self.study(name), as_json(self.config(name, self.seeds[0]))
+        own = (*OWN, *LENGTH) if name in self.fewer_epochs else OWN
         return Entry(
             label=LABELS[name],
             tuned=stored is not None,
             source=self.source(name),
-            settings={option: value for option, value in resolved.items() if option in OWN},
+            settings={option: value for option, value in resolved.items() if option in own},
             study=stored["study"] if stored else None,
         )
 
@@ -155,10 +187,11 @@ def comparison(
 
     Args:
         preset: one of `PRESETS`.
-        entries: default all.
+        entries: default those of the preset, which are all but on the networks that classify.
         seeds: default those of the preset.
         tuned: False for the package's defaults.
-        **shared: options of `config.resolve`, the same for every entry; None counts as not given.
+        **shared: options of `config.resolve`, the same for every entry; None counts as not given. An explicit
+            number of epochs holds for the entries too that have fewer in the preset.
 
     Raises:
         ValueError, TypeError: unknown names (the nearest is suggested), a seed below 0 or twice, an option
@@ -166,7 +199,8 @@ def comparison(
     """
     chosen = dict(PRESETS[checks.one_of("preset", preset, PRESETS)])
     images, default_seeds = chosen.pop("images", None), chosen.pop("seeds")
-    names = tuple(CONTESTANTS if entries is None else entries)
+    usual, fewer = chosen.pop("methods", CONTESTANTS), chosen.pop("fewer_epochs", {})
+    names = tuple(usual if entries is None else entries)
     for name in names:
         checks.one_of("methods", name, CONTESTANTS)
     numbers = default_seeds if seeds is None else tuple(seeds)
@@ -183,12 +217,13 @@ def comparison(
         chosen.pop("layers", None)
         images = None
     epochs = checks.integer("epochs", explicit.get("epochs", chosen["epochs"]))
-    if "schedule_epochs" not in explicit and epochs > chosen["schedule_epochs"]:
+    if "schedule_epochs" not in explicit and epochs > chosen.get("schedule_epochs", inf):
         raise ValueError(
             f"epochs must be at most the {chosen['schedule_epochs']} of preset {preset}'s schedule, "
             f"got {epochs} (schedule_epochs lengthens it)"
         )
-    plan = Comparison(preset, names, numbers, chosen | explicit, images, tuned)
+    own = {} if "epochs" in explicit else {name: fewer[name] for name in names if name in fewer}
+    plan = Comparison(preset, names, numbers, chosen | explicit, images, tuned, own)
     for name in names:
         plan.config(name, numbers[0])
     return plan

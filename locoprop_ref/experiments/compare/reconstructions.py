@@ -11,6 +11,7 @@ from locoprop_ref.backend import namespace
 from locoprop_ref.data import Dataset, scaled
 from locoprop_ref.experiments.compare.folder import Results, run_path
 from locoprop_ref.experiments.compare.records import SCHEMA, Data, read_record, write_json
+from locoprop_ref.experiments.compare.summary import classifies
 from locoprop_ref.training.apply import outputs
 from locoprop_ref.training.checkpoint import load_network
 
@@ -34,11 +35,11 @@ class Reconstructions(Struct, frozen=True, kw_only=True):
 def keep_reconstructions(folder: Path, results: Results, data: Dataset) -> None:
     """Write `reconstructions.json` from the first seed's checkpoints, where there is any.
 
-    Examples that are no images are left out. An entry whose checkpoint is not there keeps what the file says
-    of the same seed.
+    Examples that are no images are left out, and a network that classifies reconstructs nothing. An entry
+    whose checkpoint is not there keeps what the file says of the same seed.
     """
     side = int(data.x_test.shape[1] ** 0.5)
-    if data.image_shape is None and side**2 != data.x_test.shape[1]:
+    if classifies(results) or (data.image_shape is None and side**2 != data.x_test.shape[1]):
         return
     manifest, kept = results.manifest, read_reconstructions(folder)
     seed, backend = manifest.seeds[0], manifest.environment["backend"]["name"]

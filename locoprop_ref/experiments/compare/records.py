@@ -29,7 +29,10 @@ class Data(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """What one entry of the comparison has to itself: its settings, and where they come from."""
+    """What one entry of the comparison has to itself: its settings, and where they come from.
+
+    `epochs` and `schedule_epochs` are among the settings only where the entry has its own number of epochs.
+    """
 
     label: str
     tuned: bool = False
@@ -51,8 +54,17 @@ class Plan(Struct, frozen=True, kw_only=True, rename={"entries": "contestants"})
 
     @property
     def epochs(self) -> int:
-        """The last epoch of every run."""
+        """The last epoch of every run, but for entries that have their own number of epochs."""
         return self.shared["epochs"]
+
+    def epochs_of(self, entry: str) -> int:
+        """Return the last epoch of an entry's runs."""
+        return self.entries[entry].settings.get("epochs", self.epochs)
+
+    @property
+    def different_epochs(self) -> list[int]:
+        """The numbers of epochs of the entries, in ascending order, each once."""
+        return sorted({self.epochs_of(entry) for entry in self.entries})
 
 
 class Manifest(Plan, frozen=True, kw_only=True, rename={"entries": "contestants"}):
@@ -73,7 +85,7 @@ class Manifest(Plan, frozen=True, kw_only=True, rename={"entries": "contestants"
 
     def config(self, entry: str, data: str) -> Config:
         """Return the settings of the first seed's run; `data` says where the images really are."""
-        run = {"epochs": self.epochs, "seed": self.seeds[0], "data": data}
+        run = {"epochs": self.epochs_of(entry), "seed": self.seeds[0], "data": data}
         return from_json(self.settings(entry) | run)
 
     def wanted_of_run(self, entry: str, seed: int) -> dict[str, Any]:

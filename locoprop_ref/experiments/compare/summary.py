@@ -12,9 +12,10 @@ from math import inf, isfinite
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from locoprop_ref.experiments.compare.folder import Results
+from locoprop_ref.experiments.compare.records import Manifest
 
 # whose final train loss is the mark to which all others are timed
 MARK = "rmsprop"
@@ -43,7 +44,11 @@ def spread(values: Iterable[float]) -> Spread | None:
 
 
 class Row(Struct, frozen=True, rename={"entry": "contestant"}):
-    """What the table says of one entry; None is not known, infinity is diverged or never reached."""
+    """What the table says of one entry; None is not known, infinity is diverged or never reached.
+
+    `epochs` is there where entries have different numbers of epochs, `test_accuracy` (after the last epoch,
+    from 0 to 1, and 0 of a run that diverged) where labels are classified.
+    """
 
     entry: str
     label: str
@@ -62,6 +67,8 @@ class Row(Struct, frozen=True, rename={"entry": "contestant"}):
     state: float | None
     peak: float | None
     counted: float | None
+    epochs: int | UnsetType = UNSET
+    test_accuracy: Spread | UnsetType | None = UNSET
 
 
 def loss_name(results: Results) -> str:
@@ -76,6 +83,16 @@ def loss_name(results: Results) -> str:
     raise ValueError("a comparison must hold at least one run, got none")
 
 
+def classifies(results: Results) -> bool:
+    """Tell whether the runs have accuracies."""
+    return results.manifest.shared.get("task") == "classify"
+
+
+def accuracy(run: Mapping[str, Any]) -> float:
+    """Return the test accuracy of a run after its last epoch; 0 for a run that diverged."""
+    return 0.0 if run["status"] == "diverged" else float(run["epochs"][-1]["test"]["accuracy"])
+
+
 def losses(run: Mapping[str, Any], split: str, name: str) -> list[float]:
     """Return a loss of a run after each epoch; infinity alone for a run that diverged."""
     return [inf] if run["status"] == "diverged" else [float(row[split][name]) for row in run["epochs"]]
@@ -83,7 +100,7 @@ def losses(run: Mapping[str, Any], split: str, name: str) -> list[float]:
 
 def finished(results: Results, entry: str) -> dict[int, dict[str, Any]]:
     """Return the runs that have come to the last epoch or diverged, by seed."""
-    last, runs = results.manifest.epochs, results.runs[entry]
+    last, runs = results.manifest.epochs_of(entry), results.runs[entry]
     return {s: r for s, r in runs.items() if r["status"] == "diverged" or r["epochs"][-1]["epoch"] >= last}
 
 
@@ -103,17 +120,20 @@ def rows_of(results: Results) -> list[Row]:
 
 
 def _row(results: Results, entry: str, name: str, marks: Mapping[int, float]) -> Row:
-    done = finished(results, entry)
+    manifest, done = results.manifest, finished(results, entry)
     step, source = step_seconds(results, entry)
-    epoch = step.median * results.manifest.steps_per_epoch if step else None
+    epoch = step.median * manifest.steps_per_epoch if step else None
     reached = spread(_epochs_to(run, marks[seed], name) for seed, run in done.items() if seed in marks)
+    ended = sum(run["status"] == "diverged" for run in done.values())
+    if reached and reached.high == inf and not ended and _stops_before_mark(manifest, entry):
+        reached = None  # it might have come there later
     curves = {split: [losses(run, split, name) for run in done.values()] for split in ("train", "test")}
     return Row(
         entry=entry,
-        label=results.manifest.entries[entry].label,
+        label=manifest.entries[entry].label,
         seeds=len(done),
-        diverged=sum(run["status"] == "diverged" for run in done.values()),
-        unfinished=len(results.manifest.seeds) - len(done),
+        diverged=ended,
+        unfinished=len(manifest.seeds) - len(done),
         final_train=spread(curve[-1] for curve in curves["train"]),
         final_test=spread(curve[-1] for curve in curves["test"]),
         best_train=spread(min(curve) for curve in curves["train"]),
@@ -124,7 +144,14 @@ def _row(results: Results, entry: str, name: str, marks: Mapping[int, float]) ->
         epochs_to_mark=reached,
         seconds_to_mark=reached.times(epoch) if reached and epoch is not None else None,
         **_memory(results, entry),
+        epochs=manifest.epochs_of(entry) if len(manifest.different_epochs) > 1 else UNSET,
+        test_accuracy=spread(map(accuracy, done.values())) if classifies(results) else UNSET,
     )
+
+
+def _stops_before_mark(manifest: Manifest, entry: str) -> bool:
+    """Tell whether an entry has fewer epochs than the one whose final loss is the mark."""
+    return MARK in manifest.entries and manifest.epochs_of(entry) < manifest.epochs_of(MARK)
 
 
 def _memory(results: Results, entry: str) -> dict[str, float | None]:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from math import isfinite
 
+from msgspec import UNSET, UnsetType
+
 from locoprop_ref.experiments.compare.summary import MARK, Row, Spread
 
 
@@ -26,8 +28,17 @@ def _loss(value: Spread | None) -> str:
     return median if alone else f"{median} ({low} to {high})"
 
 
+def _percent(value: Spread | UnsetType | None) -> str:
+    if not isinstance(value, Spread):
+        return ""
+    median, low, high = (f"{100 * share:.2f}" for share in (value.median, value.low, value.high))
+    return median if value.low == value.high else f"{median} ({low} to {high})"
+
+
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "method": lambda row: row.label,
+    "epochs": lambda row: "" if row.epochs is UNSET else str(row.epochs),
+    "test accuracy (%)": lambda row: _percent(row.test_accuracy),
     "final train": lambda row: _loss(row.final_train),
     "final test": lambda row: _loss(row.final_test),
     "best train": lambda row: _loss(row.best_train),
@@ -41,9 +52,18 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
 }
 
 
+# columns that are there only where a row has this number
+_ONLY_WITH: dict[str, Callable[[Row], object]] = {
+    "epochs": lambda row: row.epochs,
+    "test accuracy (%)": lambda row: row.test_accuracy,
+}
+
+
 def columns(rows: list[Row]) -> list[list[str]]:
     """Return the table's cells as text, the head first."""
-    return [list(COLUMNS), *([cell(row) for cell in COLUMNS.values()] for row in rows)]
+    left_out = {name for name, of in _ONLY_WITH.items() if all(of(row) is UNSET for row in rows)}
+    kept = {name: cell for name, cell in COLUMNS.items() if name not in left_out}
+    return [list(kept), *([cell(row) for cell in kept.values()] for row in rows)]
 
 
 def text_table(rows: list[Row]) -> str:

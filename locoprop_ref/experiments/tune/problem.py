@@ -1,4 +1,4 @@
-"""The reduced problem that settings are tuned on: small enough to train thirty times, without the test set.
+"""The problem that settings are tuned on: small enough to train many times, without the test set.
 
 The training images are permuted from a seed. The first `examples` of them are trained on, and the next
 `held_out` select the settings. `tuning_data` discards the test set, so that no later code can reach it.
@@ -17,23 +17,25 @@ from locoprop_ref.data import Dataset, load
 from locoprop_ref.data.dataset import checked_dataset
 from locoprop_ref.experiments.tuned import CONTESTANTS
 from locoprop_ref.training.config import resolve
-from locoprop_ref.training.options import Config
+from locoprop_ref.training.options import SCHEDULES, TASKS, Config
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """An autoencoder on part of the training images.
+    """An autoencoder, or a network that classifies, on part of the training images.
 
     Args:
-        name: "mnist" or "curves", the folder that the settings are stored in.
+        name: one of `PROBLEMS`, the folder that the settings are stored in.
         data: data set, or path of an NPZ, see `data.load`.
-        layers: widths from input to output.
+        layers: widths from input to output, or words for images and sequences, see `architectures`.
+        task: "autoencode" (default) or "classify".
         width: factor of the width of every hidden layer.
         batch_size: examples per batch.
         epochs: epochs of a trial, at least 1; default 12, mnist 30.
+        schedule: "authors" (default) or "constant".
         schedule_epochs: length of the authors' schedule; default four times the epochs, so that a trial is
             the first quarter of a run: the rate rises over its first sixth (in 12 epochs: 0, 0.5), then stays
-            near 1 (down to 0.78).
+            near 1 (down to 0.78). None with a constant schedule, which has no length.
         examples: training images to train on; default 10,000. None: all but those held out.
         held_out: further training images that select the settings; default 5,000.
         split_seed: seed of the permutation that chooses them; default 0.
@@ -46,9 +48,11 @@ class Problem:
     name: str
     data: str
     layers: str
+    task: str = "autoencode"
     width: float = 1.0
     batch_size: int = 1000
     epochs: int = 12
+    schedule: str = "authors"
     schedule_epochs: int | None = None
     examples: int | None = 10_000
     held_out: int = 5_000
@@ -64,13 +68,15 @@ class Problem:
             raise ValueError(
                 f"batch_size must be at most the {self.examples} examples, got {self.batch_size}"
             )
-        if self.schedule_epochs is None:
+        checks.one_of("schedule", self.schedule, SCHEDULES)
+        checks.one_of("task", self.task, TASKS)
+        if self.schedule_epochs is None and self.schedule == "authors":
             object.__setattr__(self, "schedule_epochs", 4 * self.epochs)
 
     def options(self, method: str, *, seed: int, **settings: Any) -> dict[str, Any]:
         """Return the options of a method with these settings on this problem, for `config.resolve`."""
-        ours = ("data", "layers", "width", "batch_size", "epochs", "schedule_epochs", "backend", "dtype")
-        return CONTESTANTS[method] | {name: getattr(self, name) for name in ours} | settings | {"seed": seed}
+        ours = {name: getattr(self, name) for name in _OPTIONS}
+        return CONTESTANTS[method] | ours | settings | {"seed": seed}
 
     def config(self, method: str, *, seed: int, **settings: Any) -> Config:
         """Return the resolved Config of a method with these settings on this problem.
@@ -81,22 +87,42 @@ class Problem:
         return resolve(**self.options(method, seed=seed, **settings))
 
     def record(self, sha256: str) -> dict[str, Any]:
-        """Return the problem as JSON with the hash of its data; a user's own data by name, not by path."""
-        return asdict(self) | {"data": Path(self.data).name, "data sha256": sha256}
+        """Return the problem as JSON with the hash of its data; a user's own data by name, not by path.
 
+        Task and schedule stand in it where they are not the usual ones, as in records from before there were
+        others.
+        """
+        usual = {"task": "autoencode", "schedule": "authors"}.items()
+        kept = {name: value for name, value in asdict(self).items() if (name, value) not in usual}
+        return kept | {"data": Path(self.data).name, "data sha256": sha256}
+
+
+# the fields that are options of a run
+_OPTIONS = (
+    "data", "task", "layers", "width", "batch_size", "epochs", "schedule", "schedule_epochs", "backend",
+    "dtype",
+)  # fmt: skip
 
 _PAPER_LAYERS = "784-1000-500-250-30-250-500-1000-784"
+_CLASSIFY: dict[str, Any] = {
+    "data": "mnist", "task": "classify", "batch_size": 100, "epochs": 1, "schedule": "constant",
+    "examples": 12_000,
+}  # fmt: skip
 PROBLEMS: Mapping[str, Problem] = {
     # the paper's architecture at a quarter of its width. 300 steps: RMSProp's mean square begins at one (tf1)
     # and needs a hundred steps to forget it, so that a shorter problem would tune that beginning away
     "mnist": Problem(name="mnist", data="mnist", layers=_PAPER_LAYERS, width=0.25, epochs=30),
     "curves": Problem(name="curves", data="curves", layers="784-100-50-6-50-100-784", batch_size=500),
+    # whole networks, one epoch of 120 steps: enough for the accuracies to be far apart, and an epoch is too
+    # short for a schedule
+    "lenet": Problem(name="lenet", layers="28x28x1-c5x6+2-p2-c5x16-p2-120-84-10", **_CLASSIFY),
+    "sequential-mnist": Problem(name="sequential-mnist", layers="28x28-r128-10", **_CLASSIFY),
 }
 
-# what differs in the final, on the whole network; CURVES is whole already. A run is the beginning of the
-# authors' schedule of length 100: rates 0, 0.2, … 0.8, 0.99. Shorter runs favour settings that converge
-# early: with its mean square from one (tf1), RMSProp's known setting is far behind a decay near 0 after three
-# epochs, and far ahead of it after ten
+# what differs in the final, on the whole network; the other problems are whole already. A run is the
+# beginning of the authors' schedule of length 100: rates 0, 0.2, … 0.8, 0.99. Shorter runs favour settings
+# that converge early: with its mean square from one (tf1), RMSProp's known setting is far behind a decay near
+# 0 after three epochs, and far ahead of it after ten
 _WHOLE: Mapping[str, dict[str, Any]] = {
     "mnist": {"width": 1.0, "epochs": 6, "schedule_epochs": 100, "examples": None}
 }
@@ -139,5 +165,8 @@ def tuning_data(problem: Problem, data_dir: str | None) -> Dataset:
             f"got {count} and {problem.held_out}"
         )
     order = np.random.default_rng(problem.split_seed).permutation(len(x))
-    parts = {"x_train": x[order[:count]], "x_test": x[order[count:wanted]]}
+    chosen = {"train": order[:count], "test": order[count:wanted]}
+    parts = {f"x_{part}": x[rows] for part, rows in chosen.items()}
+    if problem.task == "classify" and dataset.labels_train is not None:
+        parts |= {f"labels_{part}": dataset.labels_train[rows] for part, rows in chosen.items()}
     return checked_dataset(dataset.name, parts, source=dataset.source, notes=dataset.notes)

@@ -55,6 +55,7 @@ def result(study: Study, sha256: str, final: Final | None = None) -> Tuned:
 def command(search: Search, trials: int, *, final: bool) -> str:
     """Return the command that makes such a study anew, without its storage and without paths."""
     usual, here = PROBLEMS[search.problem.name], search.problem
+    usual_space = search_space(search.method, problem=here.name)
     words = ["locoprop-ref", "tune", search.method, "--problem", here.name]
     words += ["--trials", str(trials), "--seed", str(search.seed)]
     if whole_problem(here) is not None and not final:
@@ -63,7 +64,7 @@ def command(search: Search, trials: int, *, final: bool) -> str:
         value = getattr(here, f.name)
         if value != getattr(usual, f.name):
             words += ["--" + f.name.replace("_", "-"), Path(value).name if f.name == "data" else str(value)]
-    for r, table in zip(search.space, search_space(search.method), strict=True):
+    for r, table in zip(search.space, usual_space, strict=True):
         if r != table:
             words += ["--range", f"{r.name.replace(' ', '')}={r.record[0]}:{r.record[-1]}"]
     return shlex.join(words)

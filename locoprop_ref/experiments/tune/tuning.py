@@ -89,8 +89,9 @@ def tune(
     folder = user_path(out, "out")
     names = [checks.one_of("method", name, CONTESTANTS) for name in dict.fromkeys(methods)]
     searches = [
-        Search(method=name, problem=on, space=search_space(name, ranges), seed=seed, trials=trials)
+        Search(method=name, problem=on, space=space, seed=seed, trials=trials)
         for name in names or CONTESTANTS
+        for space in [search_space(name, ranges, problem=on.name)]
     ]
     database = Storage(
         storage or f"sqlite:///tuning/{on.name}.db",

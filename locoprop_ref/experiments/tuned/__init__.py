@@ -7,7 +7,8 @@ types):
     schema       1
     contestant   the method's name
     settings     {option of `Config`: value}
-    problem      {name, data, layers, width, batch_size, epochs, ..., data sha256}: what was tuned on
+    problem      {name, data, layers, width, batch_size, epochs, ..., data sha256}: what was tuned on; with
+                 task and schedule where they are not "autoencode" and "authors"
     study        {trials, complete, pruned, failed, diverged, sampler, pruner, seed, loss, untuned_loss,
                  ranges, edges, versions, command}
     final        {problem, candidates [{settings, loss}], chosen, loss}: the choice on the whole network,
@@ -58,7 +59,7 @@ ENTRIES: dict[str, Entry] = {
 }
 CONTESTANTS = {name: entry.options for name, entry in ENTRIES.items()}
 LABELS = {name: entry.label for name, entry in ENTRIES.items()}
-PROBLEMS = ("mnist", "curves")
+PROBLEMS = ("mnist", "curves", "lenet", "sequential-mnist")
 
 
 def members(family: Family) -> tuple[str, ...]:
@@ -75,7 +76,7 @@ def options(method: str, problem: str = "mnist") -> dict[str, Any]:
 
     Args:
         method: one of `CONTESTANTS`.
-        problem: one of `PROBLEMS`, the data that the settings were tuned on.
+        problem: one of `PROBLEMS`, what the settings were tuned on.
 
     Raises:
         ValueError: an unknown name (the nearest is suggested), or a stored study of another form.

@@ -3,6 +3,11 @@
 import contextlib
 import io
 import logging
+import subprocess
+import time
+from pathlib import Path
+
+import small_runs
 
 from locoprop_ref.cli import main as cli
 from locoprop_ref.experiments.compare.plan import comparison
@@ -60,3 +65,47 @@ def in_this_process(commands, *, jobs, **_):
             except SystemExit as stop:
                 status = stop.code
         yield Finished(command, status, tuple(err.getvalue().splitlines()))
+
+
+def children_of(pid):
+    """The training processes of a command."""
+    found = []
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")  # each child is of the thread that started it
+    for line in " ".join(path.read_text() for path in tasks).split():
+        try:
+            words = Path(f"/proc/{line}/cmdline").read_bytes().decode()
+        except OSError:
+            continue
+        if "\0train\0" in words:
+            found.append(int(line))
+    return found
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def started(arguments):
+    return subprocess.Popen(
+        small_runs.command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=small_runs.environment(),
+    )
+
+
+def until(condition, process, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def reached(out, name, epoch):
+    path = out / f"{name}.json"
+    return path.exists() and len(read_run(path)["epochs"]) > epoch

@@ -2,57 +2,14 @@
 
 import os
 import signal
-import subprocess
 import time
-from pathlib import Path
 
 import pytest
 from numpy.testing import assert_equal
-from small_comparison import losses, options
-from small_runs import command, environment, shell
+from small_comparison import children_of, is_alive, losses, options, reached, started, until
+from small_runs import shell
 
 from locoprop_ref.training.run_file import read_run
-
-
-def children_of(pid):
-    """The training processes of a command."""
-    found = []
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")  # each child is of the thread that started it
-    for line in " ".join(path.read_text() for path in tasks).split():
-        try:
-            words = Path(f"/proc/{line}/cmdline").read_bytes().decode()
-        except OSError:
-            continue
-        if "\0train\0" in words:
-            found.append(int(line))
-    return found
-
-
-def is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def started(arguments):
-    return subprocess.Popen(
-        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
-    )
-
-
-def until(condition, process, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def reached(out, name, epoch):
-    path = out / f"{name}.json"
-    return path.exists() and len(read_run(path)["epochs"]) > epoch
-
 
 LONG = {
     "epochs": 80,
