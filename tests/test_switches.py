@@ -14,7 +14,12 @@ from locoprop_ref.transfers import transfer
 
 # tables of the oracle and its second source, and what no user calls
 NOT_PUBLIC = ("oracle.recipes", "oracle.second_source", "checks", "methods.base", "oracle.diagnose")
-INTERNAL = {"architectures.LayerPlan", "oracle.check.finished", "data.digits.load_idx_set"}
+INTERNAL = {
+    "architectures.LayerPlan",
+    "blocks.RowBlocks",
+    "oracle.check.finished",
+    "data.digits.load_idx_set",
+}
 
 RUN = {
     "config": {"method": "backprop"},
