@@ -7,6 +7,15 @@ the diagnosis can imitate an implementation that uses them (`flags.py`).
 
 from dataclasses import dataclass
 
+# layers with positions (images) or steps (sequences): a pass, the local problem, training
+IMAGES = ("convolution", "convolution_local", "convolution_training")
+SEQUENCES = ("recurrence", "recurrence_local", "recurrence_training")
+WIRED = (*IMAGES, *SEQUENCES)
+WIRED_LOCAL = tuple(topic for topic in WIRED if topic not in ("convolution", "recurrence"))
+WIRED_TRAINING = ("convolution_training", "recurrence_training")
+ORDERED = tuple(topic for topic in WIRED if topic not in WIRED_TRAINING)  # they return rows
+PATCHES = ("rows", "adjoint", *IMAGES)
+
 LOSS = ("output_loss", "network", "first_step", "training")
 LOCAL = ("first_step", "closed_form", "local_steps", "exact", "training")
 STEPPED = ("local_steps", "training")
@@ -34,15 +43,15 @@ def _row(name: str, values: str, topics: tuple[str, ...], meaning: str) -> Conve
 
 # fmt: off
 CONVENTIONS = (
-    _row("layout", "examples are rows", ("network", "target", *LOCAL),
+    _row("layout", "examples are rows", ("network", "target", *LOCAL, *WIRED),
          "x is (B, d_in), W is (d_in, d_out), a_hat = x W + b"),
     _row("weights_used", "as given | transposed", ("network", "target", *LOCAL),
          "the forward pass multiplies by W"),
-    _row("weights_returned", "as given | transposed", LOCAL,
+    _row("weights_returned", "as given | transposed", (*LOCAL, *WIRED),
          "the results have the same layout as the inputs"),
-    _row("loss_reduction", "batch mean | batch sum; element mean", LOSS,
+    _row("loss_reduction", "batch mean | batch sum; element mean", (*LOSS, *WIRED),
          "the network loss is summed over the outputs and averaged over the batch"),
-    _row("squared_error", "half | whole", LOSS,
+    _row("squared_error", "half | whole", (*LOSS, *WIRED),
          "the squared error is half the squared distance"),
     _row("derivative_at_kink", "left; right", ("transfer", "network", "first_step", "training"),
          "f' at a kink: left is 0 for relu, slope for leaky_relu, alpha for elu; right is 1"),
@@ -53,25 +62,25 @@ CONVENTIONS = (
          "all others are 0 at 0"),
     _row("matching_arguments", "(a_hat, a) | (a, a_hat)", ("matching_loss",),
          "D_F(a_hat, a) = F(a_hat) - F(a) - f(a)(a_hat - a)"),
-    _row("gradient_at", "pre-activation | post-activation", LOSS,
+    _row("gradient_at", "pre-activation | post-activation", (*LOSS, *WIRED),
          "g is the derivative of the network loss with respect to the pre-activation a_hat"),
-    _row("target_sign", "minus | plus", ("target", *LOCAL),
+    _row("target_sign", "minus | plus", ("target", *LOCAL, *WIRED_LOCAL),
          "the target moves in the direction of -g"),
-    _row("squared_target_base", "a_hat | f(a_hat)", ("target", *LOCAL),
+    _row("squared_target_base", "a_hat | f(a_hat)", ("target", *LOCAL, *WIRED_LOCAL),
          "the target of S is a_hat - target_step g"),
-    _row("matching_target", "f(a_hat) - step | through f", ("target", *LOCAL),
+    _row("matching_target", "f(a_hat) - step | through f", ("target", *LOCAL, *WIRED_LOCAL),
          "the target of M is f(a_hat) - target_step g"),
     _row("project_targets", "none; range", ("target", "training"),
          "range: targets of M are projected onto the closed range of f"),
-    _row("local_reduction", "sum; mean", LOCAL,
+    _row("local_reduction", "sum; mean", (*LOCAL, *WIRED_LOCAL),
          "the local loss is the sum, or the mean, over the batch"),
-    _row("local_derivative", "none | applied", ("first_step", *STEPPED),
+    _row("local_derivative", "none | applied", ("first_step", *STEPPED, *WIRED_LOCAL),
          "the gradient of the matching loss is x^T (f(a_hat) - y*), without f'"),
-    _row("bias", "included | left out; not applied", LOCAL,
+    _row("bias", "included | left out; not applied", (*LOCAL, *WIRED_LOCAL),
          "the bias is an additional row of W, whose input is always 1"),
-    _row("proximal", "as given | ignored; twice; without bias; one where none", LOCAL,
+    _row("proximal", "as given | ignored; twice; without bias; one where none", (*LOCAL, *WIRED_TRAINING),
          "the regularizer is |W - W0|^2 / (2 weight_step), bias included; weight_step inf means none"),
-    _row("local_decay", "authors; constant | authors without floor; authors from one", STEPPED,
+    _row("local_decay", "authors; constant | authors without floor; authors from one", (*STEPPED, *WIRED_TRAINING),
          "authors: the rate of the local step k = 0..K-1 is local_lr * max(1 - k/K, 0.25)"),
     _row("mean_square_start", "ones; zeros", ("optimizer", *STEPPED),
          "the initial value of rmsprop's mean square"),
@@ -94,6 +103,34 @@ CONVENTIONS = (
          "g of every layer is computed with the weights before the step"),
     _row("schedule_on", "rate | target step", ("training",),
          "the schedule multiplies the optimizer's rate"),
+    _row("row_order", "position, example | example, position", ("rows", "adjoint", *ORDERED),
+         "row p B + i of a layer belongs to position (or step) p of example i, both counted from 0"),
+    _row("example_order", "as given | reversed", ("rows", "adjoint", "pooling", *WIRED),
+         "a flat image is (channel, row, column), a flat sequence (step, number), the last index fastest"),
+    _row("patch_order", "channel, row, column | row, column, channel", PATCHES,
+         "a row, and the rows of W, run through the channels, the rows and the columns of the kernel"),
+    _row("kernel", "as given | flipped", PATCHES,
+         "cross-correlation: the first row and column of the kernel meet the first ones of the patch"),
+    _row("padding_place", "both sides | all at the end; before only", PATCHES,
+         "padding zeros stand before and after the rows of an image, and likewise its columns"),
+    _row("stride", "as given | ignored", ("rows", "adjoint", "pooling"),
+         "windows begin stride numbers after each other"),
+    _row("max_ties", "first | last; all; shared", ("pooling", *IMAGES),
+         "the derivative of a maximum goes to the first of the largest numbers of a window, row by row"),
+    _row("mean_pooling", "divided | not divided", ("pooling", *IMAGES),
+         "the derivative of a mean is divided by the numbers of a window"),
+    _row("flatten_order", "channels first | channels last", WIRED,
+         "a dense layer above positions reads (channel, position), above steps (unit, step)"),
+    _row("bias_row", "last | first", ("rows", *WIRED),
+         "the input that is always 1 is the last one of a row, as the bias is the last row of W"),
+    _row("mean_over", "examples | rows", WIRED_LOCAL,
+         "where the local loss is a mean, it is divided by the number of examples, not of rows"),
+    _row("recurrent_input", "[x, h] | [h, x]", SEQUENCES,
+         "a row of a recurrent layer is the input x_t, then the state h_{t-1}; so are the rows of its W"),
+    _row("initial_state", "as given | zeros", SEQUENCES,
+         "the state before the first step is h0_m where it is given, else zeros"),
+    _row("through_time", "total | last step; direct", SEQUENCES,
+         "g_t is the total derivative by the pre-activation of step t, through all later steps"),
 )
 # fmt: on
 BY_NAME = {row.name: row for row in CONVENTIONS}

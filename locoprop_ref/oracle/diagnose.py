@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from locoprop_ref.oracle.compare import deviations
 from locoprop_ref.oracle.conventions import choices
-from locoprop_ref.oracle.flags import BY_FLAG, FLAGS, FLOAT32, VARIANT, Flag
+from locoprop_ref.oracle.flag import VARIANT, Flag
+from locoprop_ref.oracle.flags import BY_FLAG, FLAGS, FLOAT32
 from locoprop_ref.oracle.outcome import Result
 from locoprop_ref.oracle.vectors import Case
 

@@ -1,52 +1,11 @@
-"""Flags: possible deviations from the conventions of a group, each with a name, a kind and an effect.
+"""Flags: the deviations that the diagnosis knows, each with a name, a kind and an effect (see `flag.py`)."""
 
-A flag is a change of conventions (`conventions.py`). A *variant* is a choice that a correct implementation
-may make and should document; a case that it explains is acceptable. A *bug* makes the case fail. If a group
-already states the value to which a flag would change a convention, the flag has no effect.
-"""
-
-from dataclasses import dataclass, field
 from typing import Any
 
-from locoprop_ref.oracle.conventions import BY_NAME
-
-VARIANT, BUG, PROPERTY = "variant", "bug", "property"
-
-
-@dataclass(frozen=True)
-class Flag:
-    """A named deviation.
-
-    Attributes:
-        name: the name in CamelCase, as in the vectors.
-        kind: "variant" or "bug".
-        change: the conventions that it changes, with their new values.
-        when: the clause that completes "... match when <when>".
-        effect: its consequence.
-        given: conventions that a group must state so that the flag has a meaning there.
-    """
-
-    name: str
-    kind: str
-    change: dict[str, str]
-    when: str
-    effect: str
-    given: dict[str, str] = field(default_factory=dict)
-
-    def concerns(self, topic: str, conventions: dict[str, str]) -> bool:
-        """Return whether the flag has a meaning for a topic under the conventions of a group."""
-        return any(topic in BY_NAME[name].topics for name in self.change) and all(
-            conventions.get(name) == value for name, value in self.given.items()
-        )
-
-
-def _variant(name: str, change: dict[str, str], when: str, effect: str, **given: str) -> Flag:
-    return Flag(name, VARIANT, change, when, effect, given)
-
-
-def _bug(name: str, change: dict[str, str], when: str, effect: str, **given: str) -> Flag:
-    return Flag(name, BUG, change, when, effect, given)
-
+from locoprop_ref.oracle import positions_flags
+from locoprop_ref.oracle.flag import BUG, PROPERTY, Flag
+from locoprop_ref.oracle.flag import bug as _bug
+from locoprop_ref.oracle.flag import variant as _variant
 
 # fmt: off
 _TF1 = {"mean_square_start": "ones", "epsilon_place": "inside", "rate_place": "in buffer"}
@@ -200,6 +159,7 @@ FLAGS = (
              "F is shifted to be 0 at 0", "Matching losses do not change."),
     _bug("MatchingLossSwapped", {"matching_arguments": "(a, a_hat)"},
          "the arguments of the matching loss are swapped", "Not convex in the weights."),
+    *positions_flags.FLAGS,
 )
 # fmt: on
 BY_FLAG = {flag.name: flag for flag in FLAGS}
@@ -219,6 +179,8 @@ PROPERTIES = {
     "Kink": "Arguments at a kink of the transfer function.",
     "OutOfRange": "Some targets lie outside the closed range of the transfer function.",
     "IllConditioned": "X^T X has eigenvalues of very different size.",
+    "Gentle": "weight_step times the largest eigenvalue of X^T X is below 1 in every layer.",
+    "Ties": "Some windows have several largest numbers.",
     "Square": "W is square, so that a transposed W is not found by its shape.",
 }
 

@@ -6,6 +6,7 @@ an expected value is refused unless the version below is increased (and CHANGELO
 
 import json
 import math
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from locoprop_ref.data.files import write_atomically
 from locoprop_ref.data.records import read_json
-from locoprop_ref.oracle.conventions import CONVENTIONS, choices
+from locoprop_ref.oracle.conventions import CONVENTIONS, WIRED, choices
 from locoprop_ref.oracle.flags import FLAGS, notes
 from locoprop_ref.oracle.layout import text
 from locoprop_ref.oracle.recipes import Recipe, all_recipes
@@ -29,6 +30,10 @@ EPS_FLOOR = 16
 EXACT_FLOOR = {"float64": 1e-9, "float32": 1e-4}
 # A flag is listed if it changes a value by more than this number of tolerances (float64).
 VISIBLE = 16
+# Flags of a case are told apart if their results differ by more than this number of tolerances (float64); a
+# case of these topics lists the pairs that it cannot tell apart.
+TOLD_APART = 100
+PROVEN = ("rows", "adjoint", "pooling", *WIRED)
 
 
 class ChangedValues(ValueError):
@@ -88,11 +93,13 @@ def certified(recipe: Recipe, stated: dict[str, str]) -> dict[str, Any]:
     full = choices(stated)
     truth = evaluate(recipe.topic, full, recipe.inputs)
     tolerance = {dtype: _tolerance(recipe, full, truth, dtype) for dtype in DTYPES}
-    flags = [*recipe.properties, *visible_flags(recipe, stated, truth, tolerance["float64"])]
+    visible = visible_flags(recipe, stated, truth, tolerance["float64"])
+    alike = cannot_tell(visible, tolerance["float64"]) if recipe.topic in PROVEN else []
     return {
         "id": recipe.id,
         "comment": recipe.comment,
-        "flags": flags,
+        "flags": [*recipe.properties, *visible],
+        **({"cannot_tell": alike} if alike else {}),
         "inputs": {name: encode(value) for name, value in recipe.inputs.items()},
         "expected": {name: encode(_rounded(value)) for name, value in truth.items()},
         "tolerance": {**tolerance, "reason": _reason(recipe.topic)},
@@ -142,9 +149,9 @@ def _distance(got: Any, expected: Any) -> float:
 
 def visible_flags(
     recipe: Recipe, stated: dict[str, str], truth: dict[str, Any], tolerance: float
-) -> list[str]:
-    """Return the flags under which the result of the case would be clearly different."""
-    names = []
+) -> dict[str, dict[str, Any]]:
+    """Return the flags under which the result of the case would be clearly different, with these results."""
+    visible = {}
     for flag in FLAGS:
         if not flag.concerns(recipe.topic, stated):
             continue
@@ -152,14 +159,27 @@ def visible_flags(
             other = evaluate(recipe.topic, choices(stated) | flag.change, recipe.inputs, ctx=context(bits=80))
         except Inapplicable:
             continue
-        if any(_differs(other[name], truth[name], VISIBLE * tolerance) for name in truth):
-            names.append(flag.name)
-    return names
+        if differ(other, truth, VISIBLE * tolerance):
+            visible[flag.name] = other
+    return visible
 
 
-def _differs(other: Any, truth: Any, bound: float) -> bool:
-    shapes_differ = isinstance(truth, list) and isinstance(truth[0], list) and len(other) != len(truth)
-    return shapes_differ or distance(other, truth) > bound
+def cannot_tell(visible: dict[str, dict[str, Any]], tolerance: float) -> list[list[str]]:
+    """Return the pairs of flags whose results are the same, to the precision at which they count as apart."""
+    pairs = combinations(visible, 2)
+    return [[a, b] for a, b in pairs if not differ(visible[a], visible[b], TOLD_APART * tolerance)]
+
+
+def differ(other: dict[str, Any], truth: dict[str, Any], bound: float) -> bool:
+    """Return whether a result has another shape, or is further away than this bound."""
+    return any(
+        _shape(other[name]) != _shape(truth[name]) or distance(other[name], truth[name]) > bound
+        for name in truth
+    )
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return (len(value), *_shape(value[0])) if isinstance(value, list) and value else ()
 
 
 def _rounded(value: Any) -> Any:
@@ -182,8 +202,13 @@ def write(folder: Path = FOLDER) -> list[Path]:
         validate(document)
         refuse_changes(folder / f"{topic}.json", document)
     for topic, document in fresh.items():
-        _write(folder / f"{topic}.json", text(document) + "\n")
+        _write(folder / f"{topic}.json", content(document))
     return [folder / f"{topic}.json" for topic in fresh]
+
+
+def content(document: dict[str, Any]) -> str:
+    """Return the text of a file of vectors; the large matrices of newer topics are broken like paragraphs."""
+    return text(document, paragraphs_from=1 if document["topic"] in PROVEN else 13) + "\n"
 
 
 def _write(path: Path, content: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from locoprop_ref.backend import to_backend
+from locoprop_ref.backend import array_namespace, to_backend
 from locoprop_ref.layers import Layer
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.losses import matching_loss, output_loss
@@ -17,6 +17,7 @@ from locoprop_ref.methods.backprop import BackProp
 from locoprop_ref.methods.locoprop import LocoProp
 from locoprop_ref.network import Network, backward, forward, network_loss
 from locoprop_ref.optimizers import Optimizer, optimizer
+from locoprop_ref.oracle import own_positions as wired
 from locoprop_ref.solvers import ClosedForm, Descend, Newton, closed_form, descend, newton
 from locoprop_ref.transfers import Transfer, transfer
 
@@ -111,11 +112,6 @@ def _problem(conventions: dict[str, str], inputs: Values) -> tuple[Layer, LocalP
     return layer, method.local_problem(layer, inputs["x"], a_hat, layer.transfer.f(a_hat), inputs["g"])
 
 
-def _W_and_b(layer: Layer, W: Any, names: tuple[str, str] = ("W", "b")) -> Values:
-    solved = layer.with_stacked(W)
-    return {names[0]: solved.W} | ({} if solved.b is None else {names[1]: solved.b})
-
-
 def _transfers(conventions: dict[str, str], inputs: Values) -> Values:
     tr, a = _transfer(conventions, inputs, inputs["transfer"]), inputs["a"]
     return {"f": tr.f(a)} | (
@@ -126,7 +122,7 @@ def _transfers(conventions: dict[str, str], inputs: Values) -> Values:
 def _matching_loss(conventions: dict[str, str], inputs: Values) -> Values:
     tr = _transfer(conventions, inputs, inputs["transfer"])
     D = matching_loss(tr, inputs["a_hat"], inputs["a"])
-    return {"D": D.__array_namespace__().sum(D, axis=-1) if tr.elementwise else D}
+    return {"D": array_namespace(D).sum(D, axis=-1) if tr.elementwise else D}
 
 
 def _output_loss(conventions: dict[str, str], inputs: Values) -> Values:
@@ -156,13 +152,13 @@ def _first_step(conventions: dict[str, str], inputs: Values) -> Values:
     )
     for m, (layer, *rest) in enumerate(parts, start=1):
         problem = method.local_problem(layer, *rest)
-        values |= _W_and_b(layer, problem.gradient(problem.W0), (f"dW_{m}", f"db_{m}"))
+        values |= wired.named(layer, problem.gradient(problem.W0), f"dW_{m}", f"db_{m}")
     return values
 
 
 def _closed_form(conventions: dict[str, str], inputs: Values) -> Values:
     layer, problem = _problem(conventions, inputs)
-    return _W_and_b(layer, closed_form(problem))
+    return wired.named(layer, closed_form(problem), "W", "b")
 
 
 def _local_steps(conventions: dict[str, str], inputs: Values) -> Values:
@@ -175,12 +171,12 @@ def _local_steps(conventions: dict[str, str], inputs: Values) -> Values:
         num_local_steps=K,
         local_decay=conventions["local_decay"],
     )
-    return _W_and_b(layer, W)
+    return wired.named(layer, W, "W", "b")
 
 
 def _exact(conventions: dict[str, str], inputs: Values) -> Values:
     layer, problem = _problem(conventions, inputs)
-    return _W_and_b(layer, newton(problem)[0])
+    return wired.named(layer, newton(problem)[0], "W", "b")
 
 
 def _optimizer_steps(conventions: dict[str, str], inputs: Values) -> Values:
@@ -190,18 +186,20 @@ def _optimizer_steps(conventions: dict[str, str], inputs: Values) -> Values:
         change, state = rule.update(inputs["gradients"][k, ...], state, rate)
         W = W - change
         path.append(W)
-    return {"W_path": W.__array_namespace__().stack(path)}
+    return {"W_path": array_namespace(W).stack(path)}
 
 
 def _training(conventions: dict[str, str], inputs: Values) -> Values:
-    network, method = _network(conventions, inputs), _method(conventions, inputs)
-    values: Values = {}
-    state = method.init(network, 0)
-    for k, rate in enumerate(np.asarray(inputs["rates"]).tolist()):
-        network, state, _ = method.step(network, state, inputs["x"][k, ...], inputs["t"][k, ...], rate=rate)
-    for m, layer in enumerate(network.layers, start=1):
-        values |= _W_and_b(layer, layer.stacked, (f"W_{m}", f"b_{m}"))
-    return values
+    return wired.train(_method(conventions, inputs), _network(conventions, inputs), inputs)
+
+
+def _wired_local(conventions: dict[str, str], inputs: Values) -> Values:
+    # the problem does not depend on the solver
+    return wired.local_problems(LocoProp(solver=Descend(), **_settings(conventions, inputs)), inputs)
+
+
+def _wired_training(conventions: dict[str, str], inputs: Values) -> Values:
+    return wired.train(_method(conventions, inputs), wired.network(inputs), inputs)
 
 
 _TOPICS: dict[str, Callable[[dict[str, str], Values], Values]] = {
@@ -219,4 +217,13 @@ _TOPICS: dict[str, Callable[[dict[str, str], Values], Values]] = {
     "exact": _exact,
     "optimizer": _optimizer_steps,
     "training": _training,
+    "rows": wired.rows,
+    "adjoint": wired.adjoint,
+    "pooling": wired.pooling,
+    "convolution": wired.passes,
+    "convolution_local": _wired_local,
+    "convolution_training": _wired_training,
+    "recurrence": wired.passes,
+    "recurrence_local": _wired_local,
+    "recurrence_training": _wired_training,
 }

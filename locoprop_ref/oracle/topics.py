@@ -16,4 +16,13 @@ TOPICS = {
     "exact": "M solved exactly",
     "optimizer": "first-order optimizers, a dozen steps",
     "training": "whole training steps of a network over several batches",
+    "rows": "rows of a layer with positions or steps: patches, steps of a sequence",
+    "adjoint": "the way back from the rows to the layer below",
+    "pooling": "mean and maximum of windows, and their derivatives",
+    "convolution": "convolutional networks: forward and backward pass, gradients",
+    "convolution_local": "convolutional networks: local targets, first local gradient",
+    "convolution_training": "convolutional networks: whole training steps",
+    "recurrence": "recurrent networks: forward pass, backward pass through time, gradients",
+    "recurrence_local": "recurrent networks: local targets, first local gradient",
+    "recurrence_training": "recurrent networks: whole training steps",
 }

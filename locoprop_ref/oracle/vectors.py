@@ -18,8 +18,9 @@ FOLDER = Path(__file__).parent / "vectors"
 SCHEMA = 1
 DTYPES = ("float64", "float32")
 _WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
-# inputs that are numbers or arrays of numbers; every other input is text
-_TEXT = ("transfer", "transfers", "output_loss", "optimizer", "method")
+# inputs that stay as JSON has them: text, and the shapes and wirings of layers with positions; every other
+# input is a number or an array of numbers
+_AS_IT_IS = ("transfer", "transfers", "output_loss", "optimizer", "method", "shape", "wiring", "wirings")
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,12 @@ class Case:
         comment: a description of the case.
         flags: properties of the case, and the deviations that it can distinguish from a correct result.
         conventions: the conventions that the group states.
-        inputs: floats, ints, strings, lists of strings or float64 arrays (read-only), by name.
+        inputs: floats, ints, strings, lists of strings, a shape (list of ints), wirings (lists of dicts) or
+            float64 arrays (read-only), by name.
         expected: float64 arrays by name (0-d for a number; read-only).
         tolerance: τ by dtype; a value v is correct if abs(v − e) ≤ τ·(1 + abs(e)).
         reason: the reason for the tolerance.
+        cannot_tell: pairs of flags of the case whose results are the same, so that it cannot tell them apart.
     """
 
     id: str
@@ -47,6 +50,7 @@ class Case:
     expected: dict[str, np.ndarray]
     tolerance: dict[str, float]
     reason: str
+    cannot_tell: tuple[tuple[str, str], ...] = ()
 
     def cast_inputs(self, dtype: str) -> dict[str, Any]:
         """Return the inputs with new arrays of this dtype; numbers and strings are unchanged."""
@@ -138,10 +142,11 @@ def parse(document: dict[str, Any]) -> Iterator[Case]:
                 comment=case["comment"],
                 flags=tuple(case["flags"]),
                 conventions=dict(group["conventions"]),
-                inputs={k: v if k in _TEXT else _read_only(decode(v)) for k, v in case["inputs"].items()},
+                inputs={k: v if k in _AS_IT_IS else _read_only(decode(v)) for k, v in case["inputs"].items()},
                 expected={k: _read_only(np.asarray(decode(v))) for k, v in case["expected"].items()},
                 tolerance={dtype: case["tolerance"][dtype] for dtype in DTYPES},
                 reason=case["tolerance"]["reason"],
+                cannot_tell=tuple((first, second) for first, second in case.get("cannot_tell", ())),
             )
 
 

@@ -24,20 +24,21 @@ class Recipe:
 
 
 class Draw:
-    """Random multiples of 1/64, with a word as seed.
+    """Random multiples of 1/64, or of another grain, with a word as seed.
 
     Python's documentation guarantees that `random.Random(seed).random()` gives the same sequence in all
     versions.
     """
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, seed: str, grain: int = 64) -> None:
         self._random = random.Random(zlib.crc32(seed.encode()))  # noqa: S311
+        self._grain = grain
 
     def number(self, size: float = 1.0) -> float:
-        """Return a nonzero multiple of 1/64 in [−size, size]."""
-        steps = int(size * 64)
+        """Return a nonzero multiple of 1/grain in [−size, size]."""
+        steps = int(size * self._grain)
         k = 1 + int(self._random.random() * steps)
-        return (k if self._random.random() < 0.5 else -k) / 64
+        return (k if self._random.random() < 0.5 else -k) / self._grain
 
     def vector(self, n: int, size: float = 1.0) -> list[float]:
         """Return a list of n numbers."""

@@ -37,6 +37,7 @@ class Problem:
     bias: bool
     weight_step: Any
     choices: dict[str, str]
+    examples: int | None = None  # where the rows are more than the examples
 
 
 def target(
@@ -78,7 +79,7 @@ def problem(
 
 
 def _batch_factor(p: Problem) -> Any:
-    return p.ctx.mpf(1) / len(p.x) if p.choices["local_reduction"] == "mean" else p.ctx.mpf(1)
+    return p.ctx.mpf(1) / (p.examples or len(p.x)) if p.choices["local_reduction"] == "mean" else p.ctx.mpf(1)
 
 
 def gradient(p: Problem, W: Matrix) -> Matrix:

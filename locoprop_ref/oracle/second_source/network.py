@@ -115,3 +115,12 @@ def full_pass(ctx: Any, net: list[Layer], inputs: dict[str, Any], choices: dict[
     for m in reversed(range(len(net) - 1)):
         g.insert(0, step_down(net[m], net[m + 1], a_hat[m], g[0], choices))
     return Pass(x, a_hat, y_hat, g, loss)
+
+
+def split(W: Matrix, bias: bool, W_name: str, b_name: str, choices: dict[str, str]) -> dict[str, Any]:
+    """Split W̃ into W and b with their names, in the layout that the choices require."""
+    weights = W[:-1] if bias else W
+    # a W that was read as transposed is returned in the layout of the input
+    turned = (choices["weights_used"] == "transposed") != (choices["weights_returned"] == "transposed")
+    values: dict[str, Any] = {W_name: transpose(weights) if turned else weights}
+    return values | ({b_name: W[-1]} if bias else {})

@@ -5,10 +5,10 @@ The names returned here are those of `expected` in the vectors; FORMAT.md descri
 
 from typing import Any
 
-from locoprop_ref.oracle.second_source import local, training
+from locoprop_ref.oracle.second_source import local, positions_topics, training
 from locoprop_ref.oracle.second_source import network as networks
 from locoprop_ref.oracle.second_source import optimizer as optimizers
-from locoprop_ref.oracle.second_source.numbers import matrix, number, product, transpose, vector
+from locoprop_ref.oracle.second_source.numbers import matrix, number, product, vector
 
 Values = dict[str, Any]
 
@@ -91,27 +91,27 @@ def first_step(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
     for m, member in enumerate(net, start=1):
         y_target = local.target(ctx, member, seen.a_hat[m - 1], seen.g[m - 1], inputs, choices)
         p = local.problem(ctx, member, seen.x[m - 1], y_target, inputs, choices)
-        values |= _split(local.gradient(p, member.W), member.bias, f"dW_{m}", f"db_{m}", choices)
+        values |= networks.split(local.gradient(p, member.W), member.bias, f"dW_{m}", f"db_{m}", choices)
     return values
 
 
 def closed_form(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
     """Return W and b that minimize the local problem of S."""
     p = _problem(ctx, inputs, choices)
-    return _split(local.closed_form(p), p.bias, "W", "b", choices)
+    return networks.split(local.closed_form(p), p.bias, "W", "b", choices)
 
 
 def local_steps(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
     """Return W and b after K steps of a local optimizer."""
     p = _problem(ctx, inputs, choices)
     state = optimizers.for_matrix(ctx, len(p.W0), len(p.W0[0]), inputs, choices)
-    return _split(local.descend(p, state, inputs, ctx.mpf(1)), p.bias, "W", "b", choices)
+    return networks.split(local.descend(p, state, inputs, ctx.mpf(1)), p.bias, "W", "b", choices)
 
 
 def exact(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
     """Return W and b that minimize the local problem of M."""
     p = _problem(ctx, inputs, choices)
-    return _split(local.exact(p), p.bias, "W", "b", choices)
+    return networks.split(local.exact(p), p.bias, "W", "b", choices)
 
 
 def optimizer(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
@@ -128,7 +128,7 @@ def train(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
     """Return W and b of every layer after one step per batch."""
     values: Values = {}
     for m, member in enumerate(training.train(ctx, inputs, choices), start=1):
-        values |= _split(member.W, member.bias, f"W_{m}", f"b_{m}", choices)
+        values |= networks.split(member.W, member.bias, f"W_{m}", f"b_{m}", choices)
     return values
 
 
@@ -147,6 +147,7 @@ TOPICS = {
     "exact": exact,
     "optimizer": optimizer,
     "training": train,
+    **positions_topics.TOPICS,
 }
 
 
@@ -160,12 +161,3 @@ def _problem(ctx: Any, inputs: Values, choices: dict[str, str]) -> local.Problem
     member, x, a_hat = _layer(ctx, inputs, choices)
     y_target = local.target(ctx, member, a_hat, matrix(ctx, inputs["g"]), inputs, choices)
     return local.problem(ctx, member, x, y_target, inputs, choices)
-
-
-def _split(W: Any, bias: bool, W_name: str, b_name: str, choices: dict[str, str]) -> Values:
-    """Split W̃ into W and b with their names, in the layout that the choices require."""
-    weights = W[:-1] if bias else W
-    # a W that was read as transposed is returned in the layout of the input
-    turned = (choices["weights_used"] == "transposed") != (choices["weights_returned"] == "transposed")
-    values = {W_name: transpose(weights) if turned else weights}
-    return values | ({b_name: W[-1]} if bias else {})
