@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from locoprop_ref.oracle.compare import deviations
-from locoprop_ref.oracle.conventions import choices
+from locoprop_ref.oracle.conventions import WIRED, choices
 from locoprop_ref.oracle.flag import VARIANT, Flag
 from locoprop_ref.oracle.flags import BY_FLAG, FLAGS, FLOAT32
 from locoprop_ref.oracle.outcome import Result
@@ -165,13 +165,15 @@ def matches(case: Case, got: dict[str, np.ndarray], flags: Flags, dtype: str) ->
 
 def imitation(case: Case, flags: Flags) -> dict[str, np.ndarray] | None:
     """Compute a case under the flags, with 53 bits; return None if they have no meaning for it."""
-    from locoprop_ref.oracle.second_source import Inapplicable, context, evaluate
+    from locoprop_ref.oracle.second_source import Inapplicable, context, evaluate, floats
 
     if flags == (FLOAT32,):
         return case.expected
     change = {key: value for flag in flags for key, value in flag.change.items()}
+    # networks with positions have no extreme numbers, but ten times as many as others
+    ctx = floats() if case.topic in WIRED else context(bits=53)
     try:
-        values = evaluate(case.topic, choices(case.conventions) | change, case.inputs, ctx=context(bits=53))
+        values = evaluate(case.topic, choices(case.conventions) | change, case.inputs, ctx=ctx)
     except (Inapplicable, ArithmeticError):
         return None
     return {name: np.array(_floats(value), dtype=np.float64) for name, value in values.items()}

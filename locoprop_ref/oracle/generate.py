@@ -18,7 +18,7 @@ from locoprop_ref.oracle.conventions import CONVENTIONS, WIRED, choices
 from locoprop_ref.oracle.flags import FLAGS, notes
 from locoprop_ref.oracle.layout import text
 from locoprop_ref.oracle.recipes import Recipe, all_recipes
-from locoprop_ref.oracle.second_source import DIGITS, Inapplicable, context, evaluate
+from locoprop_ref.oracle.second_source import DIGITS, Inapplicable, context, evaluate, floats
 from locoprop_ref.oracle.topics import TOPICS
 from locoprop_ref.oracle.vectors import DTYPES, FOLDER, SCHEMA, encode
 
@@ -152,11 +152,13 @@ def visible_flags(
 ) -> dict[str, dict[str, Any]]:
     """Return the flags under which the result of the case would be clearly different, with these results."""
     visible = {}
+    # networks with positions have no extreme numbers, but ten times as many as others
+    ctx = floats() if recipe.topic in WIRED else context(bits=80)
     for flag in FLAGS:
         if not flag.concerns(recipe.topic, stated):
             continue
         try:
-            other = evaluate(recipe.topic, choices(stated) | flag.change, recipe.inputs, ctx=context(bits=80))
+            other = evaluate(recipe.topic, choices(stated) | flag.change, recipe.inputs, ctx=ctx)
         except Inapplicable:
             continue
         if differ(other, truth, VISIBLE * tolerance):
@@ -173,7 +175,8 @@ def cannot_tell(visible: dict[str, dict[str, Any]], tolerance: float) -> list[li
 def differ(other: dict[str, Any], truth: dict[str, Any], bound: float) -> bool:
     """Return whether a result has another shape, or is further away than this bound."""
     return any(
-        _shape(other[name]) != _shape(truth[name]) or distance(other[name], truth[name]) > bound
+        _shape(other[name]) != _shape(truth[name])
+        or any(_distance(g, e) > bound for g, e in zip(flat(other[name]), flat(truth[name]), strict=True))
         for name in truth
     )
 

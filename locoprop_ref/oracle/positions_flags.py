@@ -19,6 +19,11 @@ FLAGS = (
         "The weights meet the wrong numbers. Look at the reshape of a kernel to W; TensorFlow and JAX "
         "keep (row, column, channel, output), so transpose to (channel, row, column, output) before the "
         "reshape."),
+    bug("KernelTransposed", {"patch_order": "channel, column, row"},
+        "a row of patches runs (channel, kernel column, kernel row)",
+        "The weights meet transposed patches. Look at a reshape in a language whose first index is the "
+        "fastest (Fortran, Julia, MATLAB), or at exchanged loops; put the rows of the kernel before its "
+        "columns."),
     bug("KernelFlipped", {"kernel": "flipped"},
         "the kernel is flipped (a true convolution in place of cross-correlation)",
         "The weights meet mirrored patches. Look at the function that convolves (SciPy's and NumPy's "

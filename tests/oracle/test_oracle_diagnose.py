@@ -6,38 +6,38 @@ import numpy as np
 import pytest
 
 from locoprop_ref.oracle import cases, check
-from locoprop_ref.oracle.conventions import choices
+from locoprop_ref.oracle.conventions import WIRED, choices
 from locoprop_ref.oracle.diagnose import imitation
 from locoprop_ref.oracle.flags import BY_FLAG, FLAGS, FLOAT32
 from locoprop_ref.oracle.own import own_target
-from locoprop_ref.oracle.second_source import Inapplicable, context, evaluate
+from locoprop_ref.oracle.second_source import Inapplicable, context, evaluate, floats
 
 
 def imitator(flags, cases_):
     """A target that computes with other conventions than it is told, where they mean something."""
 
-    def floats(value):
-        return [floats(part) for part in value] if isinstance(value, list) else float(value)
+    def as_floats(value):
+        return [as_floats(part) for part in value] if isinstance(value, list) else float(value)
 
     def target(topic, conventions, inputs):
         change = {}
         for flag in flags:
             change |= flag.change if flag.concerns(topic, conventions) else {}
-        ctx = context(bits=60)
+        ctx = floats() if topic in WIRED else context(bits=60)
         try:
             values = evaluate(topic, choices(conventions) | change, inputs, ctx=ctx)
         except Inapplicable:
             values = evaluate(topic, choices(conventions), inputs, ctx=ctx)
-        return {name: np.array(floats(value)) for name, value in values.items()}
+        return {name: np.array(as_floats(value)) for name, value in values.items()}
 
     return target
 
 
 def a_few(flag):
-    """Cases that reveal a flag, at most two a topic, and one that does not; training if it must be."""
+    """Cases that reveal a flag, at most two a topic, and one that does not; whole networks if it must be."""
     chosen = []
     for topic in dict.fromkeys(case.topic for case in cases()):
-        if topic == "training" and chosen:
+        if topic in ("training", *WIRED) and chosen:
             continue
         revealing = [case for case in cases(topic) if flag.name in case.flags]
         others = [case for case in cases(topic) if flag.name not in case.flags]

@@ -1,7 +1,7 @@
 """Recipes for convolutional and recurrent networks: passes, local problems, training.
 
-Sizes are chosen so that no two of batch, channels, height, width, kernel, stride, padding, outputs, K, γ and η
-are the same. Weights are multiples of 1/4096, which TF32 products round.
+Sizes are chosen so that no two of batch, channels, height, width, kernel, stride, padding, outputs, K, γ and
+η are the same. Weights are multiples of 1/4096, which TF32 products round.
 """
 
 from collections.abc import Iterator

@@ -33,6 +33,17 @@ def context(*, digits: int | None = None, bits: int | None = None) -> Any:
     return ctx
 
 
+def floats() -> Any:
+    """Return the arithmetic of Python's floats as a context: 53 bits, fast, with limits on the exponent.
+
+    >>> floats().mpf(2) ** 0.5 == context(bits=53).mpf(2) ** 0.5
+    True
+    """
+    import mpmath
+
+    return mpmath.fp
+
+
 def number(ctx: Any, value: Any) -> Any:
     """Return a float, an int, or one of the words "inf", "-inf" and "nan" as a number of the context."""
     return ctx.mpf(float(value))

@@ -92,6 +92,8 @@ def _patches(
     entries = [(c, p, q) for c in range(C) for p in range(size) for q in range(size)]
     if choices["patch_order"] == "row, column, channel":
         entries = [(c, p, q) for p in range(size) for q in range(size) for c in range(C)]
+    elif choices["patch_order"] == "channel, column, row":
+        entries = [(c, p, q) for c in range(C) for q in range(size) for p in range(size)]
     sums: Sums = []
     for top in tops:
         for left in lefts:
