@@ -88,6 +88,11 @@ def said(states):
     return torch.stack(states, dim=2)
 
 
+def all_steps(parts):
+    """Return the rows of all steps from those of each."""
+    return torch.cat(parts)
+
+
 def divisor(batch, rows):
     return batch
 
@@ -149,7 +154,7 @@ def through_time(steps, W, b, f, inputs, m):
         a_hats.append(affine(rows[-1], W, b))
         h = f(a_hats[-1])
         states.append(h)
-    return torch.cat(rows), a_hats, torch.cat(states), said(states)
+    return all_steps(rows), a_hats, all_steps(states), said(states)
 
 
 def network_loss(a_hat, y_hat, t, name):
@@ -171,9 +176,9 @@ def full_pass(inputs, x, t):
     nodes = [a if isinstance(a, list) else [a] for _, a, _ in found]
     flat = [node for part in nodes for node in part]
     g = iter(torch.autograd.grad(loss, flat, allow_unused=True))
-    g = [torch.cat([zeros_for(next(g), node) for node in part]) for part in nodes]
+    g = [all_steps([zeros_for(next(g), node) for node in part]) for part in nodes]
     xs, y_hats = ([part[i].detach() for part in found] for i in (0, 2))
-    return xs, [torch.cat(part).detach() for part in nodes], y_hats, g, loss.detach()
+    return xs, [all_steps(part).detach() for part in nodes], y_hats, g, loss.detach()
 
 
 def zeros_for(g, node):
