@@ -49,6 +49,18 @@ def number(ctx: Any, value: Any) -> Any:
     return ctx.mpf(float(value))
 
 
+def count(shape: tuple[int, ...]) -> int:
+    """Return how many numbers an array of this shape has.
+
+    >>> count((2, 3, 4))
+    24
+    """
+    total = 1
+    for n in shape:
+        total *= n
+    return total
+
+
 def vector(ctx: Any, values: Any) -> list[Any]:
     """Return a sequence of floats as a list of numbers."""
     return [number(ctx, value) for value in values]

@@ -6,7 +6,6 @@ after it has a part in.
 """
 
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 from locoprop_ref.oracle.second_source import network as networks
@@ -15,6 +14,7 @@ from locoprop_ref.oracle.second_source.network import Layer, Pass
 from locoprop_ref.oracle.second_source.numbers import (
     Inapplicable,
     Matrix,
+    count,
     dot,
     matrix,
     number,
@@ -55,7 +55,7 @@ def layers(ctx: Any, inputs: dict[str, Any], choices: dict[str, str]) -> list[Wi
 
 def example(ctx: Any, values: Any, shape: tuple[int, ...], choices: dict[str, str]) -> list[Any]:
     """Return a flat example of the inputs in its documented order."""
-    if prod(shape) != len(values):
+    if count(shape) != len(values):
         raise Inapplicable("an example does not have its shape")
     return [number(ctx, values[i]) for i in wirings.order_of(shape, choices)]
 

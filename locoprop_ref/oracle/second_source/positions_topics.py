@@ -1,13 +1,20 @@
 """The topics of layers with positions or steps, from the inputs of a case to the values to be returned."""
 
-from math import prod
 from typing import Any
 
 from locoprop_ref.oracle.second_source import local, positions
 from locoprop_ref.oracle.second_source import network as networks
 from locoprop_ref.oracle.second_source import optimizer as optimizers
 from locoprop_ref.oracle.second_source import wiring as wirings
-from locoprop_ref.oracle.second_source.numbers import Inapplicable, Matrix, matrix, number, product, transpose
+from locoprop_ref.oracle.second_source.numbers import (
+    Inapplicable,
+    Matrix,
+    count,
+    matrix,
+    number,
+    product,
+    transpose,
+)
 
 Values = dict[str, Any]
 
@@ -46,13 +53,13 @@ def adjoint(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
     """Return ∂L/∂y from u = ∂L/∂x, where x are the rows of a wiring that takes no maximum."""
     u, shape = matrix(ctx, inputs["u"]), tuple(inputs["shape"])
     # the way back of a linear wiring is the same for all examples
-    z, _, tape = wirings.read([ctx.mpf(0)] * prod(shape), shape, inputs["wiring"], choices)
-    count = len(z) // len(u[0])
-    batch = len(u) // count
-    if count * batch != len(u):
+    z, _, tape = wirings.read([ctx.mpf(0)] * count(shape), shape, inputs["wiring"], choices)
+    positions_of_one = len(z) // len(u[0])
+    batch = len(u) // positions_of_one
+    if positions_of_one * batch != len(u):
         raise Inapplicable("u has another number of rows")
     if choices["row_order"] == "example, position":
-        own = [u[i * count : (i + 1) * count] for i in range(batch)]
+        own = [u[i * positions_of_one : (i + 1) * positions_of_one] for i in range(batch)]
     else:
         own = [u[i::batch] for i in range(batch)]
     flat = [wirings.pull_back([v for row in part for v in row], tape) for part in own]

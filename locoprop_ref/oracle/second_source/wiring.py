@@ -6,10 +6,9 @@ is read the other way round. Images are (channel, row, column), sequences (step,
 states of a recurrent layer (unit, step).
 """
 
-from math import prod
 from typing import Any
 
-from locoprop_ref.oracle.second_source.numbers import Inapplicable
+from locoprop_ref.oracle.second_source.numbers import Inapplicable, count
 
 Sums = list[list[tuple[int, Any]]]
 Tape = list[tuple[Sums, int]]
@@ -40,7 +39,7 @@ def pull_back(u: list[Any], tape: Tape) -> list[Any]:
 
 def order_of(shape: tuple[int, ...], choices: dict[str, str]) -> list[int]:
     """Return for each number of an example, in documented order, where the implementation looks for it."""
-    n = prod(shape)
+    n = count(shape)
     if choices["example_order"] == "as given":
         return list(range(n))
     inner = n // shape[0]  # the first index is taken to be the fastest in place of the slowest
@@ -145,7 +144,7 @@ def _reduced(z: list[Any], window: list[int], kind: str, choices: dict[str, str]
 
 
 def _flatten(shape: tuple[int, ...], choices: dict[str, str]) -> tuple[Sums, Sums, tuple[int, ...]]:
-    n = prod(shape)
+    n = count(shape)
     inner = n // shape[0]
     if choices["flatten_order"] == "channels first":
         return _same(list(range(n)), (n,))
