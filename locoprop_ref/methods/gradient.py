@@ -141,6 +141,7 @@ class GradientMethod:
         self, network: Network, state: State, x: Any, t: Any, counts: dict[str, int]
     ) -> list[Callable[[], Direction]]:
         """Return a task for every layer, which returns its `_direction`."""
+        checks.batch("x", x)
         blocks = microbatches_that_pay(network, x.shape[0]) if self.preconditioner is None else 1
         if blocks > 1:  # without a preconditioner nothing but the gradient needs a layer's rows
             gradients = gradients_in_microbatches(network, x, t, blocks)
