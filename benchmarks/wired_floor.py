@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.floor import Product, local_products, run_all
 from benchmarks.wired import WiredProblem, network
-from locoprop_ref.microbatches import microbatches_that_pay
 from locoprop_ref.layers import Layer
+from locoprop_ref.microbatches import microbatches_that_pay
 from locoprop_ref.parallel import side_by_side
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from locoprop_ref.microbatches import microbatches_that_pay, gradients_in_microbatches
 from locoprop_ref.methods.backprop import BackProp, backprop
+from locoprop_ref.microbatches import gradients_in_microbatches, microbatches_that_pay
 from locoprop_ref.network import gradients, initialize
 
 WORDS = ("5-4-3", "6x5x2-c3x4+1-m2-c2x3-5-3", "4x3-r4-3")
@@ -53,7 +53,9 @@ def test_a_batch_is_cut_where_that_pays():
     rows = 784 * 25 + 100 * 150 + 400 + 120 + 84
     for B in (1, 50, 100, 1000):
         assert microbatches_that_pay(lenet, B) == max(1, round(B * rows / 2**21))
-    assert microbatches_that_pay(lenet, 3, rows_of_a_block=1) == 2  # a block holds as many rows as weights, 61,706
+    assert (
+        microbatches_that_pay(lenet, 3, rows_of_a_block=1) == 2
+    )  # a block holds as many rows as weights, 61,706
     assert microbatches_that_pay(initialize("784-1000-10", transfers="tanh"), 10**6) == 1
     assert microbatches_that_pay(initialize("28x28-r64-10", transfers="tanh"), 10**6) == 1
 

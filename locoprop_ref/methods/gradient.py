@@ -29,9 +29,9 @@ import numpy as np
 
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace
-from locoprop_ref.microbatches import microbatches_that_pay, gradients_in_microbatches
 from locoprop_ref.layers import Layer
 from locoprop_ref.methods.base import Info, State, check_entries, check_step, run_layers
+from locoprop_ref.microbatches import gradients_in_microbatches, microbatches_that_pay
 from locoprop_ref.network import Network, Trace, backward, forward
 
 Direction = tuple[Layer, State, State, Any, Any]  # a layer, the two parts of its state, ∇ and Δ
