@@ -15,7 +15,7 @@ UPGRADE ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format figures docs notebooks lab bench bench-scaling bench-compare requirements setup clean
+.PHONY: help demo test test-all lint format figures docs notebooks lab bench bench-layers bench-scaling bench-compare requirements setup clean
 
 help:          ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -51,8 +51,12 @@ notebooks: $(VENV)/test.stamp  ## execute notebooks/*.md, and store them with th
 lab: $(VENV)/test.stamp  ## open the notebooks in JupyterLab, with everything installed
 	$(VENV)/bin/jupyter lab notebooks
 
-bench: $(VENV)/bench.stamp  ## time a step in this and in other libraries, and save benchmarks/results/table.*
+bench: $(VENV)/bench.stamp  ## time a step in this and in other libraries, and save benchmarks/results/table.* and layers.*
 	$(PY) -m benchmarks table --tests
+	$(PY) -m benchmarks layers
+
+bench-layers: $(VENV)/bench.stamp  ## the same for convolutions and recurrence alone: benchmarks/results/layers.*
+	$(PY) -m benchmarks layers
 
 bench-scaling: $(VENV)/bench.stamp  ## time a step for other sizes, in Gram form, and by its parts
 	$(PY) -m benchmarks scaling --rounds 6

@@ -6,6 +6,9 @@
     worker      one library in a separate process, without BLAS environment variables
     measure     interleaved rounds, medians and their intervals
     memory      peak memory of a step, and its count by a formula
+    wired       the steps of networks with positions: LeNet-5, a recurrent network, three methods
+    wired_floor their products and factorizations
+    layers      `make bench-layers`: these networks in all libraries
     table       `make bench`: all libraries and methods, and start-up times
     scaling     dependence on width, depth, batch and K: time, share of the floor, memory, exponents
     gram        LocoProp-S with the Gram matrix: counted products and measured time

@@ -1,13 +1,14 @@
-"""Command line of the benchmarks: table, scaling, gram, profile, side-by-side, compare."""
+"""Command line of the benchmarks: table, layers, scaling, gram, profile, side-by-side, compare."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import compare, gram, profile, scaling, side_by_side, table
+from benchmarks import compare, gram, layers, profile, scaling, side_by_side, table
 
 OTHERS = {
-    "scaling": scaling.run, "gram": gram.run, "profile": profile.run, "side-by-side": side_by_side.run,
+    "layers": layers.run, "scaling": scaling.run, "gram": gram.run, "profile": profile.run,
+    "side-by-side": side_by_side.run,
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from scipy.stats import binom
 from tqdm import tqdm
 
 from benchmarks.problem import Problem
+from benchmarks.wired import WiredProblem
 from benchmarks.worker import Worker
 
 LEAST_ROUNDS = 3
@@ -56,7 +57,7 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> Median:
 
 
 def interleave(
-    runs: Mapping[str, tuple[str, Problem, str]],
+    runs: Mapping[str, tuple[str, Problem | WiredProblem, str]],
     *,
     rounds: int,
     seconds: float,

@@ -76,8 +76,10 @@ def scale(problem: Problem, *, width: int = 1, depth: int = 1, **settings: Any) 
 def through_gram(problem: Problem, method: str, m: int) -> bool:
     """Return whether layer m (from 0) uses the Gram matrix in its K steps: S does, and M if f is linear."""
     squared = method == "locoprop-s" or (method == "locoprop-m" and problem.transfers[m] == "identity")
+    if not squared:
+        return False
     d_in, d_out = problem.layer_sizes[m : m + 2]
-    return squared and prefers_gram(problem.batch, d_in + 1, d_out, problem.num_local_steps)
+    return prefers_gram(problem.batch, d_in + 1, d_out, problem.num_local_steps)
 
 
 def network(problem: Problem) -> Network:
@@ -91,7 +93,7 @@ def images(problem: Problem) -> np.ndarray:
     return np.random.default_rng(1).random((problem.batch, problem.pixels), dtype=problem.dtype)
 
 
-def to_dict(problem: Problem) -> dict[str, Any]:
+def to_dict(problem: Any) -> dict[str, Any]:
     """Return the problem as a dict for a JSON file or a pipe; `from_dict` converts it back."""
     return asdict(problem)
 

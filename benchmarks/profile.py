@@ -5,10 +5,8 @@ During the measurement of the parts, the process keeps freed memory. By default 
 memory to the system and requests it again, page by page; the time that this costs is listed separately.
 """
 
-import ctypes
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -20,6 +18,7 @@ from benchmarks.peers import PEERS, ours
 from benchmarks.problem import Problem, images, network, to_dict
 from benchmarks.results import save
 from locoprop_ref.network import backward, forward
+from locoprop_ref.training.memory import keep_freed_memory
 
 METHODS = ("locoprop-m", "locoprop-s", "locoprop-s-closed", "backprop-rmsprop", "backprop-sgd")
 
@@ -74,15 +73,6 @@ def processor_seconds(parts: dict[str, Callable[[], Any]], rounds: int) -> dict[
             part()
             least[name] = min(least[name], time.process_time() - start)
     return least
-
-
-def keep_freed_memory() -> None:
-    """Ask glibc to keep freed memory in the process; other C libraries are not changed."""
-    trim_threshold, mmap_threshold = -1, -3  # numbers of the options in <malloc.h>
-    with suppress(AttributeError, OSError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(mmap_threshold, 2**30)
-        libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 def run(*, rounds: int = 20) -> None:

@@ -3,7 +3,8 @@
 The process reads one JSON object per line and answers each of them with one object. {"prepare": problem,
 "method": name} builds a run and warms it up. {"measure": seconds} takes one step that is not measured, then
 as many steps as fit, but at least one, and returns the seconds per step. The environment variables that
-configure BLAS are removed, so that every library chooses its own kernels and threads.
+configure BLAS are removed, so that every library chooses its own kernels and threads. As in a run of this
+package, the memory that a step frees stays in the process; PyTorch and JAX manage theirs.
 """
 
 import contextlib
@@ -15,8 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import PEERS, Run
+from benchmarks.peers import PEERS, WIRED_PEERS, Run
 from benchmarks.problem import Problem, from_dict, to_dict
+from benchmarks.wired import WiredProblem
+from locoprop_ref.training.memory import keep_freed_memory
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BLAS_PREFIXES = ("OPENBLAS_", "GOTO_", "OMP_", "MKL_", "BLIS_", "VECLIB_", "KMP_")
@@ -42,9 +45,10 @@ class Worker(contextlib.AbstractContextManager):
         self._process.wait()
         self._process.stdout.close()
 
-    def prepare(self, problem: Problem, method: str) -> dict[str, Any]:
+    def prepare(self, problem: Problem | WiredProblem, method: str) -> dict[str, Any]:
         """Build a run, and warm it up; return the environment of the process."""
-        return self._ask({"prepare": to_dict(problem), "method": method})
+        kind = "wired" if isinstance(problem, WiredProblem) else "dense"
+        return self._ask({"prepare": to_dict(problem), "kind": kind, "method": method})
 
     def measure(self, seconds: float) -> float:
         """Return the seconds of one step, as the mean of the steps that fit into `seconds`."""
@@ -79,15 +83,19 @@ def _environment(library: str) -> dict[str, Any]:
     return found
 
 
-def _serve(peer: str) -> None:
+def _serve(name: str) -> None:
+    peer = {**PEERS, **WIRED_PEERS}[name]
+    if peer.library == "numpy":
+        keep_freed_memory()
     run: Run
     for line in sys.stdin:
         question = json.loads(line)
         if "prepare" in question:
-            run = PEERS[peer].prepare(from_dict(question["prepare"]), question["method"])
+            make = from_dict if question["kind"] == "dense" else lambda fields: WiredProblem(**fields)
+            run = peer.prepare(make(question["prepare"]), question["method"])
             for _ in range(2):
                 run.step()
-            answer = _environment(PEERS[peer].library)
+            answer = _environment(peer.library)
         else:
             answer = {"seconds": _measure(run, question["measure"])}
         print(json.dumps(answer), flush=True)

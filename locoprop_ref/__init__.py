@@ -16,10 +16,10 @@ Four parts, each replaceable:
 The first inner step is BackProp; the rest behaves like a second-order method: the K steps are a polynomial
 preconditioner, and the closed form is a preconditioned gradient step with a matrix inverse.
 
-Read the modules in this order: transfers, losses, wirings, architectures, layers, network, optimizers,
-regularizers, local, targets, solvers, spectrum, methods; `verify` proves them. Examples are rows, and a layer
-whose weights are used at many positions has a row for each; g carries the 1/B of the loss' mean over the
-batch; local losses sum over it.
+Read the modules in this order: transfers, losses, wirings, architectures, layers, network, microbatches,
+optimizers, regularizers, local, targets, solvers, spectrum, methods; `verify` proves them. Examples are rows,
+and a layer whose weights are used at many positions has a row for each; g carries the 1/B of the loss' mean
+over the batch; local losses sum over it.
 
 Source: Amid, Anil, Warmuth, "LocoProp: Enhancing BackProp via Local Loss Optimization", AISTATS 2022.
 """

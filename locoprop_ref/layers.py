@@ -205,6 +205,19 @@ class Layer:
         xp = array_namespace(x)
         return xp.concat([x, xp.ones((x.shape[0], 1), dtype=x.dtype, device=device(x))], axis=1)
 
+    def gradient(self, x: Any, g: Any) -> Any:
+        """Return ∂L/∂W̃ = X̃ᵀg, (d_in + 1, d_out); without bias xᵀg, (d_in, d_out).
+
+        Args:
+            x: (R, d_in) rows of the layer's input.
+            g: (R, d_out), ∂L/∂â.
+        """
+        if self.positions == 1 or self.b is None:
+            return self.augment(x).T @ g
+        # the rows of many positions are large: their copy with a column of ones takes as long as the product
+        xp = array_namespace(x, g)
+        return xp.concat([x.T @ g, xp.sum(g, axis=0)[None, :]], axis=0)
+
     def pre_activation(self, x: Any) -> Any:
         """Return â = xW + b, (R, d_out); nothing is checked here (`forward` does).
 

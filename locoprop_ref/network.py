@@ -242,4 +242,4 @@ def gradients(network: Network, x: Any, t: Any) -> tuple[Any, ...]:
     """
     trace = forward(network, x)
     g = backward(network, trace, t)
-    return tuple(layer.augment(x).T @ g_m for layer, x, g_m in zip(network.layers, trace.x, g, strict=True))
+    return tuple(layer.gradient(x, g_m) for layer, x, g_m in zip(network.layers, trace.x, g, strict=True))

@@ -50,24 +50,33 @@ class Gather:
     _moved: dict[Any, tuple[Any, list[Any]]] = field(init=False, repr=False, default_factory=dict)
 
     @cached_property
-    def turned(self) -> np.ndarray:
-        """(k, S) integers from 0 to n: where in the table each row of z stands; n fills up, and is zero."""
-        n = len(self.table)
+    def turned(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Where in the table each row of z stands, as (rank, places).
+
+        The rows of z are ranked by how often the table names them, most often first, so that places[k], the
+        k-th place of every row that has one, is a beginning of that order: there is nothing to fill up.
+        rank, (S,), has the rank of every row, and len(places[0]) for those that the table never names.
+        """
         order = np.argsort(self.table, kind="stable")
-        order = order[self.table[order] < self.size]
-        count = np.bincount(self.table[order], minlength=self.size)
-        place = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
-        turned = np.full((max(1, int(count.max(initial=0))), self.size), n)
-        turned[place, self.table[order]] = order
-        return turned
+        count = np.bincount(self.table, minlength=self.size + 1)[: self.size]
+        first = np.cumsum(count) - count
+        ranked = np.argsort(-count, kind="stable")
+        named = [ranked[: np.count_nonzero(count > k)] for k in range(max(1, int(count.max(initial=0))))]
+        rank = np.full(self.size, len(named[0]))
+        rank[named[0]] = np.arange(len(named[0]))
+        return rank, [order[first[rows] + k] for k, rows in enumerate(named)]
 
     @cached_property
     def _padded(self) -> bool:
         return bool(np.any(self.table == self.size))
 
     @cached_property
-    def _uneven(self) -> bool:
-        return bool(np.any(self.turned == len(self.table)))
+    def _ranked(self) -> bool:
+        return bool(np.any(self.turned[0] != np.arange(self.size)))
+
+    @cached_property
+    def _unnamed(self) -> bool:
+        return bool(np.any(self.turned[0] == len(self.turned[1][0])))
 
     def read(self, z: Any) -> Any:
         """Return the rows of z, (S, B), that the table names: (n, B)."""
@@ -76,20 +85,21 @@ class Gather:
 
     def turn(self, u: Any) -> Any:
         """Return the adjoint: for each row of z the sum of the rows of u, (n, B), that it went to: (S, B)."""
-        xp, (_, turned) = array_namespace(u), self._on_device_of(u)
-        if self._uneven:
-            u = _with_zero(u)
-        total = xp.take(u, turned[0], axis=0)
-        for numbers in turned[1:]:
-            total += xp.take(u, numbers, axis=0)
-        return total
+        xp, (_, (rank, *places)) = array_namespace(u), self._on_device_of(u)
+        total = xp.take(u, places[0], axis=0)
+        for numbers in places[1:]:
+            total[: numbers.shape[0], :] += xp.take(u, numbers, axis=0)
+        if self._unnamed:
+            total = _with_zero(total)
+        return xp.take(total, rank, axis=0) if self._ranked else total
 
     def _on_device_of(self, z: Any) -> tuple[Any, list[Any]]:
         """Return the table and the turned tables as integer arrays of the library and the device of z."""
         xp, where = array_namespace(z), device(z)
         key = (xp.__name__, str(where))
         if key not in self._moved:
-            tables = [to_backend(t, xp=xp, dtype="int32", device=where) for t in (self.table, *self.turned)]
+            rank, places = self.turned
+            tables = [to_backend(t, xp=xp, dtype="int32", device=where) for t in (self.table, rank, *places)]
             self._moved[key] = (tables[0], tables[1:])
         return self._moved[key]
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmarks.problem import METHODS, Problem
+from benchmarks.wired import WIRED_METHODS, WiredProblem
 
 K_STEPS = ("locoprop-m", "locoprop-s")
 
@@ -31,7 +32,7 @@ class Peer:
     methods: tuple[str, ...] = METHODS
     options: dict[str, Any] = field(default_factory=dict)
 
-    def prepare(self, problem: Problem, method: str) -> Run:
+    def prepare(self, problem: Problem | WiredProblem, method: str) -> Run:
         """Return a run before its first step."""
         return importlib.import_module(self.module).prepare(problem, method, **self.options)
 
@@ -58,4 +59,17 @@ PEERS = {
         "products alone, layers side by side", "benchmarks.floor", options={"parallel_layers": True}
     ),
 }  # fmt: skip
+WIRED_PEERS = {
+    "wired-ours": Peer("locoprop-ref", "benchmarks.peers.wired_ours", methods=WIRED_METHODS),
+    "wired-jax": Peer("the same under jax.jit", "benchmarks.peers.wired_jax", "jax", WIRED_METHODS),
+    "wired-torch": Peer("the same in eager PyTorch", "benchmarks.peers.wired_torch", "torch", WIRED_METHODS),
+    "wired-floor-blas": Peer(
+        "products alone, threads inside BLAS", "benchmarks.wired_floor", methods=WIRED_METHODS
+    ),
+    "wired-floor-side-by-side": Peer(
+        "products alone, layers or blocks side by side", "benchmarks.wired_floor",
+        methods=WIRED_METHODS, options={"parallel": True},
+    ),
+}  # fmt: skip
 FLOORS = ("floor-blas", "floor-layers")
+WIRED_FLOORS = ("wired-floor-blas", "wired-floor-side-by-side")

@@ -78,7 +78,9 @@ def _compare(given: argparse.Namespace) -> int:
     from locoprop_ref.experiments.compare.page import redraw
     from locoprop_ref.experiments.compare.plan import comparison
     from locoprop_ref.experiments.compare.run import compare
+    from locoprop_ref.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     if given.redraw is not None:
         _refuse_beside_redraw(given)
         redraw(given.redraw, pictures=given.figures, overwrite=given.overwrite)

@@ -20,5 +20,7 @@ def add_command(commands: Any) -> None:
 
 def _demo(given: argparse.Namespace) -> int:
     from locoprop_ref.experiments.demo import demo
+    from locoprop_ref.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     return demo(given.out, seed=given.seed, overwrite=given.overwrite)

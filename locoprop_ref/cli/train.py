@@ -60,8 +60,10 @@ def _metavar(metadata: Any) -> str:
 def _train(given: argparse.Namespace) -> int:
     from locoprop_ref.training import train
     from locoprop_ref.training.config import resolve
+    from locoprop_ref.training.memory import keep_freed_memory
     from locoprop_ref.training.options import Config
 
+    keep_freed_memory()
     config = resolve(given.preset, **{option.name: getattr(given, option.name) for option in fields(Config)})
     name = f"{config.method}-{Path(config.data).stem}-seed{config.seed}.json"
     out = given.out or Path("runs") / name

@@ -75,7 +75,9 @@ def _tune(given: argparse.Namespace) -> int:
     from locoprop_ref.experiments.tune import reduced_problem, tune, whole_problem
     from locoprop_ref.experiments.tune.space import parse_ranges
     from locoprop_ref.experiments.tune.workers import run_as_worker
+    from locoprop_ref.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     if given.as_worker:
         run_as_worker()
         return 0

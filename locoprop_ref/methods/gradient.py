@@ -19,7 +19,7 @@ inf
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -31,7 +31,10 @@ from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace
 from locoprop_ref.layers import Layer
 from locoprop_ref.methods.base import Info, State, check_entries, check_step, run_layers
+from locoprop_ref.microbatches import gradients_in_microbatches, microbatches_that_pay
 from locoprop_ref.network import Network, Trace, backward, forward
+
+Direction = tuple[Layer, State, State, Any, Any]  # a layer, the two parts of its state, ∇ and Δ
 
 
 @runtime_checkable
@@ -120,23 +123,36 @@ class GradientMethod:
         rate = check_step(network, state, x, t, rate)
         counts = {n: checks.integer(f"state[{n!r}]", state.get(n), minimum=0) for n in self.counts(0)}
         check_entries(network, state, self.example)
-        trace = forward(network, x)
-        g = backward(network, trace, t)
-        g_model = self.model_g(network, trace, t, g, counts)
-        parts = zip(network.layers, state["layers"], trace.x, g, g_model, strict=True)
-        step, rows = next(iter(counts.values()), 0), [x_m.shape[0] for x_m in trace.x]
-        work = [(*part, step, x.shape[0]) for part in parts]
+        directions = self._directions(network, state, x, t, counts)
+        rows = [layer.positions * x.shape[0] for layer in network.layers]
         run = partial(run_layers, network=network, rows=rows, parallel=self.parallel_layers)
         r = rate * self.learning_rate
         if self.clip == inf:  # one task a layer
-            moved = run([partial(self.update_layer, *part, rate=r) for part in work])
+            moved = run([partial(self._follow, direction, rate=r) for direction in directions])
         else:  # ν needs the directions of all layers
-            found = run([partial(self._direction, *part) for part in work])
+            found = run(directions)
             nu = self._clip_factor(found, r)
             moved = run([partial(self._move, *part, nu=nu, rate=r) for part in found])
         layers, entries = zip(*moved, strict=True)
         counts |= {name: count + 1 for name, count in list(counts.items())[:1]}
         return replace(network, layers=layers), {"layers": entries, **counts}, {}
+
+    def _directions(
+        self, network: Network, state: State, x: Any, t: Any, counts: dict[str, int]
+    ) -> list[Callable[[], Direction]]:
+        """Return a task for every layer, which returns its `_direction`."""
+        checks.batch("x", x)
+        blocks = microbatches_that_pay(network, x.shape[0]) if self.preconditioner is None else 1
+        if blocks > 1:  # without a preconditioner nothing but the gradient needs a layer's rows
+            gradients = gradients_in_microbatches(network, x, t, blocks)
+            found = zip(network.layers, state["layers"], gradients, strict=True)
+            return [partial(self._gradient_alone, *part) for part in found]
+        trace = forward(network, x)
+        g = backward(network, trace, t)
+        g_model = self.model_g(network, trace, t, g, counts)
+        step = next(iter(counts.values()), 0)
+        parts = zip(network.layers, state["layers"], trace.x, g, g_model, strict=True)
+        return [partial(self._direction, *part, step, x.shape[0]) for part in parts]
 
     def model_g(
         self, network: Network, trace: Trace, t: Any, g: Any, counts: dict[str, int]
@@ -177,20 +193,29 @@ class GradientMethod:
             num_examples: B.
             rate: r·s.
         """
-        found = self._direction(layer, entry, x, g, g_model, step, num_examples)
-        return self._move(*found, rate=rate)
+        return self._follow(
+            partial(self._direction, layer, entry, x, g, g_model, step, num_examples), rate=rate
+        )
+
+    def _follow(self, direction: Callable[[], Direction], *, rate: float) -> tuple[Layer, State]:
+        """Return what `_move` does, where nothing is clipped."""
+        return self._move(*direction(), rate=rate)
 
     def _direction(
         self, layer: Layer, entry: State, x: Any, g: Any, g_model: Any, step: int, num_examples: int
-    ) -> tuple[Layer, State, State, Any, Any]:
+    ) -> Direction:
         """Return the layer, the two parts of its state, ∇ and Δ."""
+        if self.preconditioner is None:
+            return self._gradient_alone(layer, entry, layer.gradient(x, g))
         x = layer.augment(x)
         gradient = x.T @ g
         kept, of_optimizer = self.apart(entry)
-        if self.preconditioner is None:
-            return layer, kept, of_optimizer, gradient, gradient
         direction, kept = self.preconditioner.update(gradient, x, g_model, kept, step, num_examples)
         return layer, kept, of_optimizer, gradient, direction
+
+    def _gradient_alone(self, layer: Layer, entry: State, gradient: Any) -> Direction:
+        """Return the same where there is no preconditioner: Δ is ∇."""
+        return layer, *self.apart(entry), gradient, gradient
 
     def _clip_factor(self, found: Sequence[Any], rate: float) -> Any:
         """Return ν = min(1, √(κ/q)) as √(κ/max(q, κ)), which divides by no zero."""

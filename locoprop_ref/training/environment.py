@@ -15,6 +15,7 @@ import numpy as np
 
 import locoprop_ref
 from locoprop_ref.backend import BACKENDS, describe_device, namespace
+from locoprop_ref.training.memory import keeps_freed_memory
 
 LIBRARIES = ("numpy", "scipy", "array-api-compat", "matplotlib")
 BLAS_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
@@ -114,5 +115,7 @@ def report() -> str:
         f"  {b['library']} {b['version']}, kernel {b['kernel']}, {b['threads']} threads"
         for b in blas_libraries()
     ]
+    kept = "kept for the next step (glibc)" if keeps_freed_memory() else "left to the C library"
+    lines.append(f"memory that a step frees: {kept}")
     warning = forced_kernel()
     return "\n".join([*lines, f"warning: {warning}"] if warning else lines)

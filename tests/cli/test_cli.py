@@ -17,6 +17,7 @@ from locoprop_ref.cli.parser import log_to_terminal
 from locoprop_ref.network import initialize
 from locoprop_ref.training import environment
 from locoprop_ref.training.checkpoint import save_network
+from locoprop_ref.training.memory import keeps_freed_memory
 
 COMMANDS = ["verify", "figures", "demo", "train", "compare", "apply", "plot", "info"]
 
@@ -729,6 +730,9 @@ def test_info(capsys, monkeypatch):
         "array libraries:",
         f"numpy             {np.__version__} on cpu",
         "BLAS:",
+        "memory that a step frees: kept for the next step (glibc)"
+        if keeps_freed_memory()
+        else "memory that a step frees: left to the C library",
     ):
         assert words in out
     pools = environment.blas_libraries()
