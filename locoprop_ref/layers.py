@@ -27,7 +27,7 @@ from typing import Any
 
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace, device
-from locoprop_ref.blocks import RowBlocks, examples_in
+from locoprop_ref.blocks import KeptRows, RowBlocks, examples_in
 from locoprop_ref.transfers import Transfer
 from locoprop_ref.wirings import Wiring
 
@@ -184,7 +184,7 @@ class Layer:
         """
         if self.wiring is None or self.recurrent or memory_limit is None:
             return None
-        wiring, width = self.wiring, self.wiring.width + (self.b is not None)
+        wiring, width = self.wiring, self.wiring.width
         size = array_namespace(y).finfo(y.dtype).bits // 8
         count = y.shape[0] // wiring.below
         if count * wiring.positions * width * size <= memory_limit:
@@ -192,16 +192,20 @@ class Layer:
         block = examples_in(memory_limit, wiring.positions, width, size)
         return RowBlocks(wiring.rows, y, wiring.below, wiring.positions, wiring.width, block)
 
-    def augment(self, x: Any) -> Any:
+    def augment(self, x: Any, *, copy: bool = True) -> Any:
         """Return x̃, (R, d_in + 1): x with a last column of ones; without bias x itself, (R, d_in).
 
         Args:
             x: (R, d_in) rows of the layer's input.
+            copy: False for use in products alone: the rows of many positions, which are large, are then not
+                copied, see `blocks.KeptRows`; default True.
         """
         if self.b is None:
             return x
         if isinstance(x, RowBlocks):
             return x.with_ones()
+        if self.positions > 1 and not copy:
+            return KeptRows(x, self.positions)
         xp = array_namespace(x)
         return xp.concat([x, xp.ones((x.shape[0], 1), dtype=x.dtype, device=device(x))], axis=1)
 

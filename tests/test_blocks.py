@@ -1,4 +1,4 @@
-"""Rows in blocks of examples: the same products, the same steps, and no more memory than the limit."""
+"""Rows in products alone: the same products, the same steps, and no more memory than the limit."""
 
 import tracemalloc
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from positions import BATCH, NETWORKS, of
 
-from locoprop_ref.blocks import RowBlocks, examples_in, whole
+from locoprop_ref.blocks import KeptRows, RowBlocks, Rows, examples_in, whole
 from locoprop_ref.layers import Layer
 from locoprop_ref.methods.locoprop import LocoProp, locoprop_m, locoprop_s, locoprop_s_closed
 from locoprop_ref.network import forward, gradients
@@ -52,6 +52,34 @@ def test_products_are_those_of_all_rows(backend, kind, bias, examples):
         )
         seen += 1
     assert seen == 3  # two convolutions, and the flat reading of the last one
+
+
+@pytest.mark.each("kind")
+@pytest.mark.parametrize("kind", ["mean", "recurrent"])
+def test_products_without_a_column_of_ones_are_those_with_it(backend, kind):
+    network, x, _, _ = of(kind, backend)
+    trace, rng, seen = forward(network, x), np.random.default_rng(0), 0
+    for layer, x_m in zip(network.layers, trace.x, strict=True):
+        rows = layer.augment(x_m, copy=False)
+        full = backend.numpy(layer.augment(x_m))
+        if layer.positions == 1:
+            assert not isinstance(rows, Rows)
+            continue
+        assert isinstance(rows, KeptRows) and rows.x is x_m
+        assert rows.shape == full.shape and rows.dtype == x_m.dtype
+        assert_array_equal(backend.numpy(whole(rows)), full)
+        r, W = rng.normal(size=(full.shape[0], 3)), backend.numpy(layer.stacked)
+        assert_allclose(backend.numpy(rows.T @ rows), full.T @ full, rtol=0, atol=ROUNDING)
+        assert_allclose(backend.numpy(rows.T @ backend.asarray(r)), full.T @ r, rtol=0, atol=ROUNDING)
+        assert_allclose(backend.numpy(rows @ layer.stacked), full @ W, rtol=0, atol=ROUNDING)
+        seen += 1
+    assert seen == 2
+
+
+def test_a_layer_without_bias_has_its_rows_as_they_are(numpy_backend):
+    network, x, _, _ = of("mean", numpy_backend, bias=False)
+    rows = forward(network, x).x[0]
+    assert network.layers[0].augment(rows, copy=False) is rows
 
 
 def test_the_last_block_holds_what_is_left(numpy_backend):
@@ -115,7 +143,7 @@ def test_the_limit_decides_which_layers_are_in_blocks(numpy_backend):
     network, x, _, _ = of("mean", numpy_backend)
     assert kinds(network, x, None) == [False] * 4
     assert kinds(network, x, 1) == [True, True, True, False]
-    first, second = (BATCH * positions * width * 8 for positions, width in ((30, 19), (2, 13)))
+    first, second = (BATCH * positions * width * 8 for positions, width in ((30, 18), (2, 12)))
     assert kinds(network, x, first) == [False] * 4
     assert kinds(network, x, first - 1) == [True, False, False, False]
     assert kinds(network, x, second) == [True, False, False, False]
@@ -126,13 +154,19 @@ def test_the_limit_decides_which_layers_are_in_blocks(numpy_backend):
 
 
 @pytest.mark.parametrize("order", ["jacobi", "gauss-seidel"])
-@pytest.mark.parametrize(("limit", "wanted"), [(1, [True, True, True, False]), (None, [False] * 4)])
+@pytest.mark.parametrize(
+    ("limit", "wanted"),
+    [
+        (1, [RowBlocks, RowBlocks, RowBlocks, np.ndarray]),
+        (None, [KeptRows, KeptRows, np.ndarray, np.ndarray]),
+    ],
+)
 def test_the_solvers_get_blocks(numpy_backend, monkeypatch, order, limit, wanted):
     network, x, t, _ = of("mean", numpy_backend)
     right, seen = ClosedForm.__call__, []
 
     def noted(self, problem, state, rate):
-        seen.append(isinstance(problem.x, RowBlocks))
+        seen.append(type(problem.x))
         return right(self, problem, state, rate)
 
     monkeypatch.setattr(ClosedForm, "__call__", noted)

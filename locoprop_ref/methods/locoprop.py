@@ -144,10 +144,14 @@ class LocoProp:
         return getattr(self.targets, "step", None)
 
     @property
-    def _row_limit(self) -> int | None:
-        """The memory limit where all parts are known to read the rows by their products alone."""
+    def _by_products(self) -> bool:
+        """Whether all parts are known to read the rows by their products alone."""
         known = type(self.targets) is GradientTargets and type(self.regularizer) is Proximal
-        return self.memory_limit if known and type(self.solver) in (Descend, ClosedForm) else None
+        return known and type(self.solver) in (Descend, ClosedForm)
+
+    @property
+    def _row_limit(self) -> int | None:
+        return self.memory_limit if self._by_products else None
 
     @property
     def weight_step(self) -> Any:
@@ -246,7 +250,7 @@ class LocoProp:
         # a class of one's own may return anything, one that inherits from ours too
         proximal, known = type(self.regularizer) is Proximal, type(self.targets) is GradientTargets
         return (LocalProblem.unchecked if known else LocalProblem)(
-            x=layer.augment(target.x),
+            x=layer.augment(target.x, copy=not self._by_products),
             y_target=f.project(y_target) if self.project_targets else y_target,
             transfer=f,
             W0=layer.stacked,
