@@ -40,6 +40,7 @@ from locoprop_ref.methods.backprop import BackProp, backprop
 from locoprop_ref.methods.locoprop import (
     LocoProp, locoprop_m, locoprop_m_exact, locoprop_s, locoprop_s_closed,
 )  # fmt: skip
+from locoprop_ref.methods.kronecker_targets import KroneckerTargets
 from locoprop_ref.methods.registry import METHODS, method
 
 __version__ = "0.1.0"
@@ -50,7 +51,8 @@ __all__ = [
     "Layer", "Network", "Trace", "initialize", "forward", "backward", "gradients", "network_loss", "predict",
     "OPTIMIZERS", "Optimizer", "optimizer",
     "LocalProblem", "matching_loss", "target",
-    "GradientTargets", "LayerTarget", "Targets", "Proximal", "Regularizer",
+    "LayerTarget", "Targets", "GradientTargets", "KroneckerTargets",
+    "Proximal", "Regularizer",
     "closed_form", "descend", "newton", "ClosedForm", "Descend", "Newton", "Solver",
     "METHODS", "Method", "method", "BackProp", "LocoProp",
     "backprop", "locoprop_s", "locoprop_m", "locoprop_s_closed", "locoprop_m_exact",

@@ -41,8 +41,9 @@ class LocalProblem:
     r"""One layer's problem, min over W̃ of c·Σ_rows [F(x̃W̃) − y*·x̃W̃] + R(W̃, W̃₀).
 
     c = 1 for the reduction "sum"; for "mean" the sum over the rows is divided by the number of examples, c =
-    1/B; either is multiplied by the weight of the local loss. With c = 1 and the proximal term for R this is the objective of the module's first lines less the
-    constant Σ F*(y*), so that it needs only y*, never a*, and stays defined where F*(y*) is infinite.
+    1/B; either is multiplied by `loss_weight`. With c = 1 and the proximal term for R this is the objective
+    of the module's first lines less the constant Σ F*(y*), so that it needs only y*, never a*, and stays
+    defined where F*(y*) is infinite.
 
     Args:
         x: X̃, (R, d̃) rows of the layer's input, the bias' column of ones included.
