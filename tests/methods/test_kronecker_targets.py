@@ -7,12 +7,13 @@ from factored_runs import every_loss
 from numpy.testing import assert_allclose, assert_array_equal
 
 from locoprop_ref import ClosedForm, KroneckerTargets, LocoProp, Targets, initialize, locoprop_s_closed
+from locoprop_ref.methods.fisher import sample_output
 from locoprop_ref.methods.kfac import KFAC
-from locoprop_ref.methods.kronecker import damping_shares
+from locoprop_ref.methods.kronecker import damping_shares, output_factor
 from locoprop_ref.network import backward, forward
 from locoprop_ref.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
-SIZES = "4x4x1-c3x2/2-4-2"
+SIZES = "4x4x1-c2x3/2-4-2"
 fishers = pytest.mark.parametrize("fisher", ["sampled", "empirical"])
 
 
@@ -79,6 +80,17 @@ def test_targets_agree_with_explicit_inverses_of_a_running_average(backend, case
             scale = 1 + float(np.abs(d).max())
             assert_close(backend, one.y_target, wanted, dtype=dtype, units=1e4, scale=scale)
     assert state["step"] == 2
+
+
+def test_every_sampled_step_draws_labels_of_its_own(backend):
+    """G of the second step is made of the second draw, with the seed that `init` was given."""
+    network, x, t = draw(backend, CASES[3])
+    rule, trace = KroneckerTargets(fisher="sampled"), forward(network, x)
+    _, state = rule(network, trace, t, own, rule.init(network, 11))
+    _, state = rule(network, trace, t, own, state)
+    drawn = sample_output(network, trace.a_hat[-1], seed=11, step=1)
+    for G, g in zip(state["G"], backward(network, trace, drawn), strict=True):
+        assert_array_equal(backend.numpy(G), backend.numpy(output_factor(g, 5)))
 
 
 def test_without_a_factor_it_is_s_itself(numpy_backend):
