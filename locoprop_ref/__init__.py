@@ -35,6 +35,7 @@ from locoprop_ref.regularizers import Proximal, Regularizer
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.targets import GradientTargets, LayerTarget, Targets, target
 from locoprop_ref.gauss_newton_targets import GaussNewtonTargets
+from locoprop_ref.feedback_targets import FeedbackTargets
 from locoprop_ref.solvers import ClosedForm, Descend, Newton, Solver, closed_form, descend, newton
 from locoprop_ref.methods.base import Method
 from locoprop_ref.methods.backprop import BackProp, backprop
@@ -52,7 +53,7 @@ __all__ = [
     "Layer", "Network", "Trace", "initialize", "forward", "backward", "gradients", "network_loss", "predict",
     "OPTIMIZERS", "Optimizer", "optimizer",
     "LocalProblem", "matching_loss", "target",
-    "LayerTarget", "Targets", "GradientTargets", "KroneckerTargets", "GaussNewtonTargets",
+    "LayerTarget", "Targets", "GradientTargets", "KroneckerTargets", "GaussNewtonTargets", "FeedbackTargets",
     "Proximal", "Regularizer",
     "closed_form", "descend", "newton", "ClosedForm", "Descend", "Newton", "Solver",
     "METHODS", "Method", "method", "BackProp", "LocoProp",
