@@ -36,6 +36,7 @@ from locoprop_ref.local import LocalProblem
 from locoprop_ref.targets import GradientTargets, LayerTarget, Targets, target
 from locoprop_ref.gauss_newton_targets import GaussNewtonTargets
 from locoprop_ref.feedback_targets import FeedbackTargets
+from locoprop_ref.inverse_targets import InverseTargets
 from locoprop_ref.solvers import ClosedForm, Descend, Newton, Solver, closed_form, descend, newton
 from locoprop_ref.methods.base import Method
 from locoprop_ref.methods.backprop import BackProp, backprop
@@ -54,6 +55,7 @@ __all__ = [
     "OPTIMIZERS", "Optimizer", "optimizer",
     "LocalProblem", "matching_loss", "target",
     "LayerTarget", "Targets", "GradientTargets", "KroneckerTargets", "GaussNewtonTargets", "FeedbackTargets",
+    "InverseTargets",
     "Proximal", "Regularizer",
     "closed_form", "descend", "newton", "ClosedForm", "Descend", "Newton", "Solver",
     "METHODS", "Method", "method", "BackProp", "LocoProp",

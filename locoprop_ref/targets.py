@@ -202,8 +202,8 @@ def network_loss_target(layer: Layer, loss: OutputLoss, x: Any, t: Any, a_hat: A
     f = layer.transfer
     if f.name != (loss.last_transfer or "identity"):
         raise ValueError(
-            f"network must have the matching loss of its last transfer function for output_target "
-            f"'network_loss', got {loss.name} of {f.name!r}"
+            "network must have the matching loss of its last transfer function for a last layer that learns "
+            f"on the network loss itself, got {loss.name} with {f.name!r}"
         )
     return LayerTarget(x, t, f, a_hat, 1.0 / t.shape[0])
 
