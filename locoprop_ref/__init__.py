@@ -34,12 +34,16 @@ from locoprop_ref.optimizers import OPTIMIZERS, Optimizer, optimizer
 from locoprop_ref.regularizers import Proximal, Regularizer
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.targets import GradientTargets, LayerTarget, Targets, target
+from locoprop_ref.gauss_newton_targets import GaussNewtonTargets
+from locoprop_ref.feedback_targets import FeedbackTargets
+from locoprop_ref.inverse_targets import InverseTargets
 from locoprop_ref.solvers import ClosedForm, Descend, Newton, Solver, closed_form, descend, newton
 from locoprop_ref.methods.base import Method
 from locoprop_ref.methods.backprop import BackProp, backprop
 from locoprop_ref.methods.locoprop import (
     LocoProp, locoprop_m, locoprop_m_exact, locoprop_s, locoprop_s_closed,
 )  # fmt: skip
+from locoprop_ref.methods.kronecker_targets import KroneckerTargets
 from locoprop_ref.methods.registry import METHODS, method
 
 __version__ = "0.1.0"
@@ -50,7 +54,9 @@ __all__ = [
     "Layer", "Network", "Trace", "initialize", "forward", "backward", "gradients", "network_loss", "predict",
     "OPTIMIZERS", "Optimizer", "optimizer",
     "LocalProblem", "matching_loss", "target",
-    "GradientTargets", "LayerTarget", "Targets", "Proximal", "Regularizer",
+    "LayerTarget", "Targets", "GradientTargets", "KroneckerTargets", "GaussNewtonTargets", "FeedbackTargets",
+    "InverseTargets",
+    "Proximal", "Regularizer",
     "closed_form", "descend", "newton", "ClosedForm", "Descend", "Newton", "Solver",
     "METHODS", "Method", "method", "BackProp", "LocoProp",
     "backprop", "locoprop_s", "locoprop_m", "locoprop_s_closed", "locoprop_m_exact",

@@ -41,8 +41,9 @@ class LocalProblem:
     r"""One layer's problem, min over W̃ of c·Σ_rows [F(x̃W̃) − y*·x̃W̃] + R(W̃, W̃₀).
 
     c = 1 for the reduction "sum"; for "mean" the sum over the rows is divided by the number of examples, c =
-    1/B. With c = 1 and the proximal term for R this is the objective of the module's first lines less the
-    constant Σ F*(y*), so that it needs only y*, never a*, and stays defined where F*(y*) is infinite.
+    1/B; either is multiplied by `loss_weight`. With c = 1 and the proximal term for R this is the objective
+    of the module's first lines less the constant Σ F*(y*), so that it needs only y*, never a*, and stays
+    defined where F*(y*) is infinite.
 
     Args:
         x: X̃, (R, d̃) rows of the layer's input, the bias' column of ones included.
@@ -55,10 +56,12 @@ class LocalProblem:
         regularizer: R; default the proximal term with the step `weight_step`.
         regularizer_state: what the regularizer remembers; default what its `init` returns.
         num_examples: B, where the rows are more than the examples; default the number of rows.
+        loss_weight: a factor > 0 of the local loss, default 1; 1/B makes a sum of the network's own losses
+            the network loss.
 
     Raises:
-        ValueError, TypeError: shapes that do not fit, mixed dtypes, η ≤ 0, unknown reduction, or both
-            `weight_step` and `regularizer`.
+        ValueError, TypeError: shapes that do not fit, mixed dtypes, η ≤ 0, unknown reduction, a factor ≤ 0,
+            or both `weight_step` and `regularizer`.
 
     >>> import numpy as np
     >>> from locoprop_ref.transfers import transfer
@@ -77,6 +80,7 @@ class LocalProblem:
     regularizer: Regularizer | None = None
     regularizer_state: State | None = None
     num_examples: int | None = None
+    loss_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if self.regularizer is not None and self.weight_step != inf:
@@ -103,6 +107,7 @@ class LocalProblem:
             checks.array("a_hat0", self.a_hat0, shape=tuple(self.y_target.shape))
         checks.same_dtype(x=self.x, y_target=self.y_target, W0=self.W0, a_hat0=self.a_hat0)
         checks.one_of("reduction", self.reduction, REDUCTIONS)
+        checks.keep(self, checks.positive, "loss_weight")
         if self.regularizer is not None:
             wanted = "a Regularizer, as Proximal(0.1) is"
             checks.conforms("regularizer", self.regularizer, Regularizer, wanted)
@@ -110,8 +115,10 @@ class LocalProblem:
 
     @property
     def scale(self) -> float:
-        """Factor c of the data term: 1 for the sum over the batch, 1/B for the mean."""
-        return 1.0 if self.reduction == "sum" else 1.0 / (self.num_examples or self.x.shape[0])
+        """Factor c of the data term: 1 for the sum over the batch, 1/B for the mean, times `loss_weight`."""
+        if self.reduction == "sum":
+            return self.loss_weight
+        return self.loss_weight / (self.num_examples or self.x.shape[0])
 
     @functools.cached_property
     def regularization(self) -> Regularizer:
@@ -164,7 +171,7 @@ class LocalProblem:
     def unchecked_gradient(self, W: Any) -> Any:
         """Return `gradient` for the W̃ of a solver's inner loop, which came from this problem: not checked."""
         gradient = self.x.T @ (self.transfer.f(self.pre_activation(W)) - self.y_target)
-        if self.reduction == "mean":
+        if self.scale != 1:
             gradient *= self.scale
         from_regularizer = self.regularization.gradient(W, self.W0, self.memory)
         if from_regularizer is not None:

@@ -188,7 +188,21 @@ def backward(network: Network, trace: Trace, t: Any) -> tuple[Any, ...]:
         ValueError, TypeError: t does not fit the network's output.
     """
     last = network.layers[-1]
-    g = [network.loss.g(trace.a_hat[-1], t, last.transfer)]
+    return pull_down(network, trace, network.loss.g(trace.a_hat[-1], t, last.transfer))
+
+
+def pull_down(network: Network, trace: Trace, g_last: Any) -> tuple[Any, ...]:
+    r"""Return Σ g_last ∂â_M/∂â_m for every layer, (R, d_m), from the bottom up, by the chain rule.
+
+    With ∂L/∂â_M for `g_last` this is `backward`; with other rows, each a cotangent of one example, it
+    multiplies them by the Jacobians of the layers above m.
+
+    Args:
+        network: the network.
+        trace: of the forward pass.
+        g_last: (B, d_M), one row for every example.
+    """
+    g = [g_last]
     for m in range(len(network.layers) - 1, 0, -1):
         pulled = network.layers[m].pull_back(g[-1], trace.y_hat[m - 1])
         g.append(network.layers[m - 1].total(trace.a_hat[m - 1], pulled))

@@ -27,6 +27,7 @@ from typing import Any, Protocol, runtime_checkable
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace, on_host
 from locoprop_ref.layers import Layer
+from locoprop_ref.losses import OutputLoss
 from locoprop_ref.network import Network, Trace, backward
 from locoprop_ref.transfers import Transfer
 
@@ -43,12 +44,15 @@ class LayerTarget:
         y_target: y*, (R, d_out), a target of f(â) for the local transfer function f.
         transfer: the local transfer function f.
         a_hat: (R, d_out), the pre-activation for these rows where it is known already, else None (default).
+        loss_weight: factor of the layer's local loss, default 1; 1/B makes of the label, as the target of a
+            matching output layer, the network loss itself, which is a mean.
     """
 
     x: Any
     y_target: Any
     transfer: Transfer
     a_hat: Any = None
+    loss_weight: float = 1.0
 
 
 @runtime_checkable
@@ -88,6 +92,31 @@ class GradientTargets:
     """
 
     step: float | tuple[float, ...] = 10.0
+
+    @classmethod
+    def geometric(cls, factor: float, layers: int, top: float = 1.0) -> "GradientTargets":
+        r"""Return the targets with γ_m = top·s^{M−m}, a geometric schedule down the layers.
+
+        For LocoProp-S these are the targets of several algorithms. The first step on the codes of alternating
+        minimization, of size s, gives them with top = 1/μ, where 1/μ is the weight of the network loss (see
+        `code_targets`). Z-IL, predictive coding in which a layer learns at the moment when its error first
+        arrives (Song, Lukasiewicz, Xu, Bogacz, NeurIPS 2020), has them with top = 1, and with s = 1 it is
+        BackProp.
+
+        Args:
+            factor: s > 0, by which γ changes from a layer to the one below.
+            layers: M ≥ 1.
+            top: γ_M > 0 of the last layer, default 1.
+
+        Raises:
+            ValueError, TypeError: s or γ_M is not a positive number, or M is no integer of at least 1.
+
+        >>> GradientTargets.geometric(0.5, layers=3).step
+        (0.25, 0.5, 1.0)
+        """
+        s, gamma = checks.positive("factor", factor), checks.positive("top", top)
+        M = checks.integer("layers", layers)
+        return cls(tuple([gamma * s ** (M - m) for m in range(1, M + 1)]))
 
     def __post_init__(self) -> None:
         given = self.step if isinstance(self.step, tuple) else (self.step,)
@@ -137,6 +166,46 @@ class GradientTargets:
         """
         y = y_hat if f is layer.transfer else f.f(a_hat)
         return LayerTarget(x, _stepped(y, g, gamma), f, a_hat)
+
+
+def displaced(layer: Layer, f: Transfer, x: Any, a_hat: Any, d: Any) -> LayerTarget:
+    r"""Return the target of a layer whose pre-activation shall move by −d: y* = f(â − d).
+
+    For d = γg LocoProp has another target, y* = f(â) − γg. They agree where f is the identity, as in
+    LocoProp-S; to subtract any other displacement from f(â) would mix its units with those of ŷ.
+
+    Args:
+        layer: the layer.
+        f: its local transfer function.
+        x: (R, d_in) rows of its input.
+        a_hat: (R, d_out), pre-activation.
+        d: (R, d_out), displacement of the pre-activation.
+    """
+    return LayerTarget(x, f.f(a_hat - d), f, a_hat)
+
+
+def network_loss_target(layer: Layer, loss: OutputLoss, x: Any, t: Any, a_hat: Any = None) -> LayerTarget:
+    r"""Return the target that makes the last layer's local problem the network loss L itself.
+
+    A matching loss is Σ D_F(â, t) summed over the batch, and L is its mean: y* = t with the weight 1/B.
+
+    Args:
+        layer: the last layer.
+        loss: the network loss.
+        x: (B, d_in) rows of the layer's input.
+        t: (B, d_M), what the network should say; with a softmax every row sums to 1.
+        a_hat: (B, d_M), the pre-activation for these rows where it is known already.
+
+    Raises:
+        ValueError: the network loss is not the matching loss of the last transfer function.
+    """
+    f = layer.transfer
+    if f.name != (loss.last_transfer or "identity"):
+        raise ValueError(
+            "network must have the matching loss of its last transfer function for a last layer that learns "
+            f"on the network loss itself, got {loss.name} with {f.name!r}"
+        )
+    return LayerTarget(x, t, f, a_hat, 1.0 / t.shape[0])
 
 
 def target(y_hat: Any, g: Any, target_step: float) -> Any:

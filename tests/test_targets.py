@@ -1,15 +1,36 @@
 """Target rules, also of one's own; the code step of alternating minimization in 50 digits."""
 
+from dataclasses import replace
+
 import high_precision_codes
+import naive_predictive
 import numpy as np
 import pytest
 from bridge import CASES, assert_close, draw, every_case, every_dtype, lists, naive_layers
 from naive import affine, f_row
 from numpy.testing import assert_allclose, assert_array_equal
 
-from locoprop_ref import ClosedForm, Descend, LocoProp, Proximal, optimizer, transfer
+from locoprop_ref import (
+    ClosedForm,
+    Descend,
+    LocalProblem,
+    LocoProp,
+    Proximal,
+    backprop,
+    gradients,
+    optimizer,
+    transfer,
+)
 from locoprop_ref.network import Trace, backward, forward, initialize
-from locoprop_ref.targets import GradientTargets, LayerTarget, Targets, code_update, target
+from locoprop_ref.targets import (
+    GradientTargets,
+    LayerTarget,
+    Targets,
+    code_update,
+    displaced,
+    network_loss_target,
+    target,
+)
 
 SIZES = (3, 4, 5, 4, 3)  # M = 4: three codes
 
@@ -223,3 +244,110 @@ def test_what_a_class_that_inherits_from_ours_returns_is_checked_and_used():
     )
     one, other = (ours.step(network, ours.init(network), x, t, rate=0.5)[0] for ours in (half, whole))
     assert_array_equal(one.layers[0].stacked, other.layers[0].stacked)
+
+
+# predictive coding's first wave, a geometric γ ------------------------------------------------------
+
+
+def test_geometric_steps_go_down_from_the_last_layer():
+    assert GradientTargets.geometric(0.5, 3).step == (0.25, 0.5, 1.0)
+    assert GradientTargets.geometric(0.5, 3, top=4).step == (1.0, 2.0, 4.0)
+    for bad, sentence in [
+        ((0, 3), "factor must be a positive number, got 0"),
+        ((0.5, 0), "layers must be an integer of at least 1, got 0"),
+        ((0.5, 3, -1), "top must be a positive number, got -1"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            GradientTargets.geometric(*bad)
+
+
+@pytest.mark.each("case")
+@every_case
+def test_the_first_wave_of_predictive_coding_is_s_with_a_geometric_gamma(backend, case):
+    """F9: a simulation in which every value node moves at all times; s = 0.5 leaves 1 rounding a layer."""
+    network, x, t = draw(backend, case, sizes=SIZES)
+    trace, s = forward(network, x), 0.5
+    rule = GradientTargets.geometric(s, 4)
+    ours, _ = rule(network, trace, t, lambda layer: transfer("identity"), {})
+    g_last = lists(backend, network.loss.g(trace.a_hat[-1], t, network.layers[-1].transfer))
+    waves = naive_predictive.first_errors(naive_layers(backend, network), lists(backend, x), g_last, s)
+    for one, a_hat, wave in zip(ours, trace.a_hat, waves, strict=True):
+        scale = float(np.max(np.abs(backend.numpy(a_hat))))  # ε is the difference of two pre-activations
+        assert_close(backend, one.y_target - a_hat, wave, dtype="float64", units=1e4, scale=scale)
+
+
+def test_the_first_wave_with_s_1_is_backprop(backend):
+    """F10: one step of S; the solver's gradient is that of BackProp to a rounding of f(â₀) (I1)."""
+    network, x, t = draw(backend, CASES[3], sizes=SIZES)
+    ours = LocoProp(
+        "squared", GradientTargets.geometric(1.0, 4), solver=Descend(optimizer("sgd"), 0.1, 1),
+    )  # fmt: skip
+    theirs = backprop("sgd", 0.1)
+    moved, other = (how.step(network, how.init(network), x, t)[0] for how in (ours, theirs))
+    for a, b in zip(moved.layers, other.layers, strict=True):
+        assert_close(backend, a.stacked, backend.numpy(b.stacked), dtype="float64", units=1e3)
+
+
+# the weight of a local loss, and the network loss itself ---------------------------------------------
+
+MATCHING = [("tanh", "identity", "squared_error"), ("tanh", "sigmoid", "sigmoid_cross_entropy"),
+            ("tanh", "softmax", "softmax_cross_entropy")]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MATCHING, ids="-".join)
+def test_the_last_layer_on_the_network_loss_itself(backend, case):
+    """Away from W̃₀ too the gradient is ∂L/∂W̃ by the backward pass, through another trace: 1000 roundings."""
+    network, x, t = draw(backend, case)
+    if case[1] == "softmax":
+        t = t / backend.xp.sum(t, axis=1, keepdims=True)
+    trace, last = forward(network, x), network.layers[-1]
+    given = network_loss_target(last, network.loss, trace.x[-1], t)
+    x_last = last.augment(trace.x[-1])
+    problem = LocalProblem(
+        x_last, given.y_target, given.transfer, last.stacked, loss_weight=given.loss_weight
+    )
+    moved = last.stacked + 0.5
+    network = replace(network, layers=(*network.layers[:-1], last.with_stacked(moved)))
+    wanted = backend.numpy(gradients(network, x, t)[-1])
+    assert_close(backend, problem.gradient(moved), wanted, dtype="float64", units=1e3, scale=10.0)
+
+
+def test_a_loss_that_does_not_match_is_no_local_problem():
+    network = initialize((3, 2), transfers="tanh")
+    with pytest.raises(ValueError, match="network must have the matching loss of its last transfer"):
+        network_loss_target(network.layers[0], network.loss, X, T)
+
+
+@pytest.mark.parametrize("solver", [ClosedForm(), Descend(optimizer("sgd"), 0.01, 3, gradient_form="gram"),
+                                    Descend(optimizer("sgd"), 0.01, 3, gradient_form="plain")])  # fmt: skip
+def test_the_weight_of_a_local_loss_is_a_factor_of_its_part(solver):
+    """With η/c for η and c·s for s nothing changes but rounding: 100 of them, well conditioned."""
+
+    class Weighted(GradientTargets):
+        def of_layer(self, *parts):
+            return replace(super().of_layer(*parts), loss_weight=4.0)
+
+    network, x, t = small()
+    stronger = replace(solver, local_lr=0.04) if isinstance(solver, Descend) else solver
+    closed = isinstance(solver, ClosedForm)
+    steps = [
+        LocoProp("squared", rule, Proximal(eta) if closed else None, how)
+        for rule, eta, how in ((Weighted(), 0.2, solver), (GradientTargets(), 0.8, stronger))
+    ]
+    one, other = (ours.step(network, ours.init(network), x, t)[0] for ours in steps)
+    for a, b in zip(one.layers, other.layers, strict=True):
+        assert_allclose(a.stacked, b.stacked, rtol=0, atol=1e-13)
+    with pytest.raises(ValueError, match="loss_weight must be a positive number, got 0"):
+        LocalProblem(np.ones((1, 1)), np.ones((1, 1)), transfer("tanh"), np.ones((1, 1)), loss_weight=0)
+
+
+def test_a_displacement_is_of_the_pre_activation(backend):
+    """For S it is y* = â − d, for M f(â − d), which no multiple of d taken off f(â) is."""
+    network, x, _ = draw(backend, CASES[3])
+    layer, trace = network.layers[0], forward(network, x)
+    d = trace.a_hat[0] / 2
+    for f in (layer.transfer, transfer("identity")):
+        given = displaced(layer, f, trace.x[0], trace.a_hat[0], d)
+        wanted = backend.numpy(f.f(d))
+        assert_close(backend, given.y_target, wanted, dtype="float64")
+        assert given.a_hat is trace.a_hat[0]

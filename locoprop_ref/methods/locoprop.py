@@ -260,6 +260,7 @@ class LocoProp:
             regularizer=None if proximal else self.regularizer,
             regularizer_state=state,
             num_examples=num_examples,
+            loss_weight=target.loss_weight,
         )
 
     def _solve_jacobi(
