@@ -8,7 +8,7 @@ layer, by itself, moves its weights towards
 Four parts, each replaceable:
 
     local loss    which F: the layer's own (LocoProp-M, the matching loss of its transfer function),
-                  or a²/2 (LocoProp-S, the squared loss on pre-activations)
+                  a²/2 (LocoProp-S, the squared loss on pre-activations), or 0 (gradient descent)
     targets       where y* comes from: a step γ along −g
     regularizer   how far the weights may go: η of the proximal term
     solver        K steps of a first-order rule (S, M), the closed form (S), damped Newton (M)
@@ -24,7 +24,7 @@ batch; local losses sum over it.
 Source: Amid, Anil, Warmuth, "LocoProp: Enhancing BackProp via Local Loss Optimization", AISTATS 2022.
 """
 
-from locoprop_ref.transfers import TRANSFERS, Transfer, transfer
+from locoprop_ref.transfers import DISCONTINUOUS, TRANSFERS, Transfer, transfer
 from locoprop_ref.losses import OUTPUT_LOSSES, OutputLoss, matching_loss, output_loss
 from locoprop_ref.layers import Layer
 from locoprop_ref.network import (
@@ -32,7 +32,7 @@ from locoprop_ref.network import (
 )  # fmt: skip
 from locoprop_ref.optimizers import OPTIMIZERS, Optimizer, optimizer
 from locoprop_ref.regularizers import Proximal, Regularizer
-from locoprop_ref.local import LocalProblem
+from locoprop_ref.local import LOCAL_LOSSES, LocalProblem, constant_slope
 from locoprop_ref.targets import GradientTargets, LayerTarget, Targets, target
 from locoprop_ref.solvers import ClosedForm, Descend, Newton, Solver, closed_form, descend, newton
 from locoprop_ref.methods.base import Method
@@ -45,11 +45,11 @@ from locoprop_ref.methods.registry import METHODS, method
 __version__ = "0.1.0"
 
 __all__ = [
-    "TRANSFERS", "Transfer", "transfer",
+    "TRANSFERS", "DISCONTINUOUS", "Transfer", "transfer",
     "OUTPUT_LOSSES", "OutputLoss", "output_loss",
     "Layer", "Network", "Trace", "initialize", "forward", "backward", "gradients", "network_loss", "predict",
     "OPTIMIZERS", "Optimizer", "optimizer",
-    "LocalProblem", "matching_loss", "target",
+    "LOCAL_LOSSES", "LocalProblem", "constant_slope", "matching_loss", "target",
     "GradientTargets", "LayerTarget", "Targets", "Proximal", "Regularizer",
     "closed_form", "descend", "newton", "ClosedForm", "Descend", "Newton", "Solver",
     "METHODS", "Method", "method", "BackProp", "LocoProp",

@@ -45,8 +45,8 @@ class LocoProp:
     r"""LocoProp: a local problem per layer, and a solver for it.
 
     Args:
-        local_loss: "squared" (S: identity and a²/2), "matching" (M: the layer's own f and F), or a function
-            that returns a layer's local transfer function.
+        local_loss: "linear" (f = F = 0: gradient descent), "squared" (S: identity and a²/2), "matching" (M:
+            the layer's own f and F), or a function that returns a layer's local transfer function.
         targets: the target rule, default `GradientTargets()`, γ = 10 (the authors' code).
         regularizer: default `Proximal()`, none (as in the authors' code).
         solver: `Descend` (default), `ClosedForm` (S only), `Newton` (M, elementwise, η finite), or your own.
