@@ -10,7 +10,7 @@ Four parts, each replaceable:
     local loss    which F: the layer's own (LocoProp-M, the matching loss of its transfer function),
                   a²/2 (LocoProp-S, the squared loss on pre-activations), or 0 (gradient descent)
     targets       where y* comes from: a step γ along −g
-    regularizer   how far the weights may go: η of the proximal term
+    regularizer   how far the weights may go: η of the proximal term, decay, a metric that remembers
     solver        K steps of a first-order rule (S, M), the closed form (S), damped Newton (M)
 
 The first inner step is BackProp; the rest behaves like a second-order method: the K steps are a polynomial
@@ -31,7 +31,7 @@ from locoprop_ref.network import (
     Network, Trace, backward, forward, gradients, initialize, network_loss, predict,
 )  # fmt: skip
 from locoprop_ref.optimizers import OPTIMIZERS, Optimizer, optimizer
-from locoprop_ref.regularizers import Proximal, Regularizer
+from locoprop_ref.regularizers import DecoupledDecay, L2Decay, Proximal, Regularizer, RunningMetric
 from locoprop_ref.local import LOCAL_LOSSES, LocalProblem, constant_slope
 from locoprop_ref.targets import GradientTargets, LayerTarget, Targets, target
 from locoprop_ref.solvers import ClosedForm, Descend, Newton, Solver, closed_form, descend, newton
@@ -50,7 +50,8 @@ __all__ = [
     "Layer", "Network", "Trace", "initialize", "forward", "backward", "gradients", "network_loss", "predict",
     "OPTIMIZERS", "Optimizer", "optimizer",
     "LOCAL_LOSSES", "LocalProblem", "constant_slope", "matching_loss", "target",
-    "GradientTargets", "LayerTarget", "Targets", "Proximal", "Regularizer",
+    "GradientTargets", "LayerTarget", "Targets",
+    "Proximal", "L2Decay", "DecoupledDecay", "RunningMetric", "Regularizer",
     "closed_form", "descend", "newton", "ClosedForm", "Descend", "Newton", "Solver",
     "METHODS", "Method", "method", "BackProp", "LocoProp",
     "backprop", "locoprop_s", "locoprop_m", "locoprop_s_closed", "locoprop_m_exact",
