@@ -17,9 +17,9 @@ The first inner step is BackProp; the rest behaves like a second-order method: t
 preconditioner, and the closed form is a preconditioned gradient step with a matrix inverse.
 
 Read the modules in this order: transfers, losses, wirings, architectures, layers, network, optimizers,
-regularizers, local, targets, solvers, spectrum, methods; `verify` proves them. Examples are rows, and a layer
-whose weights are used at many positions has a row for each; g carries the 1/B of the loss' mean over the
-batch; local losses sum over it.
+mirror, regularizers, local, targets, solvers, spectrum, methods; `verify` proves them. Examples are rows, and
+a layer whose weights are used at many positions has a row for each; g carries the 1/B of the loss' mean over
+the batch; local losses sum over it.
 
 Source: Amid, Anil, Warmuth, "LocoProp: Enhancing BackProp via Local Loss Optimization", AISTATS 2022.
 """
@@ -31,6 +31,7 @@ from locoprop_ref.network import (
     Network, Trace, backward, forward, gradients, initialize, network_loss, predict,
 )  # fmt: skip
 from locoprop_ref.optimizers import OPTIMIZERS, Optimizer, optimizer
+from locoprop_ref.mirror import MirrorDescent
 from locoprop_ref.regularizers import DecoupledDecay, L2Decay, Proximal, Regularizer, RunningMetric
 from locoprop_ref.local import LOCAL_LOSSES, LocalProblem, constant_slope
 from locoprop_ref.targets import GradientTargets, LayerTarget, Targets, target
@@ -48,7 +49,7 @@ __all__ = [
     "TRANSFERS", "DISCONTINUOUS", "Transfer", "transfer",
     "OUTPUT_LOSSES", "OutputLoss", "output_loss",
     "Layer", "Network", "Trace", "initialize", "forward", "backward", "gradients", "network_loss", "predict",
-    "OPTIMIZERS", "Optimizer", "optimizer",
+    "OPTIMIZERS", "Optimizer", "optimizer", "MirrorDescent",
     "LOCAL_LOSSES", "LocalProblem", "constant_slope", "matching_loss", "target",
     "GradientTargets", "LayerTarget", "Targets",
     "Proximal", "L2Decay", "DecoupledDecay", "RunningMetric", "Regularizer",

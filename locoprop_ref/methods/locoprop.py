@@ -177,7 +177,7 @@ class LocoProp:
 
     @functools.cached_property
     def _example(self) -> State:
-        return self._init_layer(np.zeros((1, 1)))
+        return self._init_layer(np.ones((1, 1)))  # a weight that every geometry allows
 
     def step(
         self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0
