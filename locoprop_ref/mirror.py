@@ -1,7 +1,7 @@
 r"""Mirror descent as a first-order rule: exponentiated gradient and p-norm algorithms.
 
-With the linear local loss γ⟨∂L/∂W̃, W̃⟩ and a Bregman divergence in the place of the squared distance, the local
-problem min γ⟨∂L/∂W̃, W̃⟩ + D_Ψ(W̃, W̃₀)/η is solved by a gradient step on the dual weights θ = ∇Ψ(W̃):
+With the linear local loss γ⟨∂L/∂W̃, W̃⟩ and a Bregman divergence in the place of the squared distance, the
+local problem min γ⟨∂L/∂W̃, W̃⟩ + D_Ψ(W̃, W̃₀)/η is solved by a gradient step on the dual weights θ = ∇Ψ(W̃):
 
     θ ← θ − s·g,        W̃ = ∇Ψ*(θ),        s = ηγ for g = ∂L/∂W̃
 
@@ -13,8 +13,8 @@ problem min γ⟨∂L/∂W̃, W̃⟩ + D_Ψ(W̃, W̃₀)/η is solved by a gradi
 
 The columns of W̃ are the weights of the units: sums and norms run down each of them, the bias included.
 
-Sources: Kivinen, Warmuth, "Exponentiated Gradient versus Gradient Descent for Linear Predictors", 1997 (EG, EG±);
-Grove, Littlestone, Schuurmans 2001, and Gentile 2003 (p-norm); Ghai, Hazan, Singer 2020 (EG± by asinh).
+Sources: Kivinen, Warmuth, "Exponentiated Gradient versus Gradient Descent for Linear Predictors", 1997 (EG,
+EG±); Grove, Littlestone, Schuurmans 2001, and Gentile 2003 (p-norm); Ghai, Hazan, Singer 2020 (EG± by asinh).
 """
 
 from collections.abc import Callable
@@ -78,7 +78,7 @@ class MirrorDescent:
             off = float(xp.max(xp.abs(xp.sum(W, axis=0) - 1)))
             if off > 8 * W.shape[0] * float(xp.finfo(W.dtype).eps):
                 raise ValueError(
-                    f"W must have columns of sum 1 for 'eg-normalized', got one that is {off} off"
+                    f"W must have columns of sum 1 for 'eg-normalized', got one that is {off:.2g} off"
                 )
         return {"dual": _LINKS[self.geometry][0](self, W, xp)}
 

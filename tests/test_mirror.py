@@ -1,4 +1,4 @@
-"""Mirror descent: exponentiated gradient by its two halves, p-norms by their links, and by what is minimized."""
+"""Mirror descent: exponentiated gradient by its two halves, p-norms by their links, and what they minimize."""
 
 import math
 
@@ -137,7 +137,7 @@ def test_a_column_of_zeros_has_a_dual(backend):
 
 @pytest.mark.parametrize("local_state", ["keep", "reset"])
 def test_it_is_a_local_rule_of_locoprop_and_an_optimizer_of_backprop(backend, local_state):
-    """One step on the linear loss is one step of BackProp by the same rule: γ∂L/∂W̃ with s, and ∂L/∂W̃ with sγ."""
+    """A step on the linear loss is BackProp's by the same rule: γ∂L/∂W̃ with s is ∂L/∂W̃ with sγ."""
     network = initialize(
         (3, 4, 2), transfers=("tanh", "identity"), seed=1, xp=backend.xp, device=backend.device
     )
@@ -184,7 +184,7 @@ def test_sgd_is_not_eg(numpy_backend):
         (lambda: MirrorDescent("eg").init(-np.ones((2, 1))), r"^W must be positive for 'eg', got a weight"),
         (
             lambda: MirrorDescent("eg-normalized").init(np.ones((2, 1))),
-            r"^W must have columns of sum 1 for 'eg-normalized', got one that is 1.0 off$",
+            r"^W must have columns of sum 1 for 'eg-normalized', got one that is 1 off$",
         ),
     ],
 )
