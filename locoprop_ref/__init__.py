@@ -11,15 +11,16 @@ Four parts, each replaceable:
                   a²/2 (LocoProp-S, the squared loss on pre-activations), or 0 (gradient descent)
     targets       where y* comes from: a step γ along −g
     regularizer   how far the weights may go: η of the proximal term, decay, a metric that remembers
-    solver        K steps of a first-order rule (S, M), the closed form (S), damped Newton (M)
+    solver        K steps of a first-order rule (S, M), the closed form (S), damped Newton (M), or the sums of
+                  all batches so far (S)
 
 The first inner step is BackProp; the rest behaves like a second-order method: the K steps are a polynomial
 preconditioner, and the closed form is a preconditioned gradient step with a matrix inverse.
 
 Read the modules in this order: transfers, losses, wirings, architectures, layers, network, optimizers,
-mirror, regularizers, local, targets, solvers, spectrum, methods; `verify` proves them. Examples are rows, and
-a layer whose weights are used at many positions has a row for each; g carries the 1/B of the loss' mean over
-the batch; local losses sum over it.
+mirror, regularizers, local, targets, solvers, memory, spectrum, methods; `verify` proves them. Examples are
+rows, and a layer whose weights are used at many positions has a row for each; g carries the 1/B of the loss'
+mean over the batch; local losses sum over it.
 
 Source: Amid, Anil, Warmuth, "LocoProp: Enhancing BackProp via Local Loss Optimization", AISTATS 2022.
 """
@@ -36,6 +37,7 @@ from locoprop_ref.regularizers import DecoupledDecay, L2Decay, Proximal, Regular
 from locoprop_ref.local import LOCAL_LOSSES, LocalProblem, constant_slope
 from locoprop_ref.targets import GradientTargets, LayerTarget, Targets, target
 from locoprop_ref.solvers import ClosedForm, Descend, Newton, Solver, closed_form, descend, newton
+from locoprop_ref.memory import Memory
 from locoprop_ref.methods.base import Method
 from locoprop_ref.methods.backprop import BackProp, backprop
 from locoprop_ref.methods.locoprop import (
@@ -53,7 +55,7 @@ __all__ = [
     "LOCAL_LOSSES", "LocalProblem", "constant_slope", "matching_loss", "target",
     "GradientTargets", "LayerTarget", "Targets",
     "Proximal", "L2Decay", "DecoupledDecay", "RunningMetric", "Regularizer",
-    "closed_form", "descend", "newton", "ClosedForm", "Descend", "Newton", "Solver",
+    "closed_form", "descend", "newton", "ClosedForm", "Descend", "Newton", "Memory", "Solver",
     "METHODS", "Method", "method", "BackProp", "LocoProp",
     "backprop", "locoprop_s", "locoprop_m", "locoprop_s_closed", "locoprop_m_exact",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Mirror descent: exponentiated gradient by its two halves, p-norms by their links, and what they minimize."""
+"""Mirror descent: exponentiated gradient by its two halves, p-norms by their links."""
 
 import math
 
