@@ -6,8 +6,9 @@ Every layer gets its own convex problem, anchored at its present weights W̃₀:
 
 with the Bregman divergence D_F(â, a*) = F(â) − F(a*) − f(a*)·(â − a*) of F, the **matching loss** of f. The
 local loss says which f: LocoProp-M takes the layer's own f and F; LocoProp-S takes the identity and a²/2, so
-that D_F is the squared loss on pre-activations, and is otherwise the same problem. Local losses **sum** over
-the batch: g carries the 1/B of the network loss already.
+that D_F is the squared loss on pre-activations, and is otherwise the same problem; f = 0 and F = 0 leave
+γ⟨∂L/∂W̃, W̃⟩, the linear loss of gradient descent. Local losses **sum** over the batch: g carries the 1/B of
+the network loss already.
 
 Source: Amid, Anil, Warmuth, "LocoProp: Enhancing BackProp via Local Loss Optimization", AISTATS 2022.
 """
@@ -29,8 +30,46 @@ REDUCTIONS: tuple[str, ...] = get_args(Reduction)
 
 _IDENTITY = transfer("identity")
 
+
+def constant_slope(slope: float) -> Transfer:
+    r"""Return the local transfer function f = κâ, whose slope is the same everywhere; F = κâ²/2.
+
+    The exact step of its local problem is a preconditioned gradient step,
+
+        W̃ = W̃₀ − γ (κX̃ᵀX̃ + I/η)⁻¹ ∂L/∂W̃,
+
+    so that κ leads from gradient descent with the rate ηγ (κ = 0, the linear loss) to LocoProp-S (κ = 1).
+    LocoProp-M has slopes of f in the place of κ, one for each example and unit.
+
+    For κ = 0 the target y* = −γg lies outside the range {0} of f: the linear loss is bounded below only
+    with a regularizer. `low` and `high` stay infinite, so that no projection removes that target.
+
+    Args:
+        slope: κ ≥ 0.
+
+    Raises:
+        ValueError, TypeError: κ is not a number of at least 0.
+
+    >>> import numpy as np
+    >>> constant_slope(0.5).F(np.array([2.0]))
+    array([1.])
+    """
+    κ = checks.not_negative("slope", slope)
+    return Transfer(
+        "constant_slope", parameters={"slope": κ},
+        f=lambda a, xp: κ * a,
+        F=lambda a, xp: κ * a * a / 2,
+        derivative=lambda a, xp: xp.full_like(a, κ),
+        inverse=(lambda y, xp: y / κ) if κ else None,
+        F_star=(lambda y, xp: y * y / (2 * κ)) if κ else lambda y, xp: xp.where(y == 0, y, xp.inf),
+    )  # fmt: skip
+
+
+_LINEAR = constant_slope(0)
+
 # name of the local loss → the local transfer function of a layer
 LOCAL_LOSSES: dict[str, Callable[[Layer], Transfer]] = {
+    "linear": lambda layer: _LINEAR,  # gradient descent
     "squared": lambda layer: _IDENTITY,  # LocoProp-S
     "matching": lambda layer: layer.transfer,  # LocoProp-M
 }

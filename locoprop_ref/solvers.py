@@ -33,6 +33,7 @@ from locoprop_ref.blocks import whole
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.optimizers import AUTHORS_RMSPROP, Optimizer, State
 from locoprop_ref.regularizers import Proximal
+from locoprop_ref.transfers import DISCONTINUOUS
 
 Form = Literal["auto", "primal", "dual", "inverse"]
 LocalDecay = Literal["authors", "constant"]
@@ -81,6 +82,9 @@ class ClosedForm:
     change of minimum norm. A quadratic regularizer of your own is solved with its metric P and its gradient ∇
     at W̃₀, always in the primal: W̃₀ − (X̃ᵀX̃ + P)⁻¹ (X̃ᵀr + ∇).
 
+    For `constant_slope(κ)` the Gram matrix gets the factor κ, W̃₀ − (κX̃ᵀX̃ + I/η)⁻¹ X̃ᵀr, in the primal; for κ =
+    0, the linear local loss, this is a gradient step, W̃₀ − ηγ ∂L/∂W̃.
+
     Args:
         form: "auto" (default: primal or dual by shape), "primal", "dual" or "inverse".
 
@@ -101,39 +105,41 @@ class ClosedForm:
         """Return (W̃, {}, {}) for the regularizer of the rate; rate 0 moves nothing.
 
         Raises:
-            ValueError: the local transfer is not the identity, the inverse with η = inf, or a form that the
-                regularizer does not allow.
+            ValueError: the local transfer is not the identity or of constant slope, the inverse or the
+                linear loss with η = inf, or a form that the regularizer does not allow.
         """
         checks.instance("problem", problem, LocalProblem, "a LocalProblem")
-        if problem.transfer.name != "identity":
+        if problem.transfer.name not in ("identity", "constant_slope"):
             raise ValueError(f"transfer must be 'identity' for a closed form, got {problem.transfer.name!r}")
         rate = checks.not_negative("rate", rate)
         if rate == 0:
             return problem.W0, state, {}
         problem = problem.scaled(rate)
         x, xp = problem.x, array_namespace(problem.W0)
-        r = problem.residual(problem.W0)
+        r, kappa = problem.residual(problem.W0), problem.transfer.parameters.get("slope", 1)
         P, slope = problem.metric, problem.slope
-        if slope is not None or not isinstance(P, int | float):
+        plain = slope is None and isinstance(P, int | float)
+        if plain and P == 0:
+            if self.form == "inverse" or kappa == 0:
+                of = "form 'inverse'" if kappa else "the linear local loss"
+                raise ValueError(f"weight_step must be finite for {of}, got inf")
+            return problem.W0 - rate * (xp.linalg.pinv(whole(x)) @ (r / kappa)), state, {}
+        if not plain or kappa != 1:
             return self._in_metric(problem, P, r, slope, xp), state, {}
-        if P == 0:
-            if self.form == "inverse":
-                raise ValueError("weight_step must be finite for form 'inverse', got inf")
-            return problem.W0 - rate * (xp.linalg.pinv(whole(x)) @ r), state, {}
         eta = problem.scale / P
-        form = self.form
-        if form == "auto":
-            form = "primal" if x.shape[0] >= x.shape[1] else "dual"
+        fitting = "primal" if x.shape[0] >= x.shape[1] else "dual"
+        form = fitting if self.form == "auto" else self.form
         if form == "dual":
             x = whole(x)
         return problem.W0 - eta * _CLOSED_FORMS[form](x, r, eta, xp), state, {}
 
     def _in_metric(self, problem: LocalProblem, P: Any, r: Any, slope: Any, xp: Any) -> Any:
-        # W̃₀ − (c X̃ᵀX̃ + P)⁻¹ (c X̃ᵀr + ∇R)
+        # W̃₀ − (cκ X̃ᵀX̃ + P)⁻¹ (c X̃ᵀr + ∇R)
+        x, c, kappa = problem.x, problem.scale, problem.transfer.parameters.get("slope", 1)
         if self.form not in ("auto", "primal"):
-            raise ValueError(f"form must be auto or primal for this regularizer, got {self.form!r}")
-        x, c = problem.x, problem.scale
-        gram = c * (x.T @ x)
+            of = "regularizer" if kappa == 1 else "local loss"
+            raise ValueError(f"form must be auto or primal for this {of}, got {self.form!r}")
+        gram = c * kappa * (x.T @ x)
         gram += P * xp.eye(x.shape[1], dtype=x.dtype, device=device(x)) if isinstance(P, int | float) else P
         right = c * (x.T @ r)
         if slope is not None:
@@ -145,14 +151,15 @@ def closed_form(problem: LocalProblem, *, form: Form = "auto") -> Any:
     r"""Solve the squared local problem exactly, see `ClosedForm`.
 
     Args:
-        problem: a local problem whose transfer is the identity.
+        problem: a local problem whose transfer is the identity, or `constant_slope`.
         form: "auto" (default: primal or dual by shape), "primal", "dual" or "inverse".
 
     Returns:
         W̃, (d̃, d_out).
 
     Raises:
-        ValueError: the local transfer is not the identity, an unknown form, or the inverse with η = inf.
+        ValueError: the local transfer is not the identity or of constant slope, an unknown form, or the
+            inverse or the linear loss with η = inf.
 
     >>> import numpy as np
     >>> from locoprop_ref.transfers import transfer
@@ -414,12 +421,14 @@ class Newton:
             info["converged"], info["newton_steps"] and info["relative_gradient"], the largest of all units.
 
         Raises:
-            ValueError: softmax (its Hessian couples the units), or η = inf.
+            ValueError: softmax (its Hessian couples the units), sign (it has no slope), or η = inf.
             TypeError: another regularizer than the proximal term.
         """
         checks.instance("problem", problem, LocalProblem, "a LocalProblem")
         if not problem.transfer.elementwise:
             raise ValueError(f"transfer must be elementwise for newton, got {problem.transfer.name!r}")
+        if problem.transfer.name in DISCONTINUOUS:
+            raise ValueError(f"transfer must be continuous for newton, got {problem.transfer.name!r}")
         checks.instance("regularizer", problem.regularization, Proximal, "the proximal term for newton")
         if problem.metric == 0:
             raise ValueError("weight_step must be finite for newton, got inf")
@@ -456,7 +465,8 @@ def newton(problem: LocalProblem, **settings: Any) -> tuple[Any, Info]:
         (W̃, info) with info["converged"], info["newton_steps"] and info["relative_gradient"].
 
     Raises:
-        ValueError: softmax (its Hessian couples the units), η = inf, or an option out of range.
+        ValueError: softmax (its Hessian couples the units), sign (it has no slope), η = inf, or an option
+            out of range.
     """
     return Newton(**settings)(problem, {}, 1.0)[::2]
 

@@ -320,20 +320,42 @@ def _elu(alpha: float = 1.0) -> Transfer:
     )  # fmt: skip
 
 
+def _sign(straight_through: str = "clipped") -> Transfer:
+    checks.one_of("straight_through", straight_through, STRAIGHT_THROUGH)
+    clipped = straight_through == "clipped"
+    return Transfer(
+        "sign", low=-1.0, high=1.0, parameters={"straight_through": straight_through},
+        f=lambda a, xp: xp.sign(a) + xp.astype(a == 0, a.dtype),
+        F=lambda a, xp: xp.abs(a),
+        derivative=lambda a, xp: xp.astype(xp.abs(a) <= 1, a.dtype) if clipped else xp.ones_like(a),
+        F_star=lambda y, xp: xp.zeros_like(y),
+    )  # fmt: skip
+
+
 _BY_NAME = {row.name: row for row in _table()}
-_FAMILIES: dict[str, Callable[..., Transfer]] = {"leaky_relu": _leaky_relu, "elu": _elu}
+_FAMILIES: dict[str, Callable[..., Transfer]] = {"leaky_relu": _leaky_relu, "elu": _elu, "sign": _sign}
+_PARAMETERS = {
+    "leaky_relu": ("slope", "derivative_at_zero"), "elu": ("alpha",), "sign": ("straight_through",)
+}  # fmt: skip
+STRAIGHT_THROUGH = ("clipped", "identity")
 TRANSFERS = ("identity", "relu", "leaky_relu", "tanh", "sigmoid", "softplus", "elu", "arctan", "softmax")
+# apart from the others, because what is said of all of them needs a continuous f: the derivative of the
+# network loss is no derivative here (I2), F has no gradient at 0 (I6), and Newton's method no slope (I7)
+DISCONTINUOUS = ("sign",)
 
 
 def transfer(name: str, **parameters: Any) -> Transfer:
     r"""Return the transfer function with this name.
 
     Args:
-        name: one of `TRANSFERS`.
+        name: one of `TRANSFERS`, which are continuous, or of `DISCONTINUOUS`, which is sign.
         **parameters: `leaky_relu` takes `slope` (default 0.01, at least 0) and `derivative_at_zero`: "slope"
-            (default; TensorFlow and PyTorch) or "one" (JAX); `elu` takes `alpha` (default 1, at least 0).
+            (default; TensorFlow and PyTorch) or "one" (JAX); `elu` takes `alpha` (default 1, at least 0);
+            `sign` takes `straight_through`, what stands for its derivative: "clipped" (default; 1 where
+            |a| ≤ 1, else 0: Hubara, Courbariaux, Soudry, El-Yaniv, Bengio 2016) or "identity" (1 everywhere).
 
-    At the other kinks: relu′(0) = 0 and elu′(0) = alpha.
+    At the other kinks: relu′(0) = 0 and elu′(0) = alpha. sign(0) = 1; its F is |a|, so that D_F(â, a*) is
+    2 max(0, −sign(a*)â), the perceptron loss.
 
     Raises:
         ValueError: unknown name (the nearest is suggested), or a parameter out of its range.
@@ -342,8 +364,8 @@ def transfer(name: str, **parameters: Any) -> Transfer:
     >>> transfer("leaky_relu", slope=0.1).parameters["slope"]
     0.1
     """
-    checks.one_of("transfer", name, TRANSFERS)
-    allowed = {"leaky_relu": ("slope", "derivative_at_zero"), "elu": ("alpha",)}.get(name, ())
+    checks.one_of("transfer", name, (*TRANSFERS, *DISCONTINUOUS))
+    allowed = _PARAMETERS.get(name, ())
     for key in parameters:
         if key not in allowed:
             wanted = ", ".join(allowed) or "no parameter"

@@ -95,7 +95,7 @@ class GradientMethod:
     @functools.cached_property
     def example(self) -> State:
         """What the state holds of a layer with a single weight, for `check_entries`."""
-        return self.init_layer(np.zeros((1, 1)))
+        return self.init_layer(np.ones((1, 1)))
 
     def counts(self, seed: int) -> dict[str, int]:
         """Return the numbers of the state before the first step; the first of them counts the steps."""
@@ -166,7 +166,7 @@ class GradientMethod:
 
     def apart(self, entry: State) -> tuple[State, State]:
         """Return the preconditioner's part and the optimizer's: `joined` undone."""
-        names = self.optimizer.init(np.zeros((1, 1)))
+        names = self.optimizer.init(np.ones((1, 1)))
         return {n: entry[n] for n in entry if n not in names}, {n: entry[n] for n in names}
 
     def update_layer(

@@ -45,8 +45,8 @@ class LocoProp:
     r"""LocoProp: a local problem per layer, and a solver for it.
 
     Args:
-        local_loss: "squared" (S: identity and a²/2), "matching" (M: the layer's own f and F), or a function
-            that returns a layer's local transfer function.
+        local_loss: "linear" (f = F = 0: gradient descent), "squared" (S: identity and a²/2), "matching" (M:
+            the layer's own f and F), or a function that returns a layer's local transfer function.
         targets: the target rule, default `GradientTargets()`, γ = 10 (the authors' code).
         regularizer: default `Proximal()`, none (as in the authors' code).
         solver: `Descend` (default), `ClosedForm` (S only), `Newton` (M, elementwise, η finite), or your own.
@@ -181,7 +181,7 @@ class LocoProp:
 
     @functools.cached_property
     def _example(self) -> State:
-        return self._init_layer(np.zeros((1, 1)))
+        return self._init_layer(np.ones((1, 1)))  # a weight that every geometry allows
 
     def step(
         self, network: Network, state: State, x: Any, t: Any, *, rate: float = 1.0

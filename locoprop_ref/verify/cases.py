@@ -10,7 +10,7 @@ from locoprop_ref.backend import to_backend
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.methods.locoprop import locoprop_m, locoprop_s
 from locoprop_ref.network import Network, Trace, backward, forward, initialize
-from locoprop_ref.transfers import TRANSFERS
+from locoprop_ref.transfers import DISCONTINUOUS, TRANSFERS
 
 # the networks with positions: stride, padding, and poolings whose windows overlap; two recurrent layers
 POSITIONS: dict[str, tuple[str, ...]] = {
@@ -47,7 +47,8 @@ def random_case(
     `sizes` are the widths of dense layers, or an architecture in words. A recurrent network's first layer is
     given an initial state.
     """
-    rng = np.random.default_rng([seed, TRANSFERS.index(hidden), TRANSFERS.index(output), batch])
+    number = (*TRANSFERS, *DISCONTINUOUS).index
+    rng = np.random.default_rng([seed, number(hidden), number(output), batch])
     words = [word for word in sizes.split("-") if word[0] not in "pm"] if isinstance(sizes, str) else sizes
     transfers = [hidden] * (len(words) - 2) + [output]  # the first is no layer, nor is a pooling
     network = initialize(sizes, transfers=transfers, output_loss=loss, seed=rng, xp=xp)

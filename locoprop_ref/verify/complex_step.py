@@ -45,6 +45,7 @@ def complex_transfer(name: str, parameters: Any) -> tuple[Any, Any]:
     array([0.5+0.j])
     """
     slope, alpha = parameters.get("slope", 0.01), parameters.get("alpha", 1.0)
+    clipped = parameters.get("straight_through", "clipped") == "clipped"
     table: dict[str, tuple[Any, Any]] = {
         "identity": (lambda z: z, lambda z: z**2 / 2),
         "relu": (_piecewise(lambda z: z, lambda z: 0 * z), _piecewise(lambda z: z**2 / 2, lambda z: 0 * z)),
@@ -60,6 +61,11 @@ def complex_transfer(name: str, parameters: Any) -> tuple[Any, Any]:
             _piecewise(lambda z: z**2 / 2, lambda z: alpha * (np.exp(z) - 1 - z)),
         ),
         "arctan": (np.arctan, lambda z: z * np.arctan(z) - np.log(1 + z**2) / 2),
+        "sign": (
+            # what the straight-through derivative differentiates: a step with a slope of its own
+            lambda z: np.where(z.real >= 0, 1.0, -1.0) + 1j * z.imag * (clipped <= (np.abs(z.real) <= 1)),
+            _piecewise(lambda z: z, lambda z: -z),
+        ),
         "softmax": (_softmax, lambda z: np.log(np.exp(z).sum(axis=-1))),
     }
     return table[name]

@@ -7,15 +7,18 @@ import numpy as np
 
 from locoprop_ref.backend import to_numpy
 from locoprop_ref.network import gradients
-from locoprop_ref.transfers import TRANSFERS
+from locoprop_ref.transfers import DISCONTINUOUS, TRANSFERS
 from locoprop_ref.verify.cases import POSITIONS, Case, every_case, local_problems, positions_cases
 from locoprop_ref.verify.complex_step import complex_step_gradients
 from locoprop_ref.verify.measure import Identity, Measurement, far, on, worst
 
 
 def first_step_is_backprop(seed: int = 0, xp: Any = np) -> Identity:
-    """I1: the first inner gradient of S and of M is γ·∂L/∂W̃, where ∂L/∂W̃ is computed by complex steps."""
-    parts = _first_step(every_case(seed, xp, TRANSFERS))
+    """I1: the first inner gradient of S and of M is γ·∂L/∂W̃, where ∂L/∂W̃ is computed by complex steps.
+
+    Of sign units it is what stands for ∂L/∂W̃: the complex step is given their straight-through slope.
+    """
+    parts = _first_step(every_case(seed, xp, (*TRANSFERS, *DISCONTINUOUS)))
     for where in POSITIONS:
         parts += _first_step(positions_cases(where, seed, xp), where)
     return Identity("I1", "the first inner step is BackProp with learning rate s·γ", parts)
