@@ -152,7 +152,7 @@ class LocalProblem:
             checks.conforms("regularizer", self.regularizer, Regularizer, wanted)
         _ = self.regularization  # which checks η
 
-    @property
+    @functools.cached_property
     def scale(self) -> float:
         """Factor c of the data term: 1 for the sum over the batch, 1/B for the mean, times `loss_weight`."""
         if self.reduction == "sum":

@@ -143,13 +143,13 @@ class LocoProp:
         """γ of `GradientTargets`; None for another target rule."""
         return getattr(self.targets, "step", None)
 
-    @property
+    @functools.cached_property
     def _by_products(self) -> bool:
         """Whether all parts are known to read the rows by their products alone."""
         known = type(self.targets) is GradientTargets and type(self.regularizer) is Proximal
         return known and type(self.solver) in (Descend, ClosedForm)
 
-    @property
+    @functools.cached_property
     def _row_limit(self) -> int | None:
         return self.memory_limit if self._by_products else None
 
