@@ -116,6 +116,7 @@ def test_training_lowers_the_reconstruction_error(numpy_backend):
         errors.append(np.mean((again - trace.y_hat[0]) ** 2))
         _, state = rule(network, trace, t, own, state)
     assert errors[-1] < errors[0] / 5
+    assert state["inverses"][0]["optimizer"]["count"] == 300
 
 
 def test_where_the_target_is_met_the_difference_gives_none_below(backend):
