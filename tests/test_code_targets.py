@@ -5,7 +5,7 @@ from dataclasses import replace
 import naive_alternating
 import numpy as np
 import pytest
-from bridge import CASES, assert_close, draw, every_case, every_dtype, lists, naive_layers, stacked_arrays
+from bridge import CASES, assert_close, draw, every_dtype, lists, naive_layers, some_cases, stacked_arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
 from locoprop_ref import (
@@ -52,7 +52,6 @@ def codes_by_steps(backend, network, x, t, loss, rule):
     return naive_alternating.codes(layers, lists(backend, x), lists(backend, t), loss, h)
 
 
-@pytest.mark.each("reduction")
 @pytest.mark.parametrize("case", SMOOTH, ids="-".join)
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 @every_dtype
@@ -68,8 +67,7 @@ def test_codes_agree_with_complex_steps(backend, case, reduction, dtype):
         assert np.abs(w - backend.numpy(a_hat)).max() > 1e-6
 
 
-@pytest.mark.each("case")
-@every_case
+@some_cases
 def test_one_step_gives_the_targets_of_s_with_a_geometric_gamma(backend, case):
     """γ_m = s^{M−m}/μ for hidden layers (I11 with μ); with μ = 1 the codes are those of `code_update`."""
     network, x, t = draw(backend, case, sizes=SIZES, batch=7)

@@ -32,7 +32,6 @@ def drawn_convolution(case, backend=None):
     return network, *((x, t) if backend is None else (backend.asarray(x), backend.asarray(t)))
 
 
-@pytest.mark.each("fisher")
 @fishers
 @every_loss
 @pytest.mark.parametrize("positions", ["dense", "convolution"])
