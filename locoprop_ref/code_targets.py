@@ -57,7 +57,8 @@ class CodeTargets:
         inputs: "moved" (default): a layer's input is made of the code below; or "forward": of the forward
             pass, as in LocoProp.
         last_layer: "network_loss" (default): the last layer's local loss is L itself; or "gradient": its
-            target is f(â) − ∂L/∂â, for a network loss that is no matching loss, and for a closed form.
+            target is f(â) − γ_M ∂L/∂â, for a network loss that is no matching loss, and for a closed form.
+        last_step: γ_M > 0 of "gradient", default 1.
 
     Raises:
         ValueError, TypeError: a setting out of its range.
@@ -78,10 +79,11 @@ class CodeTargets:
     reduction: Reduction = "sum"
     inputs: Inputs = "moved"
     last_layer: LastLayer = "network_loss"
+    last_step: float = 1.0
 
     def __post_init__(self) -> None:
         checks.keep(self, checks.integer, "code_steps")
-        checks.keep(self, checks.positive, "code_lr", "coupling")
+        checks.keep(self, checks.positive, "code_lr", "coupling", "last_step")
         checks.keep(self, checks.fraction, "momentum")
         checks.keep(self, checks.not_negative, "anchor")
         checks.one_of("reduction", self.reduction, REDUCTIONS)
@@ -117,7 +119,7 @@ class CodeTargets:
         if self.last_layer == "network_loss":
             return [*targets, network_loss_target(last, network.loss, x, t)], state
         a_hat, f = last.pre_activation(x), local(last)
-        y_target = f.f(a_hat) - network.loss.g(a_hat, t, last.transfer)
+        y_target = f.f(a_hat) - self.last_step * network.loss.g(a_hat, t, last.transfer)
         return [*targets, LayerTarget(x, y_target, f, a_hat)], state
 
     def codes(self, network: Network, trace: Trace, t: Any) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from locoprop_ref import (
     CodeTargets,
     Descend,
     LocoProp,
+    Memory,
     Targets,
     backprop,
     initialize,
@@ -90,12 +91,12 @@ def stepped(rule, network, x, t, local_loss="squared", solver=None, **settings):
 
 
 def test_with_forward_inputs_a_step_is_that_of_s_and_with_moved_ones_not(numpy_backend):
-    """To 1e4 roundings with γ_M = 1; with moved inputs some layer is off by more than a twentieth."""
+    """To 1e4 roundings; with moved inputs some layer is off by more than a twentieth."""
     network, x, t = drawn(numpy_backend, LINEAR)
     s, mu = 0.5, 0.5
-    gammas = (s**3 / mu, s**2 / mu, s / mu, 1.0)
+    gammas = (s**3 / mu, s**2 / mu, s / mu, 2.0)
     wanted = stepped(GradientTargets(gammas), network, x, t, weight_step=0.3)
-    settings = {"code_lr": s, "coupling": mu, "last_layer": "gradient"}
+    settings = {"code_lr": s, "coupling": mu, "last_layer": "gradient", "last_step": 2.0}
     forward_ones = stepped(CodeTargets(**settings, inputs="forward"), network, x, t, weight_step=0.3)
     moved_ones = stepped(CodeTargets(**settings), network, x, t, weight_step=0.3)
     off = []
@@ -206,6 +207,17 @@ def test_a_matching_local_loss_has_the_code_behind_its_transfer_function(backend
         assert_array_equal(backend.numpy(given[1].x), np.tanh(backend.numpy(codes[0])))
 
 
+def test_with_a_memory_it_is_am_mem(numpy_backend):
+    """Its first batch is the closed form, with the codes for targets and inputs; to 1e4 roundings."""
+    network, x, t = drawn(numpy_backend, LINEAR)
+    rule = CodeTargets(**BUSY, last_layer="gradient", last_step=3.0)
+    one, other = (
+        stepped(rule, network, x, t, weight_step=0.3, solver=how) for how in (Memory(0.9), ClosedForm())
+    )
+    for a, b in zip(one.layers, other.layers, strict=True):
+        assert_allclose(a.stacked, b.stacked, rtol=0, atol=1e-12)
+
+
 def test_codes_of_a_convolution(backend):
     """One step is I11; the second one goes along the derivative by central differences of its loss."""
     network = initialize(
@@ -269,6 +281,7 @@ def test_what_it_cannot_do_is_refused_in_one_sentence(numpy_backend):
 BAD = [
     ({"code_steps": 0}, "code_steps must be an integer of at least 1, got 0"),
     ({"code_lr": 0}, "code_lr must be a positive number, got 0"),
+    ({"last_step": 0}, "last_step must be a positive number, got 0"),
     ({"coupling": 0}, "coupling must be a positive number, got 0"),
     ({"momentum": 1}, "momentum must be at least 0 and below 1, got 1"),
     ({"anchor": -1}, "anchor must be a finite number of at least 0, got -1"),

@@ -270,3 +270,15 @@ def test_the_squared_loss_of_pre_activations_has_no_matching_target(numpy_backen
     rule = InverseTargets()
     given, _ = rule(network, forward(network, x), t, lambda layer: transfer("identity"), rule.init(network))
     assert len(given) == 3
+
+
+def test_a_state_of_another_network_or_rule_is_refused(numpy_backend):
+    network, x, t = draw(numpy_backend, CASES[3])
+    rule, trace = InverseTargets(start="output"), forward(network, x)
+    others = [draw(numpy_backend, CASES[3], sizes=sizes)[0] for sizes in ((3, 5, 3, 2), (3, 2))]
+    single = draw(numpy_backend, CASES[3], dtype="float32")[0]
+    for state in ({}, {**rule.init(network), "more": 1}, *map(rule.init, (*others, single))):
+        with pytest.raises(
+            ValueError, match=r"^state\['targets'\] must be what init made of this network, got"
+        ):
+            rule(network, trace, t, own, state)
