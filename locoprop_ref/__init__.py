@@ -39,6 +39,7 @@ from locoprop_ref.targets import GradientTargets, LayerTarget, Targets, target
 from locoprop_ref.gauss_newton_targets import GaussNewtonTargets
 from locoprop_ref.feedback_targets import FeedbackTargets
 from locoprop_ref.inverse_targets import InverseTargets
+from locoprop_ref.code_targets import CodeTargets
 from locoprop_ref.solvers import ClosedForm, Descend, Newton, Solver, closed_form, descend, newton
 from locoprop_ref.memory import Memory
 from locoprop_ref.methods.base import Method
@@ -58,7 +59,7 @@ __all__ = [
     "OPTIMIZERS", "Optimizer", "optimizer", "MirrorDescent",
     "LOCAL_LOSSES", "LocalProblem", "constant_slope", "matching_loss", "target",
     "LayerTarget", "Targets", "GradientTargets", "KroneckerTargets", "GaussNewtonTargets", "FeedbackTargets",
-    "InverseTargets",
+    "InverseTargets", "CodeTargets",
     "Proximal", "L2Decay", "DecoupledDecay", "RunningMetric", "Regularizer",
     "closed_form", "descend", "newton", "ClosedForm", "Descend", "Newton", "Memory", "Solver",
     "METHODS", "Method", "method", "BackProp", "LocoProp",

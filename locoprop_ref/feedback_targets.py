@@ -25,7 +25,7 @@ from locoprop_ref.backend import array_namespace, device, dtype_name, to_backend
 from locoprop_ref.gauss_newton_targets import as_rows
 from locoprop_ref.layers import Layer
 from locoprop_ref.network import Network, Trace, pull_down
-from locoprop_ref.targets import GradientTargets, LayerTarget, LocalLoss, State
+from locoprop_ref.targets import GradientTargets, LayerTarget, LocalLoss, State, check_state
 
 Path = Literal["alignment", "direct"]
 PATHS: tuple[str, ...] = get_args(Path)
@@ -72,20 +72,25 @@ class FeedbackTargets:
         """
         # the last number keeps these draws apart from those of other rules, and of the weights
         rng = np.random.default_rng([checks.integer("seed", seed, minimum=0), 0, 2])
-        outputs = network.layers[-1].W.shape[1]
-        if self.path == "alignment":
-            shapes = [tuple(layer.W.shape) for layer in network.layers[1:]]
-        else:
-            shapes = [(layer.positions * layer.W.shape[1], outputs) for layer in network.layers[:-1]]
         W = network.layers[0].W
         xp, where, dtype = array_namespace(W), device(W), dtype_name(W)
-        drawn = [rng.uniform(-1, 1, shape) * self.scale * (6 / sum(shape)) ** 0.5 for shape in shapes]
+        drawn = [
+            rng.uniform(-1, 1, shape) * self.scale * (6 / sum(shape)) ** 0.5
+            for shape in self._shapes(network)
+        ]
         return {"feedback": tuple(to_backend(R, xp=xp, dtype=dtype, device=where) for R in drawn)}
+
+    def _shapes(self, network: Network) -> list[tuple[int, int]]:
+        if self.path == "alignment":
+            return [tuple(layer.W.shape) for layer in network.layers[1:]]
+        outputs = network.layers[-1].W.shape[1]
+        return [(layer.positions * layer.W.shape[1], outputs) for layer in network.layers[:-1]]
 
     def __call__(
         self, network: Network, trace: Trace, t: Any, local: LocalLoss, state: State
     ) -> tuple[Sequence[LayerTarget], State]:
         """Return (x, f(â) − γg, f) of every layer, g through the state's matrices."""
+        check_state(state, network, feedback=self._shapes(network))
         g_last = network.loss.g(trace.a_hat[-1], t, network.layers[-1].transfer)
         path = _aligned if self.path == "alignment" else _direct
         g, rule = path(network, trace, g_last, state["feedback"]), GradientTargets(self.step)

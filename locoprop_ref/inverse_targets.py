@@ -29,7 +29,7 @@ from locoprop_ref.backend import array_namespace, device, dtype_name, to_backend
 from locoprop_ref.layers import Layer
 from locoprop_ref.network import Network, Trace
 from locoprop_ref.optimizers import Adam, Optimizer
-from locoprop_ref.targets import LayerTarget, LocalLoss, State, network_loss_target
+from locoprop_ref.targets import LayerTarget, LocalLoss, State, check_state, network_loss_target
 
 Correction = Literal["difference", "plain"]
 Start = Literal["penultimate", "output"]
@@ -121,6 +121,7 @@ class InverseTargets:
             ValueError: "matching" with another local loss, or "penultimate" where the network loss is not
                 the matching loss of the last transfer function.
         """
+        self._check(state, network)
         y_targets = self._propagated(network, trace, t, state["inverses"])
         parts = zip(network.layers, trace.x, trace.a_hat, trace.y_hat, y_targets, strict=False)
         targets = [self._of_layer(layer, local(layer), *rest) for layer, *rest in parts]
@@ -128,6 +129,13 @@ class InverseTargets:
             last = network.layers[-1]
             targets.append(network_loss_target(last, network.loss, trace.x[-1], t, trace.a_hat[-1]))
         return targets, self._trained(network, trace, state)
+
+    def _check(self, state: State, network: Network) -> None:
+        shapes = [(layer.W.shape[1] + 1, layer.W.shape[0]) for _, layer in self._pairs(network)]
+        inverses = state.get("inverses", ())
+        if isinstance(inverses, tuple):
+            state = {**state, "inverses": tuple(psi["W"] for psi in inverses)}
+        check_state(state, network, step=None, seed=None, inverses=shapes)
 
     def _propagated(self, network: Network, trace: Trace, t: Any, inverses: Sequence[State]) -> list[Any]:
         """Return y* of the layers, from the bottom up to where it starts."""

@@ -168,6 +168,34 @@ class GradientTargets:
         return LayerTarget(x, _stepped(y, g, gamma), f, a_hat)
 
 
+def check_state(state: Any, network: Network, **wanted: Any) -> None:
+    """Check the state of a target rule: its names, and the shapes and the dtype of its arrays.
+
+    Args:
+        state: the state.
+        network: the network, in whose dtype the arrays are.
+        **wanted: for every name None for a number, or a list with the shape of every array of a tuple.
+
+    Raises:
+        ValueError: the state is another nest.
+
+    >>> from locoprop_ref.network import initialize
+    >>> check_state({"step": 3, "G": ()}, initialize((2, 1), transfers="tanh"), step=None, G=[])
+    """
+    right, dtype = isinstance(state, dict) and state.keys() == wanted.keys(), network.layers[0].W.dtype
+    for name, shapes in wanted.items() if right else ():
+        value = state[name]
+        if shapes is None:
+            right = right and not hasattr(value, "shape")
+        elif not isinstance(value, tuple) or len(value) != len(shapes):
+            right = False
+        else:
+            found = [(tuple(getattr(v, "shape", ())), getattr(v, "dtype", None)) for v in value]
+            right = right and found == [(tuple(shape), dtype) for shape in shapes]
+    if not right:
+        raise ValueError("state['targets'] must be what init made of this network, got another nest")
+
+
 def displaced(layer: Layer, f: Transfer, x: Any, a_hat: Any, d: Any) -> LayerTarget:
     r"""Return the target of a layer whose pre-activation shall move by −d: y* = f(â − d).
 

@@ -7,11 +7,11 @@ from bridge import (
     CASES,
     assert_close,
     draw,
-    every_case,
     every_dtype,
     lists,
     naive_layers,
     snapshot,
+    some_cases,
     stacked_arrays,
 )
 from numpy.testing import assert_array_equal
@@ -55,8 +55,7 @@ def with_positions(words, backend):
     return network, *(backend.asarray(rng.normal(size=(4, n))) for n in (network.layers[0].inputs, 2))
 
 
-@pytest.mark.each("case", "path")
-@every_case
+@some_cases
 @paths
 def test_errors_agree_with_loops(backend, case, path):
     """Sums of at most four terms a layer, three layers: 1e3 roundings, of â and γg."""
@@ -145,9 +144,9 @@ def test_the_network_learns_to_follow_its_feedback(path, numpy_backend):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 4))
     t = np.tanh(x[:, :2] - x[:, 2:])
-    ours = LocoProp("matching", FeedbackTargets(1.0, path), solver=Descend(optimizer("sgd"), 0.3, 1))
+    ours = LocoProp("matching", FeedbackTargets(1.0, path), solver=Descend(optimizer("sgd"), 0.5, 1))
     state, losses = ours.init(network, 1), []
-    for _ in range(200):
+    for _ in range(80):
         losses.append(
             float(network.loss.value(forward(network, x).a_hat[-1], t, network.layers[-1].transfer))
         )
@@ -183,3 +182,15 @@ def test_bad_settings_are_told_in_one_sentence():
             FeedbackTargets(**settings)
     with pytest.raises(ValueError, match="seed must be an integer of at least 0, got -1"):
         FeedbackTargets().init(initialize((2, 1), transfers="tanh"), -1)
+
+
+def test_a_state_of_another_network_or_rule_is_refused(numpy_backend):
+    network, x, t = draw(numpy_backend, CASES[3])
+    rule, trace = FeedbackTargets(), forward(network, x)
+    others = [draw(numpy_backend, CASES[3], sizes=sizes)[0] for sizes in ((3, 5, 3, 2), (3, 2))]
+    single = draw(numpy_backend, CASES[3], dtype="float32")[0]
+    for state in ({}, {**rule.init(network), "more": 1}, *map(rule.init, (*others, single))):
+        with pytest.raises(
+            ValueError, match=r"^state\['targets'\] must be what init made of this network, got"
+        ):
+            rule(network, trace, t, own, state)

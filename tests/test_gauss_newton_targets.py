@@ -5,7 +5,7 @@ from dataclasses import replace
 import naive_jacobians
 import numpy as np
 import pytest
-from bridge import CASES, assert_close, draw, every_case, every_dtype, lists, naive_layers
+from bridge import CASES, assert_close, draw, every_dtype, lists, naive_layers, some_cases
 from numpy.testing import assert_allclose
 
 from locoprop_ref import ClosedForm, GaussNewtonTargets, LocoProp, Targets, initialize, transfer
@@ -39,8 +39,7 @@ def error_of(network, x, t):
     return t.shape[0] * network.loss.g(forward(network, x).a_hat[-1], t, network.layers[-1].transfer)
 
 
-@pytest.mark.each("case")
-@every_case
+@some_cases
 @pytest.mark.parametrize("tau", [1.0, 0.3])
 def test_displacements_agree_with_explicit_jacobians(backend, case, tau):
     """Products of three layers, and a system with a condition below 1e3: 1e5 roundings of r and â."""

@@ -6,7 +6,7 @@ import high_precision_codes
 import naive_predictive
 import numpy as np
 import pytest
-from bridge import CASES, assert_close, draw, every_case, every_dtype, lists, naive_layers
+from bridge import CASES, assert_close, draw, every_case, every_dtype, lists, naive_layers, some_cases
 from naive import affine, f_row
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -261,8 +261,7 @@ def test_geometric_steps_go_down_from_the_last_layer():
             GradientTargets.geometric(*bad)
 
 
-@pytest.mark.each("case")
-@every_case
+@some_cases
 def test_the_first_wave_of_predictive_coding_is_s_with_a_geometric_gamma(backend, case):
     """F9: a simulation in which every value node moves at all times; s = 0.5 leaves 1 rounding a layer."""
     network, x, t = draw(backend, case, sizes=SIZES)

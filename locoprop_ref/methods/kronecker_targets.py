@@ -23,7 +23,7 @@ from locoprop_ref.methods.fisher import sample_output
 from locoprop_ref.methods.kfac import FISHERS, Fisher
 from locoprop_ref.methods.kronecker import output_factor, running_average
 from locoprop_ref.network import Network, Trace, backward
-from locoprop_ref.targets import LayerTarget, LocalLoss, State, displaced
+from locoprop_ref.targets import LayerTarget, LocalLoss, State, check_state, displaced
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ class KroneckerTargets:
         self, network: Network, trace: Trace, t: Any, local: LocalLoss, state: State
     ) -> tuple[Sequence[LayerTarget], State]:
         """Return (x, f(â − γg(G + δI)⁻¹), f) of every layer, and the state with the renewed factors."""
+        widths = [layer.W.shape[1] for layer in network.layers]
+        check_state(state, network, step=None, seed=None, G=[(d, d) for d in widths])
         g, count = backward(network, trace, t), state["step"] + 1
         model_g = g
         if self.fisher == "sampled":

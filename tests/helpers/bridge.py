@@ -18,6 +18,14 @@ CASES = [
     *((name, "softmax", "softmax_cross_entropy") for name in TRANSFERS),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids="-".join)
+# smooth, with a kink, and not elementwise, each under one network loss; the identity
+SOME_CASES = [
+    ("identity", "identity", "squared_error"),
+    ("tanh", "sigmoid", "sigmoid_cross_entropy"),
+    ("relu", "softmax", "softmax_cross_entropy"),
+    ("softmax", "tanh", "squared_error"),
+]
+some_cases = pytest.mark.parametrize("case", SOME_CASES, ids="-".join)
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 with_and_without_bias = pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 

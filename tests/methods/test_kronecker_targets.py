@@ -32,7 +32,6 @@ def drawn_convolution(case, backend=None):
     return network, *((x, t) if backend is None else (backend.asarray(x), backend.asarray(t)))
 
 
-@pytest.mark.each("fisher")
 @fishers
 @every_loss
 @pytest.mark.parametrize("positions", ["dense", "convolution"])
@@ -152,3 +151,15 @@ def test_bad_settings_are_told_in_one_sentence(settings, error, sentence):
         KroneckerTargets(**settings)
     with pytest.raises(ValueError, match="seed must be an integer of at least 0, got -1"):
         KroneckerTargets().init(initialize((2, 1), transfers="tanh"), -1)
+
+
+def test_a_state_of_another_network_or_rule_is_refused(numpy_backend):
+    network, x, t = draw(numpy_backend, CASES[3])
+    rule, trace = KroneckerTargets(), forward(network, x)
+    others = [draw(numpy_backend, CASES[3], sizes=sizes)[0] for sizes in ((3, 5, 3, 2), (3, 2))]
+    single = draw(numpy_backend, CASES[3], dtype="float32")[0]
+    for state in ({}, {**rule.init(network), "more": 1}, *map(rule.init, (*others, single))):
+        with pytest.raises(
+            ValueError, match=r"^state\['targets'\] must be what init made of this network, got"
+        ):
+            rule(network, trace, t, own, state)
