@@ -3,7 +3,8 @@ r"""The identities that must hold, as code: claim, measured error, bound, and th
 Every function draws small random networks with biases and measures the error of one identity in float64. The
 reference values are computed on the host, from a second source wherever there is one. I1 to I12 are
 measured on dense networks, then on convolutional and on recurrent ones, whose claims say so; L1 to L5 are the
-identities of layers with positions.
+identities of layers with positions. I13 and those that follow L5 are on dense networks; they say which known
+algorithms are LocoProp with other parts.
 
 Arguments of every identity: `seed`, an integer ≥ 0 for the random networks, and `xp`, an array namespace.
 
@@ -25,13 +26,38 @@ from locoprop_ref.verify.closed import (
 )
 from locoprop_ref.verify.codes import code_step_gives_the_targets
 from locoprop_ref.verify.derivative import backward_is_derivative, first_step_is_backprop
+from locoprop_ref.verify.duality import (
+    divergence_has_a_dual,
+    last_layer_is_implicit_sgd,
+    last_layer_is_irls,
+    target_is_a_natural_gradient_step,
+)
 from locoprop_ref.verify.exact import label_is_target, newton_is_exact
+from locoprop_ref.verify.geometry import (
+    decay_is_an_anchor,
+    decoupled_decay_is_an_anchor,
+    exponentiated_gradient_is_a_local_problem,
+    perceptron_in_eg_is_winnow,
+    sign_unit_is_a_perceptron,
+)
+from locoprop_ref.verify.least_squares import (
+    memory_is_foof,
+    metric_with_memory_is_rls,
+    no_regularizer_is_kaczmarz,
+    one_example_is_nlms,
+)
 from locoprop_ref.verify.losses import matching_loss_is_integral, transfer_is_gradient
 from locoprop_ref.verify.measure import Identity, Measurement
 from locoprop_ref.verify.own_transfer import check_transfer
 from locoprop_ref.verify.rows import one_position_is_dense, order_does_not_matter, pull_back_is_adjoint
 from locoprop_ref.verify.second_order import kfac_is_a_choice_of_target
 from locoprop_ref.verify.shared_weights import mean_is_over_examples, shared_weights_are_one_problem
+from locoprop_ref.verify.slopes import (
+    closed_form_is_proxprop,
+    linear_loss_is_sgd,
+    matching_loss_is_second_order,
+    newton_step_is_natural_gradient,
+)
 from locoprop_ref.verify.steps import inner_steps_are_a_preconditioner
 
 __all__ = [
@@ -52,11 +78,28 @@ IDENTITIES: tuple[Callable[..., Identity], ...] = (
     one_example_is_lms,
     code_step_gives_the_targets,
     linear_network_is_implicit_sgd,
+    matching_loss_is_second_order,
     pull_back_is_adjoint,
     one_position_is_dense,
     shared_weights_are_one_problem,
     order_does_not_matter,
     mean_is_over_examples,
+    linear_loss_is_sgd,
+    closed_form_is_proxprop,
+    newton_step_is_natural_gradient,
+    last_layer_is_implicit_sgd,
+    last_layer_is_irls,
+    memory_is_foof,
+    one_example_is_nlms,
+    no_regularizer_is_kaczmarz,
+    metric_with_memory_is_rls,
+    decay_is_an_anchor,
+    decoupled_decay_is_an_anchor,
+    exponentiated_gradient_is_a_local_problem,
+    sign_unit_is_a_perceptron,
+    perceptron_in_eg_is_winnow,
+    target_is_a_natural_gradient_step,
+    divergence_has_a_dual,
 )
 
 

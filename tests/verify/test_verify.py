@@ -7,6 +7,7 @@ import json
 import sys
 from math import inf, nan
 
+import family_mistakes
 import numpy as np
 import pytest
 
@@ -21,12 +22,15 @@ from locoprop_ref.verify import (
     closed,
     derivative,
     exact,
+    geometry,
     second_order,
+    slopes,
     table,
     verify,
 )
 
-IDS = [f"I{number}" for number in range(1, 13)] + [f"L{number}" for number in range(1, 6)]
+IDS = [f"I{number}" for number in range(1, 14)] + [f"L{number}" for number in range(1, 6)]
+IDS += "A1 A2 A5 B1 B2 B4 C1 C2 C6 D1 D2 D5 D11 D12 F15 dual".split()
 BY_ID = dict(zip(IDS, IDENTITIES, strict=True))
 
 
@@ -61,7 +65,7 @@ def test_every_identity_holds_for_many_seeds(seed):
 @pytest.fixture
 def few_transfers(monkeypatch):
     """The identities that take most of the time, on three transfer functions instead of all."""
-    for module in (closed, derivative, exact, second_order):
+    for module in (closed, derivative, exact, geometry, second_order, slopes):
         monkeypatch.setattr(module, "TRANSFERS", ("tanh", "relu", "softmax"))
 
 
@@ -77,6 +81,9 @@ def test_every_number_is_a_measurement():
     fixed = {
         "I1": {1e-14}, "I2": {1e-12}, "I4": {1e-10}, "I5": {1e-12, 0.0}, "I6": {1e-12}, "I7": {1e-8},
         "I8": {1e-14}, "I9": {1e-10}, "I10": {1e-6, 1e-12, 1e-14}, "I11": {1e-12, 0.0}, "I12": {1e-10},
+        "I13": {1e-10, 0.05}, "A1": {1e-14, 1e-10}, "A2": {1e-10}, "A5": {1e-10}, "B1": {1e-10},
+        "B2": {1e-10}, "B4": {1e-10}, "C1": {1e-10}, "C2": {1e-10}, "C6": {1e-10}, "D1": {1e-10, 1e-14},
+        "D2": {1e-14}, "D5": {1e-13}, "D11": {1e-14, 1e-15}, "D12": {1e-12}, "F15": {1e-12}, "dual": {1e-13},
         "L1": {1e-14}, "L2": {1e-14, 1e-12, 0.0}, "L3": {1e-10}, "L4": {1e-14, 0.0}, "L5": {1e-14, 1e-10},
     }  # fmt: skip
     assert {name: bounds[name] for name in fixed} == fixed
@@ -548,6 +555,7 @@ FOUND_BY = {
     output_factor_over_the_examples: {"I9": (4, 7)},
     mean_over_the_rows: {"L5": range(4)},
     objective_over_the_examples: {"I5": (4, 5)},
+    **family_mistakes.FOUND_BY,
 }
 
 
@@ -606,7 +614,8 @@ def test_command_line(tmp_path, capsys):
     results = measured(1)
     assert err == ""
     assert out.startswith(table(results))
-    assert out.splitlines()[-1] == "17 of 17 identities hold (seed 1, numpy, float64)"
+    count = len(IDS)
+    assert out.splitlines()[-1] == f"{count} of {count} identities hold (seed 1, numpy, float64)"
     report = json.loads(file.read_bytes())
     assert report == json.loads(json.dumps(as_json(results, seed=1, backend="numpy")))
     assert {key: report[key] for key in ("schema", "seed", "backend", "dtype")} == {
@@ -624,7 +633,7 @@ def test_command_line_says_when_an_identity_fails(tmp_path, capsys, monkeypatch,
     assert "FAILS" in out
     held = [row["id"] for row in json.loads((tmp_path / "r.json").read_bytes())["identities"] if row["holds"]]
     assert set(held).isdisjoint(FOUND_BY[wrong_target_sign])
-    assert out.splitlines()[-1].startswith(f"{len(held)} of 17 identities hold")
+    assert out.splitlines()[-1].startswith(f"{len(held)} of {len(IDS)} identities hold")
 
 
 @pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (1.5, TypeError), (True, TypeError)])

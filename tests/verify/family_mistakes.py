@@ -1,0 +1,190 @@
+"""Wrong formulas that the identities of the relatives of LocoProp must find: I13, and A1 to `dual`."""
+
+import dataclasses
+import sys
+
+from locoprop_ref import local, losses, memory, mirror, regularizers, solvers, targets, transfers
+
+
+def in_verify(patch, name, wrong):
+    """Replace a function wherever the package verify has imported it by name."""
+    holders = [
+        module
+        for path, module in sys.modules.items()
+        if path.startswith("locoprop_ref.verify.") and hasattr(module, name)
+    ]
+    assert holders, name
+    for module in holders:
+        patch.setattr(module, name, wrong)
+
+
+def target_twice_as_far(patch):
+    patch.setattr(targets, "_stepped", lambda y_hat, g, gamma: y_hat - 2 * gamma * g)
+
+
+def gradient_by_the_output_off_the_output(patch):
+    """Steepest descent on ŷ: ∂L/∂ŷ = g/f′ in the place of g."""
+    right = targets.GradientTargets.of_layer
+
+    def wrong(self, layer, f, x, a_hat, y_hat, g, gamma):
+        return right(self, layer, f, x, a_hat, y_hat, g / layer.transfer.derivative(a_hat), gamma)
+
+    patch.setattr(targets.GradientTargets, "of_layer", wrong)
+
+
+def newton_takes_one_step(patch):
+    """The tangent slopes in the place of the secants."""
+    right = solvers._newton_block
+    patch.setattr(
+        solvers,
+        "_newton_block",
+        lambda problem, units, tolerance, steps, xp: right(problem, units, tolerance, 1, xp),
+    )
+
+
+def steps_of_one_slope(patch):
+    """K steps on the squared loss in the place of M: their slope is 1."""
+
+    def wrong(problem, steps, form):
+        def gradient(W):
+            change = problem.x @ (W - problem.W0)
+            return problem.x.T @ (problem.residual(problem.W0) + change)
+
+        return gradient
+
+    patch.setattr(solvers, "gradient_in_form", wrong)
+
+
+def slope_doubled(patch):
+    right = local.constant_slope
+    in_verify(patch, "constant_slope", lambda kappa: right(2 * kappa))
+
+
+def linear_loss_with_a_slope(patch):
+    patch.setitem(local.LOCAL_LOSSES, "linear", lambda layer: transfers.transfer("identity"))
+
+
+def metric_without_its_memory(patch):
+    patch.setattr(regularizers.RunningMetric, "update", lambda self, x, state: state)
+
+
+def memory_of_the_last_batch_alone(patch):
+    patch.setattr(regularizers.RunningMetric, "update", lambda self, x, state: {"gram": x.T @ x})
+
+
+def _ridge(patch, where):
+    right = memory.Memory.__call__
+
+    def wrong(self, problem, state, rate):
+        return right(dataclasses.replace(self, ridge=where), problem, state, rate)
+
+    patch.setattr(memory.Memory, "__call__", wrong)
+
+
+def ridge_always_inside(patch):
+    _ridge(patch, "inside")
+
+
+def ridge_always_outside(patch):
+    _ridge(patch, "outside")
+
+
+def decay_with_the_whole_step(patch):
+    """η where it must be η/(1 + ηλ)."""
+    patch.setattr(regularizers.L2Decay, "metric", lambda self, W, W0, state: 1 / self.weight_step)
+
+
+def decay_of_the_step_too(patch):
+    """Decoupled decay that shrinks the gradient step as L2 decay does."""
+    patch.setattr(
+        regularizers.DecoupledDecay,
+        "metric",
+        lambda self, W, W0, state: 1 / (self.weight_step * (1 - self.decay)),
+    )
+
+
+def _link(patch, geometry, primal):
+    dual, _ = mirror._LINKS[geometry]
+    patch.setitem(mirror._LINKS, geometry, (dual, primal))
+
+
+def halves_without_their_product(patch):
+    _link(patch, "eg+-", lambda m, t, xp: xp.sinh(t))
+
+
+def norm_with_one_exponent(patch):
+    _link(patch, "p-norm", lambda m, t, xp: mirror._norm_link(t, m.p / (m.p - 1), xp))
+
+
+def winnow_a_little_faster(patch):
+    _link(patch, "eg", lambda m, t, xp: 1.01 * xp.exp(t))
+
+
+def sign_units_of_zero_and_one(patch):
+    right = transfers._sign
+
+    def wrong(**parameters):
+        sign = right(**parameters)
+        return transfers.Transfer(
+            "sign",
+            low=0,
+            f=lambda a, xp: (sign.f(a) + 1) / 2,
+            F=lambda a, xp: xp.maximum(a, 0.0),
+            derivative=sign._derivative,
+            F_star=sign._F_star,
+        )
+
+    patch.setitem(transfers._FAMILIES, "sign", wrong)
+
+
+def divergence_halved(patch):
+    right = losses.matching_loss
+    in_verify(patch, "matching_loss", lambda f, a_hat, a: right(f, a_hat, a) / 2)
+
+
+def projection_twice_as_far(patch):
+    """η = ∞ with over-relaxation: 2X̃⁺."""
+    right = solvers.ClosedForm.__call__
+
+    def wrong(self, problem, state, rate):
+        return right(self, problem, state, 2 * rate)
+
+    patch.setattr(solvers.ClosedForm, "__call__", wrong)
+
+
+# wrong formula → what must be found wrong: identity, which of its measurements
+FOUND_BY = {
+    target_twice_as_far: {
+        "I13": range(4),
+        "A1": range(2),
+        "A2": (0,),
+        "A5": range(2),
+        "B1": (0,),
+        "B2": (0,),
+        "B4": range(2),
+        "C1": (0,),
+        "C2": range(3),
+        "C6": range(3),
+        "D1": (1,),
+        "D2": (0,),
+        "D5": range(2),
+        "F15": range(2),
+    },
+    gradient_by_the_output_off_the_output: {"F15": range(2)},
+    newton_takes_one_step: {"I13": (0,), "B1": (0,), "B2": (0,)},
+    steps_of_one_slope: {"I13": (1, 3)},
+    slope_doubled: {"A1": (1,)},
+    linear_loss_with_a_slope: {"A1": (0,), "D1": (1,), "D2": (0,)},
+    metric_without_its_memory: {"C6": (0, 1), "B4": (0,)},
+    memory_of_the_last_batch_alone: {"C6": (0, 1), "B4": (0,)},
+    ridge_always_inside: {"B4": (1,)},
+    ridge_always_outside: {"C6": (2,)},
+    decay_with_the_whole_step: {"D1": range(2)},
+    decay_of_the_step_too: {"D2": (0,)},
+    halves_without_their_product: {"D5": (0,)},
+    norm_with_one_exponent: {"D5": (1,)},
+    winnow_a_little_faster: {"D12": (0,)},
+    sign_units_of_zero_and_one: {"D11": range(2), "D12": (0,)},
+    divergence_halved: {"D11": (1,), "dual": range(2)},
+    projection_twice_as_far: {"C2": range(3), "A2": (0,)},
+}
