@@ -245,12 +245,14 @@ class LocoProp:
         target = rule.of_layer(layer, f, x, a_hat, y_hat, g, self.target_step)
         return self._problem(layer, target, state, x.shape[0] // layer.positions)
 
-    def _problem(self, layer: Layer, target: LayerTarget, state: State, num_examples: int) -> LocalProblem:
+    def _problem(
+        self, layer: Layer, target: LayerTarget, state: State, num_examples: int, *, copy: bool = True
+    ) -> LocalProblem:
         f, y_target = target.transfer, target.y_target
         # a class of one's own may return anything, one that inherits from ours too
         proximal, known = type(self.regularizer) is Proximal, type(self.targets) is GradientTargets
         return (LocalProblem.unchecked if known else LocalProblem)(
-            x=layer.augment(target.x, copy=not self._by_products),
+            x=layer.augment(target.x, copy=copy),
             y_target=f.project(y_target) if self.project_targets else y_target,
             transfer=f,
             W0=layer.stacked,
@@ -267,8 +269,9 @@ class LocoProp:
         self, network: Network, state: State, trace: Trace, batch: Any, t: Any, rate: float
     ) -> tuple[list[LocalProblem], list[Solved], State]:
         targets, after = self.targets(network, trace, t, self.local_transfer, state["targets"])
+        copy = not self._by_products
         problems = [
-            self._problem(layer, target, entry["regularizer"], t.shape[0])
+            self._problem(layer, target, entry["regularizer"], t.shape[0], copy=copy)
             for layer, target, entry in zip(network.layers, targets, state["layers"], strict=True)
         ]
         pairs = zip(problems, state["layers"], strict=True)
@@ -288,7 +291,8 @@ class LocoProp:
             x, a_hat, y_hat = layer.through(y, self._row_limit)
             f = self.local_transfer(layer)
             target = rule.of_layer(layer, f, x, a_hat, y_hat, g, gamma)
-            problems.append(self._problem(layer, target, entry["regularizer"], t.shape[0]))
+            copy = not self._by_products
+            problems.append(self._problem(layer, target, entry["regularizer"], t.shape[0], copy=copy))
             solved.append(self.solver(problems[-1], entry["solver"], rate))
             W = solved[-1][0]
             # x̃ stands for all rows of a layer, but not for what a recurrent one reads of itself
