@@ -1,4 +1,4 @@
-r"""The command line, `locoprop-ref`: verify, figures, demo, train, compare, tune, apply, plot, info.
+r"""The command line, `locoprop-ref`: verify, family, figures, demo, train, compare, tune, apply, plot, info.
 
 The exit status is 0 for success, 1 for an identity that fails or a run that diverges, 2 for bad input (with
 one line on standard error), and 130 after Ctrl-C. A command imports its modules when it runs, so that
@@ -10,12 +10,12 @@ import sys
 from collections.abc import Sequence
 
 import locoprop_ref
-from locoprop_ref.cli import apply, compare, demo, figures, info, oracle, plot, train, tune, verify
+from locoprop_ref.cli import apply, compare, demo, family, figures, info, oracle, plot, train, tune, verify
 from locoprop_ref.cli.parser import Parser, log_to_terminal
 from locoprop_ref.experiments.pool import begin_as_child
 
 # in the order of the help
-COMMANDS = (verify, figures, demo, train, compare, apply, plot, info, tune, oracle)
+COMMANDS = (verify, family, figures, demo, train, compare, apply, plot, info, tune, oracle)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
