@@ -49,7 +49,7 @@ class InverseTargets:
     Args:
         step: γ > 0 of the first target, default 10, that of `GradientTargets`, untuned here.
         correction: "difference" (default) or "plain".
-        start: "penultimate" (default, the original, as far as we remember): y*_{M−1} = ŷ_{M−1} −
+        start: "penultimate" (default, after Algorithm 1 of Lee et al.): y*_{M−1} = ŷ_{M−1} −
             γ∂L/∂ŷ_{M−1}, and the last layer learns on the network loss itself; or "output": y*_M = ŷ_M −
             γg_M, which needs ψ_M. In both the 1/B of the mean over the batch is in the derivative.
         forward_loss: "matching" (default: y* is the target of the layer's matching loss; needs
@@ -98,7 +98,8 @@ class InverseTargets:
         for m, layer in enumerate(network.layers, start=1):
             if layer.wiring is not None:
                 raise ValueError(f"network must have dense layers alone for learned inverses, not layer {m}")
-        rng = np.random.default_rng([checks.integer("seed", seed, minimum=0), 0, 4])
+        seed = checks.integer("seed", seed, minimum=0)
+        rng = np.random.default_rng([seed, 0, 4])
         inverses = []
         for _, layer in self._pairs(network):
             d_below, d = layer.W.shape

@@ -1,7 +1,14 @@
 r"""Targets: where the y* of every layer's local problem comes from.
 
-    gradient    y* = f(â) − γg, a step along −g from what the layer says now     (LocoProp)
-    codes       y* = the code of alternating minimization after its step
+    gradient         y* = f(â) − γg, a step along −g from what the layer says now    LocoProp
+    Kronecker        y* = f(â − γgG⁻¹), G an output factor                           K-FAC
+    Gauss–Newton     y* = f(â − γJᵀ((1−τ)JJᵀ + τI)⁻¹r), J = ∂â_M/∂â                  to target propagation
+    feedback         y* = f(â) − γg, g through random weights                        feedback alignment
+    inverse          y*_{m−1} = ŷ_{m−1} + ψ_m(y*_m) − ψ_m(ŷ_m), ψ_m learned          target propagation
+    code             y* = f(c), c a code after its steps, and inputs f(c)            alternating minimization
+
+The first of them stands here; each of the others has a file of its name, `methods/kronecker_targets.py`,
+`gauss_newton_targets.py`, and so on.
 
 A target rule sees the network, its forward pass and the batch, and returns for every layer what its problem
 is made of: the rows of its input, y* and the local transfer function. A class of your own with the two

@@ -244,6 +244,7 @@ def test_what_it_cannot_do_is_refused_in_one_sentence(numpy_backend):
             InverseTargets().init(positions)
     with pytest.raises(ValueError, match="seed must be an integer of at least 0, got -1"):
         InverseTargets().init(network, -1)
+    assert type(InverseTargets().init(network, np.int64(3))["seed"]) is int
 
 
 BAD = [
