@@ -140,7 +140,7 @@ class ClosedForm:
             of = "regularizer" if kappa == 1 else "local loss"
             raise ValueError(f"form must be auto or primal for this {of}, got {self.form!r}")
         gram = c * kappa * (x.T @ x)
-        gram += P * xp.eye(x.shape[1], dtype=x.dtype, device=device(x)) if isinstance(P, int | float) else P
+        gram += P * xp.eye(x.shape[1], dtype=r.dtype, device=device(r)) if isinstance(P, int | float) else P
         right = c * (x.T @ r)
         if slope is not None:
             right += slope

@@ -142,3 +142,21 @@ def test_what_a_constant_slope_does_not_allow_is_refused(numpy_backend):
     ):
         LocoProp("cubic")
     assert Proximal(1.0).metric(0, 0, {}) == 1
+
+
+@pytest.mark.parametrize("kappa", [0.0, 0.5])
+def test_the_closed_form_of_a_convolution_is_newtons(numpy_backend, kappa):
+    """The rows hold no column of ones for the one (`blocks.KeptRows`), and are an array for the other."""
+    sizes = "4x4x1-c3x2-p2-3"
+    network = initialize(sizes, transfers=["tanh", "identity"], output_loss="squared_error", seed=0)
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(4, 16)), rng.normal(size=(4, 3))
+    parts = {"target_step": 2.0, "weight_step": 0.1}
+    one, other = (
+        stepped(
+            numpy_backend, LocoProp(lambda layer: constant_slope(kappa), solver=how, **parts), network, x, t
+        )
+        for how in (ClosedForm(), Newton())
+    )
+    for W, wanted in zip(one, other, strict=True):
+        assert_allclose(W, wanted, rtol=0, atol=1e-13)

@@ -163,7 +163,7 @@ def bias_is_no_input(patch):
     """W̃ has its bias row, X̃ a column of zeros for it."""
     right = layers.Layer.augment
 
-    def wrong(self, x):
+    def wrong(self, x, *, copy=True):
         x = right(self, x)
         return x * np.r_[np.ones(x.shape[1] - 1), 0.0] if self.b is not None else x
 
@@ -206,7 +206,7 @@ def pseudo_inverse_is_a_transpose(patch):
 
 def gradient_without_regularizer(patch):
     patch.setattr(
-        local.LocalProblem, "unchecked_gradient", lambda self, W: self.scale * self.x.T @ self.residual(W)
+        local.LocalProblem, "unchecked_gradient", lambda self, W: self.scale * (self.x.T @ self.residual(W))
     )
 
 
