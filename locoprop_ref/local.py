@@ -15,7 +15,7 @@ Source: Amid, Anil, Warmuth, "LocoProp: Enhancing BackProp via Local Loss Optimi
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from math import inf
 from typing import Any, Literal, get_args
 
@@ -29,6 +29,7 @@ Reduction = Literal["sum", "mean"]
 REDUCTIONS: tuple[str, ...] = get_args(Reduction)
 
 _IDENTITY = transfer("identity")
+_REGULARIZER = "a Regularizer, as Proximal(0.1) is"
 
 
 def constant_slope(slope: float) -> Transfer:
@@ -148,8 +149,7 @@ class LocalProblem:
         checks.one_of("reduction", self.reduction, REDUCTIONS)
         checks.keep(self, checks.positive, "loss_weight")
         if self.regularizer is not None:
-            wanted = "a Regularizer, as Proximal(0.1) is"
-            checks.conforms("regularizer", self.regularizer, Regularizer, wanted)
+            checks.conforms("regularizer", self.regularizer, Regularizer, _REGULARIZER)
         _ = self.regularization  # which checks η
 
     @functools.cached_property
@@ -184,7 +184,10 @@ class LocalProblem:
         """Return the problem with the regularizer of a schedule's rate r, such as the proximal step r·η."""
         if rate == 1:
             return self
-        return replace(self, weight_step=inf, regularizer=self.regularization.scaled(rate))
+        scaled = self.regularization.scaled(rate)
+        checks.conforms("regularizer", scaled, Regularizer, _REGULARIZER)
+        kept = {field.name: getattr(self, field.name) for field in fields(self)}
+        return LocalProblem.unchecked(**{**kept, "weight_step": inf, "regularizer": scaled})
 
     def pre_activation(self, W: Any) -> Any:
         """Return X̃W̃, (R, d_out), taken from `a_hat0` at W̃₀ itself."""

@@ -113,8 +113,8 @@ def test_a_step_in_blocks_is_the_step(numpy_backend, name, made):
     for limit in (None, 1):
         ours, net = MADE[made](memory_limit=limit), network
         state = ours.init(net)
-        for _ in range(3):
-            net, state, info = ours.step(net, state, x, t)
+        for rate in (1.0, 0.5, 0.25):  # as a schedule has it
+            net, state, info = ours.step(net, state, x, t, rate=rate)
         moved.append((net, info))
     # three steps of size one, each solving with a matrix whose condition is below 1e3
     for one, other in zip(*(net.layers for net, _ in moved), strict=True):
