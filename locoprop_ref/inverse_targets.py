@@ -49,11 +49,11 @@ class InverseTargets:
     Args:
         step: γ > 0 of the first target, default 10, that of `GradientTargets`, untuned here.
         correction: "difference" (default) or "plain".
-        start: "penultimate" (default, after Algorithm 1 of Lee et al.): y*_{M−1} = ŷ_{M−1} −
+        start: "penultimate" (default; probably the original, not checked): y*_{M−1} = ŷ_{M−1} −
             γ∂L/∂ŷ_{M−1}, and the last layer learns on the network loss itself; or "output": y*_M = ŷ_M −
             γg_M, which needs ψ_M. In both the 1/B of the mean over the batch is in the derivative.
         forward_loss: "matching" (default: y* is the target of the layer's matching loss; needs
-            `LocoProp("matching", ...)`), or "squared_outputs" (the original: the first inner gradient is
+            `LocoProp("matching", ...)`), or "squared_outputs" (Lee et al.: the first inner gradient is
             that of ½‖f(â) − y*‖², which has one slope f′ more; K > 1 steps continue with the local loss).
         noise: σ ≥ 0, default 0.1, a first guess, untuned.
         optimizer: of the inverses, default `Adam()`.
