@@ -10,7 +10,8 @@ The count by formula, in numbers of the dtype, for layers d_in → d_out with d�
 A first-order rule keeps 0, 1 or 2 arrays as large as the parameters, and so do LocoProp's local steps.
 Second-order methods keep Kronecker factors and their inverses or roots: Σ 2(d̃² + d_out²), with FOOF Σ 2d̃²;
 and as many numbers as the parameters for momentum (Shampoo: only where it is not 0), and for the mean square
-and buffer of Shampoo's RMSProp grafting. Whatever a solver needs besides (gradients, Gram matrices, local
+and buffer of Shampoo's RMSProp grafting. BackProp may forget â before the new parameters are there, and works
+on a large convolution in microbatches: its peak can be below the count. Whatever a solver needs besides (gradients, Gram matrices, local
 steps under way) is in the peak alone.
 """
 
@@ -55,7 +56,7 @@ def parameter_numbers(config: Config) -> int:
 
 
 def counted_numbers(config: Config, state_numbers: int) -> dict[str, int]:
-    """Return the numbers that a step must hold at once, by what they are."""
+    """Return the numbers that a step has to do with, by what they are."""
     outputs = 4 if config.method.startswith("locoprop-") else 3
     first, *others = layer_sizes(config)
     rows = sum(plan.positions * plan.d_in for plan in layer_plans(config) if plan.wiring is not None)

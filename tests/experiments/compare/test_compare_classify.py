@@ -250,7 +250,7 @@ def test_a_comparison_of_images(tmp_path, quick, preset):
     results = read_results(out)
     lengths = {name: runs[0]["epochs"][-1]["epoch"] for name, runs in results.runs.items()}
     assert_equal(lengths, {"sgd": 3, "locoprop-s-closed": PRESETS[preset]["epochs"]})
-    assert any("sgd (package defaults): epochs 3" in line for line in said)
+    assert any("sgd (tuned on " in line and "): epochs 3" in line for line in said)
     (_, closed) = summary.rows_of(results)
     last = read_run(out / "locoprop-s-closed-seed0.json")["epochs"][-1]["test"]["accuracy"]
     assert_equal(closed.test_accuracy.median, last)

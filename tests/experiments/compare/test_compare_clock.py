@@ -245,7 +245,10 @@ def test_the_state_is_as_large_as_its_formula(entry, tiny):
 @pytest.mark.parametrize("entry", ["sgd", "adam", "locoprop-s-closed", "locoprop-m"])
 @pytest.mark.parametrize("batch_size", [50, 1000])
 def test_a_step_takes_no_less_than_the_count(entry, batch_size):
-    """With few examples it is mostly parameters, with many mostly what the layers hold of them."""
+    """With few examples it is mostly parameters, with many mostly what the layers hold of them.
+
+    BackProp needs â no more when g is known, and may forget it before the new parameters are there.
+    """
     layers, most = "90-40-20-40-90", 2 * batch_size
     config = resolve(
         **tuned.CONTESTANTS[entry], data="tiny.npz", layers=layers, batch_size=batch_size, epochs=2
@@ -256,7 +259,8 @@ def test_a_step_takes_no_less_than_the_count(entry, batch_size):
     xp = namespace("numpy")
     peak = memory.peak_bytes(lambda: timing.Training(config, data, xp).step, 1, 2, xp)
     state = 2 * memory.parameter_numbers(config) if entry in ("adam", "locoprop-m") else 0
-    assert peak >= 4 * sum(memory.counted_numbers(config, state).values())
+    forgotten = 0 if entry.startswith("locoprop") else batch_size * (40 + 20 + 40 + 90)
+    assert peak >= 4 * (sum(memory.counted_numbers(config, state).values()) - forgotten)
 
 
 def test_the_peak_is_that_of_the_largest_counted_step():
