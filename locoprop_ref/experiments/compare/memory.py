@@ -11,8 +11,8 @@ A first-order rule keeps 0, 1 or 2 arrays as large as the parameters, and so do 
 Second-order methods keep Kronecker factors and their inverses or roots: Σ 2(d̃² + d_out²), with FOOF Σ 2d̃²;
 and as many numbers as the parameters for momentum (Shampoo: only where it is not 0), and for the mean square
 and buffer of Shampoo's RMSProp grafting. BackProp may forget â before the new parameters are there, and works
-on a large convolution in microbatches: its peak can be below the count. Whatever a solver needs besides (gradients, Gram matrices, local
-steps under way) is in the peak alone.
+on a large convolution in microbatches: its peak can be below the count. Whatever a solver needs besides
+(gradients, Gram matrices, local steps under way) is in the peak alone.
 """
 
 import math
