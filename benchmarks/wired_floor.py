@@ -9,6 +9,7 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
 from benchmarks.floor import Product, local_products, run_all
 from benchmarks.wired import WiredProblem, network
@@ -31,8 +32,7 @@ class _Run:
         else:
             self.first = [p for m, layer in enumerate(net.layers) for p in _passes(layer, m, B)]
             for m, layer in enumerate(net.layers):
-                x, r = _rows(layer, layer.stacked.shape[0], B), _rows(layer, layer.W.shape[1], B)
-                self.tasks.append(local_products(problem, method, m, x, r))
+                self.tasks.append(_local_products(problem, method, m, layer))
         weights = [layer.positions * layer.W.shape[0] * layer.W.shape[1] for layer in net.layers]
         # a block of examples goes through all layers, and all blocks are alike
         each = [sum(weights) / len(self.tasks)] * len(self.tasks) if not self.first else weights
@@ -73,6 +73,28 @@ def _passes(layer: Layer, m: int, examples: int) -> list[Product]:
     if m > 0:  # the gradient with respect to the images is not needed
         found.append(_product(g, W.T) if layer.wiring is None else _product(W[:width], g.T))
     return found
+
+
+def _local_products(problem: WiredProblem, method: str, m: int, layer: Layer) -> list[Product]:
+    """Return the products of the local problem of layer m; with positions the bias is in none of them."""
+    B, (d, d_out) = problem.batch, layer.W.shape
+    r = _rows(layer, d_out, B)
+    if layer.positions == 1:
+        return local_products(problem, method, m, _rows(layer, d + 1, B), r)
+    x = _rows(layer, d, B)
+    gradient = _product(x.T, r)
+    if method == "locoprop-s-closed":
+        return [gradient, partial(_solve, x, d_out)]
+    return [gradient] + (problem.num_local_steps - 1) * [_product(layer.W.T, x.T), gradient]
+
+
+def _solve(x: np.ndarray, d_out: int) -> None:
+    """Make the Gram matrix of the rows, and solve a system with one row and column more, for the bias."""
+    d = x.shape[1]
+    system = np.eye(d + 1, dtype=x.dtype, order="F")
+    system[:d, :d] += np.matmul(x.T, x)
+    factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
+    cho_solve(factor, np.ones((d + 1, d_out), x.dtype, order="F"), overwrite_b=True, check_finite=False)
 
 
 def _gradient(layer: Layer, examples: int) -> Product:
