@@ -86,9 +86,14 @@ class Gather:
     def turn(self, u: Any) -> Any:
         """Return the adjoint: for each row of z the sum of the rows of u, (n, B), that it went to: (S, B)."""
         xp, (_, (rank, *places)) = array_namespace(u), self._on_device_of(u)
-        total = xp.take(u, places[0], axis=0)
-        for numbers in places[1:]:
-            total[: numbers.shape[0], :] += xp.take(u, numbers, axis=0)
+        *others, fewest = places
+        total = xp.take(u, fewest, axis=0)
+        for numbers in reversed(others):  # of more and more rows
+            more, n = xp.take(u, numbers, axis=0), total.shape[0]
+            if more.shape[0] == n:
+                total += more
+            else:
+                total = xp.concat([more[:n, :] + total, more[n:, :]], axis=0)
         if self._unnamed:
             total = _with_zero(total)
         return xp.take(total, rank, axis=0) if self._ranked else total

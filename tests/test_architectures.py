@@ -74,6 +74,17 @@ def test_the_fans_of_a_kernel_count_its_size():
     assert 0.999 * np.sqrt(6 / 160) < np.abs(W).max() <= np.sqrt(6 / 160)
 
 
+@pytest.mark.each("words")
+@pytest.mark.parametrize("words", ["6x6x1-c3x2-m2-3", "4x3-r5-3"])
+def test_a_network_in_words_has_the_same_weights_on_every_library(backend, words):
+    drawn = [initialize(words, transfers="tanh", seed=5, **where) for where in (
+        {}, {"xp": backend.xp, "device": backend.device}
+    )]  # fmt: skip
+    for one, other in zip(*(network.layers for network in drawn), strict=True):
+        assert_array_equal(backend.numpy(other.stacked), one.stacked)
+        assert other.wiring == one.wiring
+
+
 def test_resized():
     assert resized(LENET, 0.5, 1) == "28x28x1-c5x3+2-p2-c5x8-p2-60-42-10"
     assert resized("28x28-r64-10", 2, 1) == "28x28-r128-10"

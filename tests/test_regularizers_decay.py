@@ -50,6 +50,7 @@ def network_and_batches(backend, sizes, transfers, loss, count, B=5):
     return network, [tuple(backend.asarray(a, "float64") for a in batch) for batch in batches]
 
 
+@pytest.mark.each("kind")
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_and_metric_are_derivatives_of_the_value(backend, kind):
     """Quadratic in W̃, so that central differences with the step 1 are exact up to rounding."""
@@ -78,6 +79,7 @@ def test_gradient_and_metric_are_derivatives_of_the_value(backend, kind):
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.each("kind")
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_closed_form_is_a_least_squares_solution(backend, kind, reduction):
     """Data, anchor and metric as the rows of one least squares problem, solved by SciPy."""
@@ -113,6 +115,7 @@ def test_l2_decay_is_a_proximal_term_with_another_anchor(backend):
     assert np.abs(found - backend.numpy(closed_form(kept))).max() > 1e-3
 
 
+@pytest.mark.each("kind")
 @pytest.mark.parametrize("kind", ["l2", "decoupled"])
 def test_decay_with_the_linear_loss_is_decayed_gradient_descent(backend, kind):
     network, [(x, t)] = network_and_batches(backend, (3, 4, 2), ("tanh", "identity"), "squared_error", 1)
@@ -194,6 +197,7 @@ def test_the_first_batch_of_a_memory_is_the_closed_form(numpy_backend):
     assert_allclose(one, other, rtol=0, atol=1e-15 * 10)
 
 
+@pytest.mark.each("kind")
 @pytest.mark.parametrize("kind", ["l2", "decoupled", "running"])
 def test_the_smaller_the_rate_the_nearer_the_solution_to_where_it_stands(backend, kind):
     far = []
