@@ -4,12 +4,12 @@ All methods and libraries of a network take turns in one run, so that a ratio of
 round, as one of two libraries is.
 """
 
-import tracemalloc
 from dataclasses import asdict
 from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.measure import Median, interleave, median, ratio
+from benchmarks.memory import second_step_peak
 from benchmarks.peers import WIRED_FLOORS, WIRED_PEERS
 from benchmarks.results import interval, save
 from benchmarks.table import Bound
@@ -71,15 +71,7 @@ def counted_bytes(problem: WiredProblem, method: str) -> int:
 
 def peak_bytes(problem: WiredProblem, method: str) -> int:
     """Return the peak memory of this package in the second step, including the network and the batch."""
-    tracemalloc.start()
-    try:
-        run = WIRED_PEERS[OURS].prepare(problem, method)
-        run.step()
-        tracemalloc.reset_peak()
-        run.step()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    return second_step_peak(lambda: WIRED_PEERS[OURS].prepare(problem, method))
 
 
 def memory_rows(problem: WiredProblem, methods: tuple[str, ...]) -> dict[str, dict[str, float]]:

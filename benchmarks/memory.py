@@ -1,9 +1,10 @@
 """Peak memory of a step, as traced by Python, and the count of the numbers that the method needs."""
 
 import tracemalloc
+from collections.abc import Callable
 from itertools import pairwise
 
-from benchmarks.peers import PEERS
+from benchmarks.peers import PEERS, Run
 from benchmarks.problem import Problem
 
 STATE = {"locoprop-m": 2, "locoprop-s": 2, "locoprop-s-closed": 0, "backprop-rmsprop": 2, "backprop-sgd": 0}
@@ -24,9 +25,14 @@ def counted_bytes(problem: Problem, method: str) -> int:
 
 def peak_bytes(problem: Problem, method: str, peer: str = "ours") -> int:
     """Return the peak memory of this package in the second step, including the network and the batch."""
+    return second_step_peak(lambda: PEERS[peer].prepare(problem, method))
+
+
+def second_step_peak(prepare: Callable[[], Run]) -> int:
+    """Return the peak memory in the second step of a run, including all that was made to prepare it."""
     tracemalloc.start()
     try:
-        run = PEERS[peer].prepare(problem, method)
+        run = prepare()
         run.step()
         tracemalloc.reset_peak()
         run.step()

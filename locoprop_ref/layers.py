@@ -216,11 +216,7 @@ class Layer:
             x: (R, d_in) rows of the layer's input.
             g: (R, d_out), ∂L/∂â.
         """
-        if self.positions == 1 or self.b is None:
-            return self.augment(x).T @ g
-        # the rows of many positions are large: their copy with a column of ones takes as long as the product
-        xp = array_namespace(x, g)
-        return xp.concat([x.T @ g, xp.sum(g, axis=0)[None, :]], axis=0)
+        return self.augment(x, copy=False).T @ g
 
     def pre_activation(self, x: Any) -> Any:
         """Return â = xW + b, (R, d_out); nothing is checked here (`forward` does).
