@@ -20,6 +20,7 @@ from locoprop_ref.methods.options import (
 from locoprop_ref.methods.registry import METHODS
 from locoprop_ref.training.build import build_method, layer_sizes, layer_transfers
 from locoprop_ref.training.options import Config
+from locoprop_ref.training.step_evaluations import parse_steps
 
 _PAPER_LAYERS = "784-1000-500-250-30-250-500-1000-784"
 _CURVES_LAYERS = "784-400-200-100-50-25-6-25-50-100-200-400-784"
@@ -146,8 +147,10 @@ def _check_numbers(config: Config) -> None:
     checks.integer("epochs", config.epochs, minimum=0)
     checks.integer("batch_size", config.batch_size)
     checks.integer("seed", config.seed, minimum=0)
-    layer_sizes(config)
-    layer_transfers(config)
+    parse_steps(config.evaluate_steps)
+    layers = len(layer_transfers(config))
+    if checks.integer("frozen_layers", config.frozen_layers or 0, minimum=0) >= layers:
+        raise ValueError(f"frozen_layers must leave one of {layers} layers, got {config.frozen_layers}")
     if config.schedule == "authors":
         checks.integer("schedule_epochs", config.schedule_epochs, minimum=0)
         if config.schedule_epochs < config.epochs:

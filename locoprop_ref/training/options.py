@@ -157,10 +157,18 @@ class Config:
         "grafting_decay", "of the rmsprop that lends shampoo its length", "", float
     )
     grafting_epsilon: Any = _setting("grafting_epsilon", "of the same rmsprop", "", float)
+    frozen_layers: Any = _option(
+        None, "first layers that keep their initial weights, whatever the method (default none)", int
+    )
     # how it is computed
     seed: int = _option(0, "of weights and batches (default 0)", int)
     backend: str = _option("numpy", "array library (default numpy)", choices=tuple(BACKENDS))
     dtype: str = _option("float32", "float32 (default) or float64", choices=checks.FLOATS)
+    evaluate_steps: Any = _option(
+        None,
+        "steps from the beginning of the run, 1,2,5,10, after which the test set is evaluated too "
+        "(default none)",
+    )
     diagnostics: bool = _option(
         False, "record out-of-range targets, local losses and update angles, once an epoch (default no)", bool
     )

@@ -32,6 +32,23 @@ def diverged(loss: float, untrained: float) -> bool:
     return not isfinite(loss) or loss > DIVERGENCE * untrained
 
 
+def with_first_layers(moved: Network, before: Network, frozen: int) -> Network:
+    """Return the network after a step with the first layers as they were before it.
+
+    Every method takes its whole step and knows nothing of this: its state (momentum, running averages,
+    learned inverses) goes on as if the frozen layers had moved, the bound of a clip is that of all layers,
+    and where layers are solved one after the other, those above have seen the moved ones.
+
+    Args:
+        moved: after the step.
+        before: before it.
+        frozen: how many layers, counted from the input; 0 for none.
+    """
+    if not frozen:
+        return moved
+    return dataclasses.replace(moved, layers=(*before.layers[:frozen], *moved.layers[frozen:]))
+
+
 @dataclass(frozen=True)
 class Steps:
     """The steps of a run, epoch by epoch.
@@ -58,7 +75,13 @@ class Steps:
         return to_backend(rng.permutation(self.data.x_train.shape[0]), xp=self.xp, dtype="int32")
 
     def epoch(
-        self, number: int, network: Network, state: Any, order: Any, after_step: Callable[[], object]
+        self,
+        number: int,
+        network: Network,
+        state: Any,
+        order: Any,
+        after_step: Callable[[], object],
+        see: Callable[[Network], object] = lambda network: None,
     ) -> tuple[Network, Any, dict[str, Any]]:
         """Take the steps of an epoch; return the network, the state and what the last step reports.
 
@@ -67,6 +90,7 @@ class Steps:
             network, state: after the epoch before.
             order: from `shuffled`.
             after_step: called after every step; may raise KeyboardInterrupt.
+            see: called with the network after every step.
 
         Raises:
             Diverged: a step raised LinAlgError, or a step after the first raised ValueError. The first step
@@ -75,11 +99,13 @@ class Steps:
         rate, info = epoch_rate(self.config, number), dict[str, Any]()
         for batch, (x, t, method) in enumerate(self._each_batch(order)):
             try:
-                network, state, info = method.step(network, state, x, t, rate=rate)
+                moved, state, info = method.step(network, state, x, t, rate=rate)
             except ValueError as error:  # which LinAlgError is
                 if number == batch == 0 and not isinstance(error, np.linalg.LinAlgError):
                     raise
                 raise Diverged(str(error)) from error
+            network = with_first_layers(moved, network, self.config.frozen_layers or 0)
+            see(network)
             after_step()
         return network, state, info
 

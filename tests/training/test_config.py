@@ -376,7 +376,8 @@ EFFECTS = [
     effect("seed", 1, m(), seed=1),
     effect("dtype", "float64", m(), dtype="float64"),
 ]  # fmt: skip
-ELSEWHERE = {"data", "backend", "diagnostics"}  # tests of their own, below
+# tests of their own: the first three below, the others in test_step_evaluations.py
+ELSEWHERE = {"data", "backend", "diagnostics", "evaluate_steps", "frozen_layers"}
 
 
 def test_every_option_has_an_effect_under_test():
@@ -504,7 +505,9 @@ SPELLED = {
     "grafting": ["--method", "shampoo", "--grafting", "sgd"],
     "grafting_decay": ["--method", "shampoo", "--grafting", "rmsprop", "--grafting-decay", "0.5"],
     "grafting_epsilon": ["--method", "shampoo", "--grafting", "rmsprop", "--grafting-epsilon", "0.1"],
+    "frozen_layers": ["--frozen-layers", "1"],
     "seed": ["--seed", "1"],
+    "evaluate_steps": ["--evaluate-steps", "1,2,5"],
     "backend": ["--backend", "array-api-strict"],
     "dtype": ["--dtype", "float64"],
     "diagnostics": ["--diagnostics"],
