@@ -43,6 +43,10 @@ _BUILDERS: dict[str, Callable[..., Method]] = {
     "ste": ste,
 }
 METHODS = tuple(_BUILDERS)
+# whose step takes all examples at once, in the same order every time
+OFFLINE: tuple[str, ...] = tuple(
+    name for name, build in _BUILDERS.items() if getattr(build, "sees_all_examples", False)
+)
 
 
 def method(name: str, **settings: Any) -> Method:
