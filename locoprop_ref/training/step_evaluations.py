@@ -52,7 +52,9 @@ def check_within_run(config: Config, data: Examples) -> None:
         ValueError: a step that the run does not come to.
     """
     steps = parse_steps(config.evaluate_steps)
-    last = config.epochs * (data.x_train.shape[0] // config.batch_size)
+    # a step without a batch size takes all examples
+    batches = 1 if config.batch_size is None else data.x_train.shape[0] // config.batch_size
+    last = config.epochs * batches
     if steps and steps[-1] > last:
         raise ValueError(f"evaluate_steps must be at most the {last} steps of the run, got {steps[-1]}")
 

@@ -41,8 +41,8 @@ _CLASSIFY: dict[str, Any] = {
     "fewer_epochs": {"sgd": 3, "locoprop-s": 3, "locoprop-m": 3},
 }
 # The networks of alternating minimization's announcement, whose claim is the speed of the first epoch: the
-# settings are tuned for that epoch, at a constant rate. In the later ones the rate stays what it was, for all:
-# a falling one would be another run than the one that was tuned, and would hide a rate too large for the end
+# settings are tuned for that epoch, at a constant rate. In the later ones the rate stays what it was, for
+# all: a falling one would be another run than the one that was tuned, and would hide a rate that is too large
 _POSTER: dict[str, Any] = {
     "data": "mnist",
     "task": "classify",
@@ -84,9 +84,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 10,
         "methods": (
             "sgd", "adam", "locoprop-s", "locoprop-s-closed", "locoprop-m", "adam-as-am", "am-sgd", "am-adam",
-            "am-mem", "dtp",
+            "am-mem", "dtp", "admm", "bcd", "mac",
         ),
-        "fewer_epochs": {},
+        "fewer_epochs": {"admm": 40, "bcd": 40, "mac": 40},
     },
     # a first layer of sign units below tanh, which DTP was made for
     "poster-signs": {
@@ -197,7 +197,11 @@ class Comparison:
     def _entry(self, name: str) -> Entry:
         stored, resolved = self.study(name), as_json(self.config(name, self.seeds[0]))
         own = (*OWN, *LENGTH) if name in self.fewer_epochs else OWN
-        nothing = dict.fromkeys(NOT_OFFLINE) if is_offline(name) else {}
+        nothing: dict[str, Any] = {}
+        if is_offline(name):  # what is shared and means nothing here, or something else
+            common = self.in_common()
+            nothing = {k: resolved.get(k) for k, v in common.items() if resolved.get(k) != v}
+            nothing = {k: v for k, v in nothing.items() if k not in ("data", "images", "epochs")}
         return Entry(
             label=LABELS[name],
             tuned=stored is not None,

@@ -91,6 +91,11 @@ class Problem:
     def options(self, method: str, *, seed: int, **settings: Any) -> dict[str, Any]:
         """Return the options of a method with these settings on this problem, for `config.resolve`."""
         ours = {name: getattr(self, name) for name in _OPTIONS}
+        if ALL[method]["method"] in OFFLINE:
+            del ours["batch_size"]
+        if ALL[method]["method"] == "admm" and self.task == "classify":
+            # its own loss: its outputs are fitted to 0 and 1, and as logits they mean something else
+            ours["output_loss"] = "squared_error"
         return ALL[method] | ours | settings | {"seed": seed}
 
     def config(self, method: str, *, seed: int, **settings: Any) -> Config:

@@ -87,6 +87,11 @@ _ADAM = (
     Range("epsilon", 1e-10, 1e-2, no_edge="low"),
 )  # fmt: skip
 _ADAM_STEP = Range("local_lr", 1e-4, 3e-2)
+# offline: the penalties, or what plays their part
+_PENALTIES = (
+    Range("activation_penalty", 1e-1, 1e3), Range("pre_activation_penalty", 1e-2, 1e2),
+    among("last_loss", "squared", "hinge"),
+)  # fmt: skip
 _BACKPROP_ADAM = (Range("learning_rate", 1e-4, 3e-2), *_ADAM)
 # fmt: off
 RELATIVES_SPACE: Mapping[str, tuple[Range, ...]] = {
@@ -97,6 +102,9 @@ RELATIVES_SPACE: Mapping[str, tuple[Range, ...]] = {
                    Range("weight_step", 1e-3, 10.0),     one_minus("memory_decay", 1e-2, 1.0)),
     "dtp":        (_ADAM_STEP, Range("target_step", 0.3, 300.0), Range("inverse_lr", 1e-4, 1e-2),
                    Range("inverse_noise", 1e-2, 1.0), *_ADAM),
+    "admm":       _PENALTIES,
+    "bcd":        _PENALTIES,
+    "mac":        (Range("coupling", 1e-6, 1e-2), Range("code_lr", 1e-2, 10.0), among("code_steps", 1, 5, 20)),
     "ste":        _BACKPROP_ADAM,
     "ste-frozen": _BACKPROP_ADAM,
 }

@@ -67,6 +67,10 @@ ENTRIES: dict[str, Entry] = {
     "am-adam": Entry("AM-Adam", "relative", {"method": "am", "optimizer": "adam"}),
     "am-mem": Entry("AM-mem", "relative", {"method": "am-mem"}),
     "dtp": Entry("DTP", "relative", {"method": "dtp", "optimizer": "adam"}),
+    # offline: a step takes all examples
+    "admm": Entry("ADMM", "relative", {"method": "admm"}),
+    "bcd": Entry("ADMM without multiplier (BCD)", "relative", {"method": "admm", "multiplier_step": 0.0}),
+    "mac": Entry("MAC", "relative", {"method": "mac"}),
     # networks with sign units; the control shows how much the layers above a random one learn by themselves
     "ste": Entry("Straight-through", "relative", {"method": "ste", "optimizer": "adam"}),
     "ste-frozen": Entry(
@@ -93,6 +97,7 @@ _BORROWED: dict[str, tuple[str, dict[str, str]]] = {
 _TUNED_ON: dict[str, tuple[str, ...]] = {
     "poster": (
         "sgd", "adam", "locoprop-s", "locoprop-s-closed", "locoprop-m", "am-sgd", "am-adam", "am-mem", "dtp",
+        "admm", "bcd", "mac",
     ),
     "poster-signs": ("am-adam", "dtp", "ste", "ste-frozen"),
 }  # fmt: skip
