@@ -104,7 +104,8 @@ RELATIVES_SPACE: Mapping[str, tuple[Range, ...]] = {
                    Range("inverse_noise", 1e-2, 1.0), *_ADAM),
     "admm":       _PENALTIES,
     "bcd":        _PENALTIES,
-    "mac":        (Range("coupling", 1e-6, 1e-2), Range("code_lr", 1e-2, 10.0), among("code_steps", 1, 5, 20)),
+    "mac":        (Range("coupling", 1e-6, 1e-2), Range("code_lr", 1e-2, 10.0),
+                   among("code_steps", 1, 5, 20)),
     "ste":        _BACKPROP_ADAM,
     "ste-frozen": _BACKPROP_ADAM,
 }
