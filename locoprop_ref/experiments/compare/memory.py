@@ -41,7 +41,7 @@ def memory_of(config: Config, dataset: Dataset) -> dict[str, Any]:
     state_bytes, size = array_bytes(training.state), np.dtype(config.dtype).itemsize
     del training
     peak = peak_bytes(lambda: Training(config, data, xp).step, 1, interval(config) + 1, xp)
-    counted = counted_numbers(config, state_bytes // size, len(dataset.x_train))
+    counted = counted_numbers(config, state_bytes // size)
     return {
         "parameters": parameter_numbers(config),
         "parameter_bytes": size * parameter_numbers(config),
@@ -57,13 +57,10 @@ def parameter_numbers(config: Config) -> int:
     return sum((plan.d_in + config.bias) * plan.d_out for plan in layer_plans(config))
 
 
-def counted_numbers(config: Config, state_numbers: int, examples: int = 0) -> dict[str, int]:
+def counted_numbers(config: Config, state_numbers: int) -> dict[str, int]:
     """Return the numbers that a step has to do with, by what they are.
 
-    Args:
-        config: resolved.
-        state_numbers: in the state.
-        examples: of the training set, which is the batch where a step takes all of them.
+    A step that takes all examples copies none of them, and what it keeps of them is its state.
     """
     outputs = 4 if isinstance(build_method(config), LocoProp) else 3
     first, *others = layer_sizes(config)
@@ -71,7 +68,7 @@ def counted_numbers(config: Config, state_numbers: int, examples: int = 0) -> di
     return {
         "parameters": 2 * parameter_numbers(config),
         "state": 2 * state_numbers,
-        "batch": (config.batch_size or examples) * (first + rows + outputs * sum(others)),
+        "batch": (config.batch_size or 0) * (first + rows + outputs * sum(others)),
     }
 
 

@@ -9,9 +9,11 @@ from made_up_images import write_images
 from numpy.testing import assert_allclose, assert_equal
 from small_comparison import losses
 
+from locoprop_ref.data import load
 from locoprop_ref.experiments import tuned
 from locoprop_ref.experiments.compare import figures, notes, poster_figures, summary
 from locoprop_ref.experiments.compare.folder import read_results
+from locoprop_ref.experiments.compare.memory import memory_of
 from locoprop_ref.experiments.compare.page import Summary
 from locoprop_ref.experiments.compare.plan import PRESETS, comparison, is_offline
 from locoprop_ref.experiments.compare.poster_claims import VARIANTS, at_end, at_step, decided, poster_claims
@@ -301,6 +303,7 @@ def plan_of(data, preset, entries, seeds=(0,), **more):
     return comparison(preset, entries=entries, seeds=seeds, data=str(data), **{**small, **more})
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("preset", POSTERS)
 def test_a_comparison_of_all_entries(tmp_path, quick, preset):
     """Every entry of the preset trains, its run says what the manifest wants, and the page can be made."""
@@ -323,6 +326,7 @@ def test_a_comparison_of_all_entries(tmp_path, quick, preset):
     assert_equal(losses(out, entries[0], 0), before)
 
 
+@pytest.mark.full
 def test_offline_entries_have_their_own_number_of_epochs_beside_the_others(tmp_path, quick):
     data, out = write_images(tmp_path / "images.npz"), tmp_path / "out"
     plan = plan_of(data, "poster", ["sgd", "bcd"], epochs=None)
@@ -335,12 +339,27 @@ def test_offline_entries_have_their_own_number_of_epochs_beside_the_others(tmp_p
     assert read_run(out / "bcd-seed0.json")["config"].get("batch_size") is None
 
 
-def test_the_clock_takes_all_examples_of_an_offline_step(tmp_path):
-    from locoprop_ref.data import load
+def test_an_online_and_an_offline_entry_in_one_comparison(tmp_path, quick):
+    """Their run files say what the manifest wants of them, so that the folder can be read again."""
+    data, out = write_images(tmp_path / "images.npz"), tmp_path / "out"
+    plan = plan_of(data, "poster", ["am-adam", "bcd"], epochs=1)
+    assert_equal(compare(plan, out, clock=False, progress=False), [])
+    am, bcd = (runs[0]["epochs"][1] for runs in read_results(out).runs.values())
+    assert_equal([[one["step"] for one in row.get("steps", [])] for row in (am, bcd)], [[1, 2, 5], []])
 
+
+def test_the_clock_takes_all_examples_of_an_offline_step(tmp_path):
     data = write_images(tmp_path / "images.npz")
     config = plan_of(data, "poster", ["bcd"]).config("bcd", 0)
     training = Training(config, examples(load(str(data)), config, np), np)
     training.step()
     assert_equal(training.batches, 1)
     assert_equal(training.state["layers"][0]["z"].shape, (120, 5))
+
+
+@pytest.mark.parametrize("entry", ["am-adam", "am-mem", "dtp", "admm", "bcd", "mac"])
+def test_no_peak_is_below_its_count(tmp_path, entry):
+    data = write_images(tmp_path / "images.npz")
+    layers = {"layers": "36-200-100-3", "epochs": 2}
+    found = memory_of(plan_of(data, "poster", [entry], **layers).config(entry, 0), load(str(data)))
+    assert found["peak_bytes"] >= found["counted_bytes"]
