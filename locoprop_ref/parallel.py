@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import array_api_compat
 
-from locoprop_ref.backend import on_host
+from locoprop_ref.backend import on_host, one_blas_thread
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ def worth_threads(costs: Sequence[float]) -> bool:
 
 def _in_threads(tasks: Sequence[Callable[[], T]], order: Sequence[int]) -> list[T]:
     pool = _threads(os.getpid(), _cores())
-    with _one_blas_thread():
+    with one_blas_thread():
         # each task in a copy of this context, which holds NumPy's error settings
         runs = {i: pool.submit(contextvars.copy_context().run, tasks[i]) for i in order}
         wait(runs.values())
@@ -88,15 +88,3 @@ def _stream(device: int, index: int) -> Any:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@functools.cache
-def _thread_pools() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    importlib.import_module("scipy.linalg")  # brings a BLAS of its own, for Cholesky
-    return ThreadpoolController()  # finds the loaded BLAS libraries, once: it takes milliseconds
-
-
-def _one_blas_thread() -> Any:
-    return _thread_pools().limit(limits=1, user_api="blas")

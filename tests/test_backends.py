@@ -19,7 +19,8 @@ TESTS = Path(__file__).resolve().parent
 # What runs on NumPy alone: checks of values, which would wait for a device, and threads.
 ON_THE_HOST = {
     "checks.py": {"finite"},
-    "parallel.py": {"worth_threads", "_in_threads", "_one_blas_thread", "_cores"},
+    "backend.py": {"_cholesky_solve", "one_blas_thread"},
+    "parallel.py": {"worth_threads", "_in_threads", "_cores"},
 }
 ONCE = {"_thread_pools", "_threads"}  # their results are kept: the library that comes first calls them
 

@@ -13,6 +13,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from locoprop_ref import Descend, LocalProblem, initialize, method, optimizer, transfer
+from locoprop_ref import backend as arrays
+from locoprop_ref.backend import solve_positive_definite
 from locoprop_ref.network import backward, forward
 from locoprop_ref.parallel import side_by_side
 from locoprop_ref.solvers import gram_gradient, prefers_gram
@@ -240,3 +242,22 @@ def test_streams_are_kept_from_step_to_step(monkeypatch):
         assert side_by_side([lambda: 1, lambda: 2, lambda: 3], [1, 3, 2], like=np.zeros(1)) == [1, 2, 3]
         made = FakeStream.made - before
     assert made == 1  # the current stream of the last step alone; the three of the layers are kept
+
+
+@pytest.mark.parametrize(("smallest_threaded", "wanted"), [(5, 1), (4, 2)])
+def test_a_small_system_is_solved_with_one_blas_thread(monkeypatch, smallest_threaded, wanted):
+    # SciPy's BLAS and NumPy's wait for each other where both have threads
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    seen = []
+
+    def threads(A, b):
+        seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return b
+
+    monkeypatch.setattr(arrays, "_cholesky_solve", threads)
+    with threadpool_limits(2, user_api="blas"):
+        before = threadpool_info()
+        solve_positive_definite(np.eye(4), np.ones((4, 1)), xp=np, smallest_threaded=smallest_threaded)
+        assert threadpool_info() == before  # given back afterwards
+    assert seen and set(seen) == {wanted}

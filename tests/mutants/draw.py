@@ -26,7 +26,7 @@ FILES = (
     "second_order/sample", "second_order/shampoo",
 )  # fmt: skip
 # of the array libraries: no code that needs a device
-ONLY = {"backend": {"side_by_side", "_one_blas_thread", "solve_positive_definite"}}
+ONLY = {"backend": {"side_by_side", "one_blas_thread", "solve_positive_definite"}}
 
 ARITHMETIC = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
