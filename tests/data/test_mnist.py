@@ -15,8 +15,8 @@ from small_runs import shell
 pytestmark = pytest.mark.full
 
 # float32: the order of sums differs between the programs; float32 and float64 runs part by 1e-6 relative at
-# epoch 2 and 4e-5 at epoch 3. float64 is 2**29 times finer: 1e-9 has room for what steps make of a rounding.
-TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
+# epoch 2, the last one here. float64 is 2**29 times finer: 1e-9 has room for what steps make of a rounding.
+TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
 FEWER = {"train": 6_000, "t10k": 1_000}
 
 
@@ -66,9 +66,10 @@ def assert_same_losses(rows, wanted, tolerance):
 
 @pytest.mark.timeout(1800)
 def test_locoprop_m_on_all_of_it(mnist_dir, tmp_path):
-    wanted = by_hand(mnist_dir, "float32", "locoprop-m", 3)
+    # up to the first epoch that moves; the one after it is compared in float64 below, more finely
+    wanted = by_hand(mnist_dir, "float32", "locoprop-m", 2)
     data = ["--data", "mnist", "--data-dir", mnist_dir]
-    rows = by_command_line(data, tmp_path, "float32", "locoprop-m", 3)
+    rows = by_command_line(data, tmp_path, "float32", "locoprop-m", 2)
     assert_same_losses(rows, wanted, TOLERANCE["float32"])
     # known from an earlier program of the experiment, to the digits written
     known = {"train": 121.2, "test": 120.3}
