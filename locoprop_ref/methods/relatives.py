@@ -8,10 +8,11 @@ r"""Relatives of LocoProp by name: the same step, with another target rule, othe
     fa        squared       feedback                        one step                  `feedback_targets`
     dfa       squared       direct feedback                 one step                  `feedback_targets`
 
-`ste` is BackProp: what it trains are networks with sign units, whose derivative the straight-through estimator
-replaces, see `transfers`.
+`ste` is BackProp: what it trains are networks with sign units, whose derivative the straight-through
+estimator replaces, see `transfers`.
 
-`family` has the same algorithms, and others, as rows of a table; here they have the settings of a training run.
+`family` has the same algorithms, and others, as rows of a table; here they have the settings of a training
+run.
 """
 
 from typing import Any
@@ -107,7 +108,7 @@ def tp(
     """Return target propagation: targets through learned inverses, and a step towards them.
 
     Args:
-        optimizer_name: of the weights' step, default "adam", with the rate of `LEARNING_RATES`: a first guess.
+        optimizer_name: of the weights' step, default "adam", with the rate of `LEARNING_RATES`, a guess.
         targets: default `InverseTargets(correction="plain", forward_loss="squared_outputs")`, γ = 10.
         solver: instead of the one step of that optimizer.
         **settings: of `LocoProp`.
@@ -131,7 +132,7 @@ def dtp(
     """Return difference target propagation: target propagation less its reconstruction error.
 
     Args:
-        optimizer_name: of the weights' step, default "adam", with the rate of `LEARNING_RATES`: a first guess.
+        optimizer_name: of the weights' step, default "adam", with the rate of `LEARNING_RATES`, a guess.
         targets: default `InverseTargets(forward_loss="squared_outputs")`, γ = 10: the weights' gradient is
             that of ½‖f(â) − y*‖², as in the original; "matching" is that of LocoProp-M.
         solver: instead of the one step of that optimizer.
@@ -156,7 +157,7 @@ def fa(
     """Return feedback alignment: BackProp through fixed random weights.
 
     Args:
-        optimizer_name: of the weights' step, default "adam", with the rate of `LEARNING_RATES`: a first guess.
+        optimizer_name: of the weights' step, default "adam", with the rate of `LEARNING_RATES`, a guess.
         targets: default `FeedbackTargets(step=1)`: with γ = 1 the optimizer's gradient is the one of
             BackProp, with the random weights in it.
         solver: instead of the one step of that optimizer.
@@ -177,7 +178,7 @@ def dfa(
     """Return direct feedback alignment: every layer gets the error of the output through one random matrix.
 
     Args:
-        optimizer_name: of the weights' step, default "adam", with the rate of `LEARNING_RATES`: a first guess.
+        optimizer_name: of the weights' step, default "adam", with the rate of `LEARNING_RATES`, a guess.
         targets: default `FeedbackTargets(step=1, path="direct")`.
         solver: instead of the one step of that optimizer.
         **settings: of `LocoProp`.
