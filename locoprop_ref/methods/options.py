@@ -94,7 +94,8 @@ def places(name: str, optimizer_name: str | None = None) -> Mapping[str, Place]:
     """
     chosen = optimizer_name or default_optimizer(name)
     example, found = _example(name, chosen), dict[str, Place]()
-    for way in ((), ("solver",), ("targets",), ("regularizer",)):
+    ways: tuple[tuple[str, ...], ...] = ((), ("solver",), ("targets",), ("regularizer",))
+    for way in ways:
         part = _at(example, way)
         found |= {option: (way, argument) for argument, option in _arguments(part).items()}
     if chosen is not None and default_optimizer(name) is not None:
@@ -172,7 +173,7 @@ def default_optimizer(name: str) -> str | None:
     ('rmsprop', 'adam', None)
     """
     example: Any = method(name)
-    chooser = example.solver if isinstance(example, LocoProp) else example
+    chooser: Any = example.solver if isinstance(example, LocoProp) else example
     rule = chooser.optimizer if "optimizer" in {f.name for f in fields(chooser)} else None
     if isinstance(rule, Momentum):
         return "nesterov" if rule.nesterov else "momentum"
