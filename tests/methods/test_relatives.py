@@ -1,4 +1,4 @@
-"""The relatives by name: each is the update that its literature writes, and differs from BackProp by one part.
+"""The relatives by name: each is the update that its literature writes.
 
 The updates are written out here once more with plain NumPy on two-layer networks; the target rules have their
 own, longer tests (`test_code_targets.py`, `test_inverse_targets.py`, `test_feedback_targets.py`).
@@ -123,7 +123,7 @@ def test_am_adam_is_adam_but_for_its_epsilon(numpy_backend):
 
 
 def test_am_mem_begins_with_the_closed_form(numpy_backend):
-    """The first batch is all that is remembered; the lowest layer has the target â − s²γ g and no moved input."""
+    """The first batch is all that is remembered; layer 1 has the target â − s²g, and no input that moves."""
     network, x, t = problem(numpy_backend)
     moved = stepped(am_mem(CodeTargets(code_lr=0.5, last_layer="gradient")), network, x, t)
     closed = stepped(locoprop_s_closed(target_step=0.25, weight_step=0.1), network, x, t)

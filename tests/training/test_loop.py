@@ -246,7 +246,7 @@ def test_killed_at_any_moment_and_resumed(tiny, tmp_path, uninterrupted, moments
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["am", "am-mem", "tp", "dtp", "fa", "dfa", "ste"])
 def test_a_relative_killed_and_resumed(tiny, tmp_path, name):
-    """With the state of its targets and its solver: inverses, random matrices, sums, and the noise to come."""
+    """With the states of its targets and its solver: inverses, random matrices, sums, noise to come."""
     arguments = ["train", "--data", tiny, "--method", name, "--layers=9-6-3-6-9", "--batch-size=20"]
     straight, out, rng = tmp_path / "straight.json", tmp_path / "r.json", np.random.default_rng(1)
     arguments += ["--epochs=40", "--diagnostics"] if name != "ste" else ["--epochs=40"]
