@@ -5,6 +5,7 @@
     locoprop-s-closed         LocoProp-S in closed form
     locoprop-m-exact          LocoProp-M by damped Newton
     kfac, foof, shampoo       the second-order methods that LocoProp is compared with
+    mac, admm                 alternating minimization and ADMM, on all examples at once
 
 All have the interface of `base.Method`.
 """
@@ -13,11 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 from locoprop_ref import checks
+from locoprop_ref.methods.admm import ADMM
 from locoprop_ref.methods.backprop import backprop
 from locoprop_ref.methods.base import Method
 from locoprop_ref.methods.foof import FOOF
 from locoprop_ref.methods.kfac import KFAC
 from locoprop_ref.methods.locoprop import locoprop_m, locoprop_m_exact, locoprop_s, locoprop_s_closed
+from locoprop_ref.methods.mac import MAC
 from locoprop_ref.methods.shampoo import Shampoo
 
 SECOND_ORDER: dict[str, type[KFAC | FOOF | Shampoo]] = {"kfac": KFAC, "foof": FOOF, "shampoo": Shampoo}
@@ -28,8 +31,12 @@ _BUILDERS: dict[str, Callable[..., Method]] = {
     "locoprop-s-closed": locoprop_s_closed,
     "locoprop-m-exact": locoprop_m_exact,
     **SECOND_ORDER,
+    "mac": MAC,
+    "admm": ADMM,
 }
 METHODS = tuple(_BUILDERS)
+# whose step takes all examples at once, in the same order every time
+OFFLINE = tuple(name for name, build in _BUILDERS.items() if getattr(build, "sees_all_examples", False))
 
 
 def method(name: str, **settings: Any) -> Method:

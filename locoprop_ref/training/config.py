@@ -17,8 +17,8 @@ from locoprop_ref.methods.options import (
     options_of,
     takes_optimizer,
 )
-from locoprop_ref.methods.registry import METHODS
-from locoprop_ref.training.build import build_method, layer_sizes, layer_transfers
+from locoprop_ref.methods.registry import METHODS, OFFLINE
+from locoprop_ref.training.build import build_method, layer_plans, layer_sizes, layer_transfers
 from locoprop_ref.training.options import Config
 
 _PAPER_LAYERS = "784-1000-500-250-30-250-500-1000-784"
@@ -47,7 +47,10 @@ _LAYERS = {
 APPLIES: dict[str, tuple[str, ...]] = {
     option: methods_with(option)
     for option in dict.fromkeys((*HYPER_OPTIONS, *(o for name in METHODS for o in options_of(name))))
-} | {"diagnostics": tuple(name for name in METHODS if "target_step" in options_of(name))}
+} | {
+    "diagnostics": tuple(name for name in METHODS if "target_step" in options_of(name)),
+    "batch_size": tuple(name for name in METHODS if name not in OFFLINE),
+}
 
 
 def resolve(preset: str | None = None, **explicit: Any) -> Config:
@@ -74,12 +77,24 @@ def resolve(preset: str | None = None, **explicit: Any) -> Config:
     for name, methods in APPLIES.items():
         if name in explicit and config.method not in methods:
             raise ValueError(f"{name} has no meaning for method {config.method}")
+    if config.method in OFFLINE:
+        config = _for_all_examples(config, explicit)
     config = _with_common_defaults(config)
     config = replace(config, **_method_defaults(config))
     _check_numbers(config)
     _check_together(config, explicit)
     build_method(config)
     return config
+
+
+def _for_all_examples(config: Config, explicit: Mapping[str, Any]) -> Config:
+    """Return the Config of a method that sees all examples: no batches, no schedule; for ADMM ReLU layers."""
+    if explicit.get("schedule", "constant") != "constant":
+        raise ValueError(f"schedule must be constant for method {config.method}, got {config.schedule!r}")
+    chosen: dict[str, Any] = {"batch_size": None, "schedule": "constant"}
+    if config.method == "admm":
+        chosen |= {name: "relu" for name in ("transfer", "code_transfer") if name not in explicit}
+    return replace(config, **chosen)
 
 
 def _plain(config: Config) -> Config:
@@ -116,8 +131,9 @@ def _with_common_defaults(config: Config) -> Config:
         or ("softmax_cross_entropy" if classify else "sigmoid_cross_entropy"),
         "epochs": epochs,
         "schedule_epochs": _schedule_epochs(config, epochs),
-        "batch_size": 1000 if config.batch_size is None else config.batch_size,
     }
+    if config.method not in OFFLINE:
+        filled["batch_size"] = 1000 if config.batch_size is None else config.batch_size
     if filled["layers"] is None:
         raise ValueError(f"layers must be given for data {data!r} (for example 784-100-784), got none")
     return replace(config, **filled)
@@ -144,7 +160,8 @@ def _method_defaults(config: Config) -> dict[str, Any]:
 
 def _check_numbers(config: Config) -> None:
     checks.integer("epochs", config.epochs, minimum=0)
-    checks.integer("batch_size", config.batch_size)
+    if config.method not in OFFLINE:
+        checks.integer("batch_size", config.batch_size)
     checks.integer("seed", config.seed, minimum=0)
     layer_sizes(config)
     layer_transfers(config)
@@ -173,6 +190,17 @@ def _check_together(config: Config, explicit: Mapping[str, Any]) -> None:
         raise ValueError("weight_step must be finite for form 'inverse', got inf")
     if config.method == "locoprop-m-exact" and "softmax" in layer_transfers(config):
         raise ValueError("transfer must be elementwise for method locoprop-m-exact, got a softmax layer")
+    if config.method == "admm":
+        _check_admm(config)
+
+
+def _check_admm(config: Config) -> None:
+    """Refuse what ADMM's blocks do not know: other hidden layers than dense ones with ReLU."""
+    for name in layer_transfers(config)[:-1]:
+        if name != "relu":
+            raise ValueError(f"transfer must be relu in hidden layers for method admm, got {name!r}")
+    if any(plan.wiring is not None for plan in layer_plans(config)):
+        raise ValueError(f"layers must be dense for method admm, got {config.layers!r}")
 
 
 def _check_shampoo(config: Config, explicit: Mapping[str, Any]) -> None:

@@ -60,11 +60,11 @@ class Config:
     )
     transfer: str = _option(
         "tanh",
-        "of the hidden layers (default tanh, the authors), or one for every layer: tanh,relu,sigmoid",
+        "of the hidden layers (default tanh, the authors; admm relu), or one for every layer: tanh,relu,sigmoid",
     )
     code_transfer: str = _option(
         "identity",
-        "that of an autoencoder's narrowest layer (default identity, the authors)",
+        "that of an autoencoder's narrowest layer (default identity, the authors; admm relu)",
         choices=TRANSFERS,
     )
     output_loss: Any = _option(
@@ -82,14 +82,18 @@ class Config:
     epochs: Any = _option(None, "epochs to train (default 10; preset paper 99)", int)
     schedule: str = _option(
         "authors",
-        "rate over the epochs: authors (default; from 0 up over the first 5 %%, then down to 0) or constant",
+        "rate over the epochs: authors (default; from 0 up over the first 5 %%, then down to 0) or constant "
+        "(mac and admm always)",
         choices=SCHEDULES,
     )
     schedule_epochs: Any = _option(
         None, "length of the schedule (default: epochs + 1, as the authors' 99 of 100)", int
     )
     batch_size: Any = _option(
-        None, "examples a batch; the remainder of an epoch is dropped (default 1000, the authors)", int
+        None,
+        "examples a batch; the remainder of an epoch is dropped (default 1000, the authors; mac and admm see "
+        "all examples at once)",
+        int,
     )
     # first-order rule: LocoProp's local one, BackProp's own
     optimizer: Any = _setting(
@@ -157,6 +161,17 @@ class Config:
         "grafting_decay", "of the rmsprop that lends shampoo its length", "", float
     )
     grafting_epsilon: Any = _setting("grafting_epsilon", "of the same rmsprop", "", float)
+    # all examples at once
+    code_steps: Any = _setting("code_steps", "of mac: gradient steps on every code, once an epoch", "", int)
+    code_lr: Any = _setting("code_lr", "of mac: size of a code's step, halved where it fails", "", float)
+    coupling: Any = _setting("coupling", "of mac: mu, the network loss has the weight 1/mu", _GUESS, float)
+    activation_penalty: Any = _setting("activation_penalty", "gamma of admm", _GUESS, float)
+    pre_activation_penalty: Any = _setting("pre_activation_penalty", "beta of admm", _GUESS, float)
+    multiplier_step: Any = _setting(
+        "multiplier_step", "kappa of admm; 0 for block coordinate descent", "", float
+    )
+    last_loss: Any = _setting("last_loss", "of admm, whatever the network loss is: squared or hinge")
+    warm_start: Any = _setting("warm_start", "epochs of admm before its multiplier moves", "", int)
     # how it is computed
     seed: int = _option(0, "of weights and batches (default 0)", int)
     backend: str = _option("numpy", "array library (default numpy)", choices=tuple(BACKENDS))

@@ -50,11 +50,25 @@ class Steps:
 
     @property
     def batches(self) -> int:
-        """How many batches an epoch has; the remainder of the examples is dropped."""
+        """How many batches an epoch has; the remainder of the examples is dropped.
+
+        For a method that sees all examples at once it is one, of all of them.
+        """
+        if self._sees_all:
+            return 1
         return self.data.x_train.shape[0] // self.config.batch_size
 
+    @property
+    def _sees_all(self) -> bool:
+        return getattr(self.method, "sees_all_examples", False)
+
     def shuffled(self, rng: np.random.Generator) -> Any:
-        """Draw the order of an epoch's examples: their row numbers, on the device."""
+        """Draw the order of an epoch's examples: their row numbers, on the device.
+
+        None for a method that sees all examples at once, in the order that they have: nothing is drawn.
+        """
+        if self._sees_all:
+            return None
         return to_backend(rng.permutation(self.data.x_train.shape[0]), xp=self.xp, dtype="int32")
 
     def epoch(
@@ -85,6 +99,9 @@ class Steps:
 
     def _each_batch(self, order: Any) -> Iterator[tuple[Any, Any, Method]]:
         """Yield x, t and the method; only the last batch of an epoch records diagnostics."""
+        if self._sees_all:
+            yield self.data.x_train, self.data.t_train, self.method
+            return
         size, take = self.config.batch_size, self.xp.take
         for number in range(self.batches):
             rows = order[number * size : (number + 1) * size]

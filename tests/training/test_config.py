@@ -22,10 +22,12 @@ from small_runs import (
 )
 
 from locoprop_ref.cli import main as cli
+from locoprop_ref.methods.admm import ADMM
 from locoprop_ref.methods.backprop import BackProp
 from locoprop_ref.methods.foof import FOOF
 from locoprop_ref.methods.kfac import KFAC
 from locoprop_ref.methods.locoprop import LocoProp
+from locoprop_ref.methods.mac import MAC
 from locoprop_ref.methods.options import options_of
 from locoprop_ref.methods.registry import METHODS
 from locoprop_ref.methods.shampoo import Shampoo
@@ -239,6 +241,8 @@ BACK = {"method": "backprop", "learning_rate": 1e-2}
 ADAGRAD = {"optimizer": "adagrad"}
 # two epochs of three batches: intervals of 2 and 3 tell the batches apart
 TINY_INTERVALS = {"factor_interval": 2, "inverse_interval": 3}
+MA, AD = {"method": "mac"}, {"method": "admm"}
+RELU = {"transfers": ("relu", "relu", "relu", "sigmoid")}
 KF, FO, SH = ({"method": name, **TINY_INTERVALS} for name in ("kfac", "foof", "shampoo"))
 
 
@@ -292,6 +296,11 @@ EFFECTS = [
              follows=("learning_rate", "target_order", "project_targets", "optimizer", *HYPER, *LOCAL,
                       *options_of(name)))
       for name, build in (("kfac", KFAC), ("foof", FOOF), ("shampoo", Shampoo))),
+    *(effect("method", name, build(), **hand,
+             follows=("batch_size", "target_order", "project_targets", "optimizer", *HYPER, *LOCAL,
+                      *relu, *options_of(name)))
+      for name, build, hand, relu in (("mac", MAC, {}, ()),
+                                      ("admm", ADMM, RELU, ("transfer", "code_transfer")))),
     effect("task", "classify", m(), {"layers": "9-6-3"}, ("output_loss",),
            sizes=(9, 6, 3), transfers=("tanh", "softmax"), loss="softmax_cross_entropy", classify=True),
     effect("layers", "9-5-9", m(), sizes=(9, 5, 9), transfers=("identity", "sigmoid")),
@@ -373,6 +382,14 @@ EFFECTS = [
            {**SH, "grafting": "rmsprop"}),
     effect("grafting_epsilon", 0.1, second_order(Shampoo, grafting="rmsprop", grafting_epsilon=0.1),
            {**SH, "grafting": "rmsprop"}),
+    effect("code_steps", 2, MAC(code_steps=2), MA),
+    effect("code_lr", 0.01, MAC(code_lr=0.01), MA),
+    effect("coupling", 0.1, MAC(coupling=0.1), MA),
+    effect("activation_penalty", 2.0, ADMM(activation_penalty=2.0), AD, **RELU),
+    effect("pre_activation_penalty", 2.0, ADMM(pre_activation_penalty=2.0), AD, **RELU),
+    effect("multiplier_step", 0.5, ADMM(multiplier_step=0.5), AD, **RELU),
+    effect("last_loss", "hinge", ADMM(last_loss="hinge"), AD, **RELU),
+    effect("warm_start", 1, ADMM(warm_start=1), AD, **RELU),
     effect("seed", 1, m(), seed=1),
     effect("dtype", "float64", m(), dtype="float64"),
 ]  # fmt: skip
@@ -504,6 +521,14 @@ SPELLED = {
     "grafting": ["--method", "shampoo", "--grafting", "sgd"],
     "grafting_decay": ["--method", "shampoo", "--grafting", "rmsprop", "--grafting-decay", "0.5"],
     "grafting_epsilon": ["--method", "shampoo", "--grafting", "rmsprop", "--grafting-epsilon", "0.1"],
+    "code_steps": ["--method", "mac", "--code-steps", "2"],
+    "code_lr": ["--method", "mac", "--code-lr", "0.5"],
+    "coupling": ["--method", "mac", "--coupling", "0.1"],
+    "activation_penalty": ["--method", "admm", "--activation-penalty", "2"],
+    "pre_activation_penalty": ["--method", "admm", "--pre-activation-penalty", "2"],
+    "multiplier_step": ["--method", "admm", "--multiplier-step", "0.5"],
+    "last_loss": ["--method", "admm", "--last-loss", "hinge"],
+    "warm_start": ["--method", "admm", "--warm-start", "1"],
     "seed": ["--seed", "1"],
     "backend": ["--backend", "array-api-strict"],
     "dtype": ["--dtype", "float64"],
@@ -571,7 +596,9 @@ SAMPLE = {
     "local_reduction": "mean", "target_order": "jacobi", "project_targets": False, "diagnostics": True,
     "damping": 0.1, "fisher": "sampled", "kl_clip": 1.0, "factor_decay": 0.5, "factor_interval": 2,
     "inverse_interval": 2, "statistics": "sum", "root": 4, "grafting": "none", "grafting_decay": 0.5,
-    "grafting_epsilon": 0.1,
+    "grafting_epsilon": 0.1, "code_steps": 2, "code_lr": 0.5, "coupling": 0.1, "activation_penalty": 2.0,
+    "pre_activation_penalty": 2.0, "multiplier_step": 0.5, "last_loss": "hinge", "warm_start": 1,
+    "batch_size": 20,
 }  # fmt: skip
 
 
@@ -594,6 +621,7 @@ def test_what_has_a_meaning_for_which_method():
     }
     first_order = {"optimizer", *HYPER}
     running = {"learning_rate", "momentum", "factor_decay", "factor_interval", "inverse_interval"}
+    admm = {"activation_penalty", "pre_activation_penalty", "multiplier_step", "last_loss", "warm_start"}
     wanted = {
         "backprop": first_order | {"learning_rate"},
         "locoprop-s": first_order | steps | problem,
@@ -605,6 +633,8 @@ def test_what_has_a_meaning_for_which_method():
         "shampoo": running
         | {"epsilon", "statistics", "root", "grafting", "grafting_decay", "grafting_epsilon"},
     }
+    wanted = {name: options | {"batch_size"} for name, options in wanted.items()}
+    wanted |= {"mac": {"code_steps", "code_lr", "coupling"}, "admm": admm}
     assert {name: {o for o, names in APPLIES.items() if name in names} for name in METHODS} == wanted
 
 
