@@ -146,7 +146,7 @@ class CodeTargets:
         return tuple(reversed(codes))
 
     def loss_above(self, network: Network, m: int, code: Any, above: Any, t: Any) -> Any:
-        """Return the loss that the layer above a code has with it, a 0-d array: (1/μ)L, or ½‖ĉ − c‖² to its code.
+        """Return the loss that the layer above has with a code, a 0-d array: (1/μ)L, or ½‖ĉ − c‖².
 
         Args:
             network: the network.

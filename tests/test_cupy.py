@@ -12,9 +12,9 @@ from numpy.testing import assert_array_equal
 from positions import NETWORKS, of
 
 from locoprop_ref import METHODS, method
-from locoprop_ref.methods.registry import OFFLINE
 from locoprop_ref import backend as doors
 from locoprop_ref.methods.locoprop import LocoProp
+from locoprop_ref.methods.registry import OFFLINE
 from locoprop_ref.parallel import side_by_side
 
 # a stand-in for CuPy ------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def test_a_step_converts_nothing_to_python_numbers(conversions, name, network):
     net, x, t, _ = of(network, strict)
     ours = method(name)
     if name in OFFLINE and (name == "admm" or network == "recurrent"):  # ADMM takes dense ReLU networks alone
-        with pytest.raises(ValueError, match="^network must have"):
+        with pytest.raises(ValueError, match=r"^network must have"):
             ours.init(net)
         return
     state = ours.init(net)

@@ -15,8 +15,8 @@ step minimizes E over one block of variables after the other, each exactly:
                 z_M    each number by itself
                 λ      λ + κβ(z_M − p_M), which minimizes nothing
 
-So the step of the weights is LocoProp-S without regularizer, with codes for inputs and for targets. With κ = 0
-λ stays 0, and the method is block coordinate descent ("BCD"), which never raises E.
+So the step of the weights is LocoProp-S without regularizer, with codes for inputs and for targets. With
+κ = 0, λ stays 0, and the method is block coordinate descent ("BCD"), which never raises E.
 
 Source: Taylor, Burmeister, Xu, Singh, Patel, Goldstein, "Training Neural Networks Without Gradients: A
 Scalable ADMM Approach", ICML 2016. Their penalties have no ½.
@@ -95,8 +95,8 @@ class ADMM:
     ) -> tuple[Network, State, Info]:
         """Return (network, state, {}) after every block has been minimized once, from the bottom up.
 
-        The first step begins with the codes of the forward pass, z = â and a = relu(z), and with λ = 0. The rate
-        multiplies κ, since the blocks have no step size; at rate 0 nothing moves.
+        The first step begins with the codes of the forward pass, z = â and a = relu(z), and with λ = 0. The
+        rate multiplies κ, since the blocks have no step size; at rate 0 nothing moves.
 
         Args:
             network: the network.
@@ -177,8 +177,8 @@ def activation_block(upper: Layer, z: Any, z_above: Any, gamma: float, beta: flo
 def hidden_block(a: Any, p: Any, gamma: float, beta: float) -> Any:
     r"""Return the z that minimizes (γ/2)(a − relu(z))² + (β/2)(z − p)², number by number.
 
-    On either side of the kink E is a parabola in z. Its minimum over z ≥ 0 is at max(0, (γa + βp)/(γ + β)), over
-    z ≤ 0 at min(0, p): the cheaper of the two is the answer.
+    On either side of the kink E is a parabola in z. Its minimum over z ≥ 0 is at max(0, (γa + βp)/(γ + β)),
+    over z ≤ 0 at min(0, p): the cheaper of the two is the answer.
 
     Args:
         a: (B, d) activations.
@@ -206,7 +206,7 @@ def last_block(p: Any, t: Any, multiplier: Any, beta: float, loss: LastLoss) -> 
     """
     if loss == "squared":
         return (t - multiplier + beta * p) / (1 + beta)
-    # The slope of the hinge moves q by 1/β towards its kink (1 for label 1, 0 for label 0), but not beyond it.
+    # The slope of the hinge moves q by 1/β towards its kink (1 for label 1, 0 for label 0), never beyond it.
     xp, q = array_namespace(p, t), p - multiplier / beta
     one = xp.maximum(q, xp.minimum(xp.ones_like(q), q + 1 / beta))
     zero = xp.minimum(q, xp.maximum(xp.zeros_like(q), q - 1 / beta))

@@ -13,12 +13,11 @@ units, while L is the **mean** over the examples, so that a balanced μ is about
              the last layer one step of LocoProp-S without regularizer on L
 
 Where a block is not minimized exactly, a step that would raise P is halved until it does not. So P never
-rises. Online alternating minimization (`CodeTargets`) is this method with codes made anew for every batch: its
-step with the anchor ½‖c − â‖² is one sweep of the Z-step from the forward pass, and that does raise the loss on
-other batches.
+rises. Online alternating minimization (`CodeTargets`) makes its codes anew for every batch: its code step
+with the anchor ½‖c − â‖² is one sweep of the Z-step from the forward pass, without the guard.
 
-At the solution of the Z-step the codes are targets with the same step for every layer, c_m = ĉ_m − g_m/μ, where
-g_m is ∂L/∂â_m by the chain rule along the codes; for μ → ∞ it is that of BackProp.
+At the solution of the Z-step the codes are targets with the same step for every layer, c_m = ĉ_m − g_m/μ,
+where g_m is ∂L/∂â_m by the chain rule along the codes; for μ → ∞ it is that of BackProp.
 
 Source: Carreira-Perpiñán, Wang, "Distributed optimization of deeply nested systems", AISTATS 2014.
 """

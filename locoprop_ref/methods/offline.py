@@ -1,4 +1,4 @@
-r"""What the methods that see all examples at once share: least squares, guarded steps, the check of their codes.
+r"""What the methods that see all examples at once share: least squares, guarded steps, checks of codes.
 
 ADMM and the method of auxiliary coordinates keep variables of their own for every example, its codes. So
 every step must be given the same examples, all of them and in the same order: `sees_all_examples` is True for
@@ -59,7 +59,7 @@ def fitted(layer: Layer, x: Any, z: Any) -> Layer:
 def guarded_step(
     objective: Callable[[Any], Any], start: Any, direction: Any, step: float, *, halvings: int = 30
 ) -> Any:
-    """Return start − s·direction with the largest s = step, step/2, step/4, ... that does not raise an objective.
+    """Return start − s·direction with the first s = step, step/2, step/4, ... that raises no objective.
 
     Args:
         objective: of an array like `start`; a 0-d array or a number.
@@ -100,11 +100,13 @@ def check_examples(network: Network, state: State, x: Any, t: Any, names: Sequen
     checks.array("t", t, shape=(x.shape[0], last.shape[1]))
     checks.same_dtype(network=W, t=t)
     counts = set()
-    for number, (layer, entry, wanted) in enumerate(zip(network.layers, state["layers"], names, strict=True)):
+    entries = zip(network.layers, state["layers"], names, strict=True)
+    for number, (layer, entry, wanted) in enumerate(entries):
         if not isinstance(entry, dict) or list(entry) != list(wanted) or not _fit(layer, entry):
             raise ValueError(
-                f"state['layers'][{number}] must be what init or a step made of a layer of {layer.W.shape[0]} "
-                f"inputs and {layer.W.shape[1]} outputs in {dtype_name(W)}, got another nest"
+                f"state['layers'][{number}] must be what init or a step made of a layer of "
+                f"{layer.W.shape[0]} inputs and {layer.W.shape[1]} outputs in {dtype_name(W)}, "
+                "got another nest"
             )
         counts |= {None if code is None else code.shape[0] // layer.positions for code in entry.values()}
     if not counts <= {None} and counts != {x.shape[0]}:

@@ -60,7 +60,8 @@ class Config:
     )
     transfer: str = _option(
         "tanh",
-        "of the hidden layers (default tanh, the authors; admm relu), or one for every layer: tanh,relu,sigmoid",
+        "of the hidden layers (default tanh, the authors; admm relu), or one for every layer: "
+        "tanh,relu,sigmoid",
     )
     code_transfer: str = _option(
         "identity",

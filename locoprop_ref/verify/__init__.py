@@ -48,6 +48,7 @@ from locoprop_ref.verify.least_squares import (
 )
 from locoprop_ref.verify.losses import matching_loss_is_integral, transfer_is_gradient
 from locoprop_ref.verify.measure import Identity, Measurement
+from locoprop_ref.verify.offline import codes_of_mac_are_targets, weights_of_admm_are_a_closed_form
 from locoprop_ref.verify.own_transfer import check_transfer
 from locoprop_ref.verify.rows import one_position_is_dense, order_does_not_matter, pull_back_is_adjoint
 from locoprop_ref.verify.second_order import kfac_is_a_choice_of_target
@@ -100,6 +101,8 @@ IDENTITIES: tuple[Callable[..., Identity], ...] = (
     perceptron_in_eg_is_winnow,
     target_is_a_natural_gradient_step,
     divergence_has_a_dual,
+    weights_of_admm_are_a_closed_form,
+    codes_of_mac_are_targets,
 )
 
 

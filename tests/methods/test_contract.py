@@ -1,8 +1,9 @@
 """The contract of `methods/base.py`, the same tests for every method of the registry.
 
 A method that is new to the registry is tested with its default settings; `ENTRIES` and `GENTLE` may name
-better ones. Nothing here depends on the names inside a method's state. Methods that see all examples at once have
-their own tests of steps, in `test_offline.py`: they take no other batch, and `init` makes no arrays.
+better ones. Nothing here depends on the names inside a method's state. Methods that see all examples at
+once have their own tests of steps, in `test_offline.py`: they take no other batch, and `init` makes no
+arrays.
 """
 
 import inspect

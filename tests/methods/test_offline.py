@@ -117,7 +117,7 @@ def test_another_number_of_examples_is_refused_in_one_sentence(numpy_backend, na
     network, x, t = problem(numpy_backend)
     ours = method(name)
     _, state, _ = ours.step(network, ours.init(network), x, t)
-    with pytest.raises(ValueError, match="^x must hold the same 12 examples in every step, got 5$"):
+    with pytest.raises(ValueError, match=r"^x must hold the same 12 examples in every step, got 5$"):
         ours.step(network, state, x[:5], t[:5])
 
 
@@ -172,7 +172,7 @@ CLASSIFY = {"task": "classify", "layers": "9-6-3", "transfer": "relu"}
 @every_method
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "squared_error"])
 def test_a_run_is_one_step_an_epoch_on_all_examples_in_their_order(tiny, name, loss):
-    """Bit for bit, whatever loss evaluates it; the 60 examples are no multiple of anything that is dropped."""
+    """Bit for bit, whatever loss evaluates it."""
     result = run(tiny, method=name, epochs=3, output_loss=loss, **CLASSIFY)
     wanted = by_hand(
         method(name), sizes=(9, 6, 3), loss=loss, classify=True, rates=(1, 1, 1),
@@ -204,11 +204,11 @@ def test_resumed_is_uninterrupted(tiny, tmp_path, name):
 def test_batches_and_schedules_have_no_meaning(name):
     config = resolve(method=name, preset="paper", transfer="relu", code_transfer="relu")
     assert (config.batch_size, config.schedule, config.schedule_epochs) == (None, "constant", None)
-    with pytest.raises(ValueError, match=f"^batch_size has no meaning for method {name}$"):
+    with pytest.raises(ValueError, match=rf"^batch_size has no meaning for method {name}$"):
         resolve(method=name, batch_size=100)
-    with pytest.raises(ValueError, match=f"^schedule must be constant for method {name}, got 'authors'$"):
+    with pytest.raises(ValueError, match=rf"^schedule must be constant for method {name}, got 'authors'$"):
         resolve(method=name, schedule="authors")
-    with pytest.raises(ValueError, match="^schedule_epochs has no meaning for schedule constant$"):
+    with pytest.raises(ValueError, match=r"^schedule_epochs has no meaning for schedule constant$"):
         resolve(method=name, schedule_epochs=10)
     assert resolve(method=name, schedule="constant") == resolve(method=name)
 
@@ -217,7 +217,7 @@ def test_admm_takes_relu_by_itself_and_nothing_else(capsys):
     config = resolve(method="admm")
     assert (config.transfer, config.code_transfer) == ("relu", "relu")
     with pytest.raises(
-        ValueError, match="^transfer must be relu in hidden layers for method admm, got 'tanh'$"
+        ValueError, match=r"^transfer must be relu in hidden layers for method admm, got 'tanh'$"
     ):
         resolve(method="admm", transfer="tanh")
     with pytest.raises(ValueError, match=r"^layers must be dense for method admm, got '4x4x1-c2x2-16'$"):
