@@ -242,6 +242,7 @@ ADAGRAD = {"optimizer": "adagrad"}
 # two epochs of three batches: intervals of 2 and 3 tell the batches apart
 TINY_INTERVALS = {"factor_interval": 2, "inverse_interval": 3}
 MA, AD = {"method": "mac"}, {"method": "admm"}
+AD_3 = {**AD, "epochs": 3}  # the multiplier moves codes in the second step, weights in the third
 RELU = {"transfers": ("relu", "relu", "relu", "sigmoid")}
 KF, FO, SH = ({"method": name, **TINY_INTERVALS} for name in ("kfac", "foof", "shampoo"))
 
@@ -387,9 +388,9 @@ EFFECTS = [
     effect("coupling", 0.1, MAC(coupling=0.1), MA),
     effect("activation_penalty", 2.0, ADMM(activation_penalty=2.0), AD, **RELU),
     effect("pre_activation_penalty", 2.0, ADMM(pre_activation_penalty=2.0), AD, **RELU),
-    effect("multiplier_step", 0.5, ADMM(multiplier_step=0.5), AD, **RELU),
+    effect("multiplier_step", 0.5, ADMM(multiplier_step=0.5), AD_3, rates=(1, 1, 1), **RELU),
     effect("last_loss", "hinge", ADMM(last_loss="hinge"), AD, **RELU),
-    effect("warm_start", 1, ADMM(warm_start=1), AD, **RELU),
+    effect("warm_start", 1, ADMM(warm_start=1), AD_3, rates=(1, 1, 1), **RELU),
     effect("seed", 1, m(), seed=1),
     effect("dtype", "float64", m(), dtype="float64"),
 ]  # fmt: skip
