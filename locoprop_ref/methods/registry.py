@@ -25,8 +25,8 @@ from locoprop_ref.methods.base import Method
 from locoprop_ref.methods.foof import FOOF
 from locoprop_ref.methods.kfac import KFAC
 from locoprop_ref.methods.locoprop import locoprop_m, locoprop_m_exact, locoprop_s, locoprop_s_closed
-from locoprop_ref.methods.relatives import am, am_mem, dfa, dtp, fa, ste, tp
 from locoprop_ref.methods.mac import MAC
+from locoprop_ref.methods.relatives import am, am_mem, dfa, dtp, fa, ste, tp
 from locoprop_ref.methods.shampoo import Shampoo
 
 SECOND_ORDER: dict[str, type[KFAC | FOOF | Shampoo]] = {"kfac": KFAC, "foof": FOOF, "shampoo": Shampoo}

@@ -84,9 +84,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 10,
         "methods": (
             "sgd", "adam", "locoprop-s", "locoprop-s-closed", "locoprop-m", "adam-as-am", "am-sgd", "am-adam",
-            "am-mem", "dtp", "admm", "bcd", "mac",
+            "am-mem", "dtp", "offline-admm", "offline-bcd", "offline-mac",
         ),
-        "fewer_epochs": {"admm": 40, "bcd": 40, "mac": 40},
+        "fewer_epochs": {"offline-admm": 40, "offline-bcd": 40, "offline-mac": 40},
     },
     # a first layer of sign units below tanh, which DTP was made for
     "poster-signs": {

@@ -68,9 +68,11 @@ ENTRIES: dict[str, Entry] = {
     "am-mem": Entry("AM-mem", "relative", {"method": "am-mem"}),
     "dtp": Entry("DTP", "relative", {"method": "dtp", "optimizer": "adam"}),
     # offline: a step takes all examples
-    "admm": Entry("ADMM", "relative", {"method": "admm"}),
-    "bcd": Entry("ADMM without multiplier (BCD)", "relative", {"method": "admm", "multiplier_step": 0.0}),
-    "mac": Entry("MAC", "relative", {"method": "mac"}),
+    "offline-admm": Entry("ADMM", "relative", {"method": "admm"}),
+    "offline-bcd": Entry(
+        "ADMM without multiplier (BCD)", "relative", {"method": "admm", "multiplier_step": 0.0}
+    ),
+    "offline-mac": Entry("MAC", "relative", {"method": "mac"}),
     # networks with sign units; the control shows how much the layers above a random one learn by themselves
     "ste": Entry("Straight-through", "relative", {"method": "ste", "optimizer": "adam"}),
     "ste-frozen": Entry(
@@ -97,7 +99,7 @@ _BORROWED: dict[str, tuple[str, dict[str, str]]] = {
 _TUNED_ON: dict[str, tuple[str, ...]] = {
     "poster": (
         "sgd", "adam", "locoprop-s", "locoprop-s-closed", "locoprop-m", "am-sgd", "am-adam", "am-mem", "dtp",
-        "admm", "bcd", "mac",
+        "offline-admm", "offline-bcd", "offline-mac",
     ),
     "poster-signs": ("am-adam", "dtp", "ste", "ste-frozen"),
 }  # fmt: skip

@@ -52,9 +52,11 @@ def test_epochs_and_steps_of_online_and_offline_entries():
         assert_equal((config.epochs, config.batch_size, config.evaluate_steps), wanted)
         assert_equal(record.epochs_of(name), wanted[0])
         assert_equal(config.transfer, "relu")
-    assert_equal([name for name in plan.entries if is_offline(name)], ["admm", "bcd", "mac"])
-    assert_equal(plan.config("bcd", 0).multiplier_step, 0.0)
-    assert_equal(plan.config("admm", 0).multiplier_step, 1.0)
+    assert_equal(
+        [name for name in plan.entries if is_offline(name)], ["offline-admm", "offline-bcd", "offline-mac"]
+    )
+    assert_equal(plan.config("offline-bcd", 0).multiplier_step, 0.0)
+    assert_equal(plan.config("offline-admm", 0).multiplier_step, 1.0)
 
 
 def test_adam_in_the_settings_of_am_adam(monkeypatch):
@@ -132,7 +134,7 @@ AS_CLAIMED = {
     "adam": ((0.5, 0.6, 0.7, 0.8), (0.95, 0.97)),
     "adam-as-am": ((0.55, 0.65, 0.75, 0.85), (0.95, 0.96)),
     "am-adam": ((0.6, 0.7, 0.8, 0.9), (0.955, 0.969)),
-    "admm": (None, (0.5, 0.3)),
+    "offline-admm": (None, (0.5, 0.3)),
 }
 SIGNS = {
     "am-adam": ((0.3,) * 4, (0.9, 0.975)), "dtp": ((0.3,) * 4, (0.9, 0.95)),
@@ -197,8 +199,8 @@ def changed(name, steps=None, epochs=None, base=AS_CLAIMED):
     ("entries", "claim", "verdict"),
     [
         # an offline method ahead of the first epoch, but not of the end; ahead at its best iteration alone
-        (changed("admm", epochs=(0.96, 0.3)), "Offline", "partly"),
-        (changed("admm", epochs=(0.98, 0.3)), "Offline", "not"),
+        (changed("offline-admm", epochs=(0.96, 0.3)), "Offline", "partly"),
+        (changed("offline-admm", epochs=(0.98, 0.3)), "Offline", "not"),
         # Adam is as fast at one of four steps: its spread overlaps
         (changed("adam", steps=(0.5, 0.6, 0.799, 0.8)), "Faster", "partly"),
         # the same start in AM's settings: the ε and the rate were the lead
@@ -281,7 +283,7 @@ def test_the_figures_show_the_numbers(tmp_path):
     signs = poster_figures.epochs(folder_of(tmp_path / "s", SIGNS, "poster-signs"))
     assert "AM-Adam 2.50 %, Straight-through 3.00 %, DTP 5.00 %, First layer frozen" in signs.get_suptitle()
     with pytest.raises(ValueError, match="results must hold a run with evaluate_steps, got none"):
-        poster_figures.first_epoch(folder_of(tmp_path / "o", {"admm": AS_CLAIMED["admm"]}))
+        poster_figures.first_epoch(folder_of(tmp_path / "o", {"offline-admm": AS_CLAIMED["offline-admm"]}))
 
 
 def test_the_page_is_about_the_poster(tmp_path):
@@ -329,20 +331,20 @@ def test_a_comparison_of_all_entries(tmp_path, quick, preset):
 @pytest.mark.full
 def test_offline_entries_have_their_own_number_of_epochs_beside_the_others(tmp_path, quick):
     data, out = write_images(tmp_path / "images.npz"), tmp_path / "out"
-    plan = plan_of(data, "poster", ["sgd", "bcd"], epochs=None)
+    plan = plan_of(data, "poster", ["sgd", "offline-bcd"], epochs=None)
     assert_equal(compare(plan, out, clock=False, progress=False), [])
     results = read_results(out)
     assert_equal([runs[0]["epochs"][-1]["epoch"] for runs in results.runs.values()], [10, 40])
-    assert_equal([results.manifest.steps_per_epoch_of(name) for name in ("sgd", "bcd")], [12, 1])
+    assert_equal([results.manifest.steps_per_epoch_of(name) for name in ("sgd", "offline-bcd")], [12, 1])
     told = " ".join(notes.notes(results, summary.rows_of(results)))
     assert "10 for SGD; 40 for ADMM without multiplier (BCD); an epoch of a method that takes all" in told
-    assert read_run(out / "bcd-seed0.json")["config"].get("batch_size") is None
+    assert read_run(out / "offline-bcd-seed0.json")["config"].get("batch_size") is None
 
 
 def test_an_online_and_an_offline_entry_in_one_comparison(tmp_path, quick):
     """Their run files say what the manifest wants of them, so that the folder can be read again."""
     data, out = write_images(tmp_path / "images.npz"), tmp_path / "out"
-    plan = plan_of(data, "poster", ["am-adam", "bcd"], epochs=1)
+    plan = plan_of(data, "poster", ["am-adam", "offline-bcd"], epochs=1)
     assert_equal(compare(plan, out, clock=False, progress=False), [])
     am, bcd = (runs[0]["epochs"][1] for runs in read_results(out).runs.values())
     assert_equal([[one["step"] for one in row.get("steps", [])] for row in (am, bcd)], [[1, 2, 5], []])
@@ -350,14 +352,14 @@ def test_an_online_and_an_offline_entry_in_one_comparison(tmp_path, quick):
 
 def test_the_clock_takes_all_examples_of_an_offline_step(tmp_path):
     data = write_images(tmp_path / "images.npz")
-    config = plan_of(data, "poster", ["bcd"]).config("bcd", 0)
+    config = plan_of(data, "poster", ["offline-bcd"]).config("offline-bcd", 0)
     training = Training(config, examples(load(str(data)), config, np), np)
     training.step()
     assert_equal(training.batches, 1)
     assert_equal(training.state["layers"][0]["z"].shape, (120, 5))
 
 
-@pytest.mark.parametrize("entry", ["am-adam", "am-mem", "dtp", "admm", "bcd", "mac"])
+@pytest.mark.parametrize("entry", ["am-adam", "am-mem", "dtp", "offline-admm", "offline-bcd", "offline-mac"])
 def test_no_peak_is_below_its_count(tmp_path, entry):
     data = write_images(tmp_path / "images.npz")
     layers = {"layers": "36-200-100-3", "epochs": 2}

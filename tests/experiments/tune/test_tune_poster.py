@@ -19,7 +19,7 @@ from locoprop_ref.experiments.tune.space import RELATIVES_SPACE, SPACE, edges, s
 from locoprop_ref.training import examples
 
 NETWORKS = {"poster": "36-5-4-3", "poster-signs": "36-8-4-3"}
-OFFLINE = ("admm", "bcd", "mac")
+OFFLINE = ("offline-admm", "offline-bcd", "offline-mac")
 EVERY = [(problem, name) for problem in NETWORKS for name in tuned.usual_entries(problem)]
 SMALL = {"batch_size": 10, "examples": 60, "held_out": 40}
 
@@ -57,11 +57,16 @@ def test_the_problems():
         assert_equal(there.for_method(name), there)
         assert_equal(there.config(name, seed=0).batch_size, None)
     explicit = reduced_problem("poster", epochs=3, examples=500)
-    assert_equal((explicit.for_method("admm").epochs, explicit.for_method("admm").examples), (3, 500))
+    assert_equal(
+        (explicit.for_method("offline-admm").epochs, explicit.for_method("offline-admm").examples), (3, 500)
+    )
     # ADMM's outputs are fitted to 0 and 1: they are judged by that loss, the others by theirs
-    losses = {name: on.config(name, seed=0).output_loss for name in ("admm", "bcd", "mac", "am-adam")}
-    assert_equal(set(map(losses.get, ("admm", "bcd"))), {"squared_error"})
-    assert_equal(set(map(losses.get, ("mac", "am-adam"))), {"softmax_cross_entropy"})
+    losses = {
+        name: on.config(name, seed=0).output_loss
+        for name in ("offline-admm", "offline-bcd", "offline-mac", "am-adam")
+    }
+    assert_equal(set(map(losses.get, ("offline-admm", "offline-bcd"))), {"squared_error"})
+    assert_equal(set(map(losses.get, ("offline-mac", "am-adam"))), {"softmax_cross_entropy"})
     signs = PROBLEMS["poster-signs"]
     assert_equal((signs.layers, signs.transfer), ("784-200-200-10", "sign,tanh,softmax"))
 
@@ -111,11 +116,11 @@ def test_every_method_runs(images, method, problem):
 @pytest.mark.full
 def test_online_and_offline_methods_in_one_search(images):
     """Each on its own problem, which its file names, and whose command makes the same file again."""
-    found = tune(["am-sgd", "bcd"], small("poster"), trials=1, progress=False)
-    assert_equal(list(found), ["am-sgd", "bcd"])
+    found = tune(["am-sgd", "offline-bcd"], small("poster"), trials=1, progress=False)
+    assert_equal(list(found), ["am-sgd", "offline-bcd"])
     assert_equal([found[name]["problem"]["epochs"] for name in found], [1, 40])
-    command = found["bcd"]["study"]["command"]
+    command = found["offline-bcd"]["study"]["command"]
     assert "--epochs" not in command and "--examples 60" in command
     words = [*command.split()[1:], "--out", "again", "--storage", "sqlite:///again.db"]
     assert_equal(cli.main(words), 0)
-    assert_equal(json.loads(Path("again/poster/bcd.json").read_text()), found["bcd"])
+    assert_equal(json.loads(Path("again/poster/offline-bcd.json").read_text()), found["offline-bcd"])
