@@ -82,11 +82,12 @@ def am_mem(
 ) -> LocoProp:
     """Return AM-mem: alternating minimization whose weights solve the least squares of all batches so far.
 
-    The defaults are those of the known numbers of an independent program on MNIST, with batches of 200.
+    The decay, η and the step 500 are those of the known numbers of an independent program on MNIST, with
+    batches of 200; μ = 1/500 gives the codes the same step as the last layer's target. They are not tuned.
 
     Args:
-        targets: the codes, default `CodeTargets(last_layer="gradient", last_step=500)`: the memory takes
-            squared problems, so that the last layer gets a target as well.
+        targets: the codes, default `CodeTargets(coupling=1/500, last_layer="gradient", last_step=500)`: the
+            memory takes squared problems, so that the last layer gets a target as well.
         solver: default `Memory()`, with a decay of 0.9 and the ridge outside the memory.
         weight_step: η > 0, default 0.1: the ridge is 1/η.
         **settings: the others of `LocoProp`.
@@ -94,7 +95,7 @@ def am_mem(
     Raises:
         ValueError, TypeError: a setting out of its range, or one that `LocoProp` does not have.
     """
-    codes = targets or CodeTargets(last_layer="gradient", last_step=500.0)
+    codes = targets or CodeTargets(coupling=1 / 500, last_layer="gradient", last_step=500.0)
     parts = {"regularizer": Proximal(weight_step)} | settings
     return LocoProp("squared", codes, solver=solver or Memory(), **parts)
 

@@ -68,7 +68,7 @@ def test_the_known_defaults():
     relatives = {name: method(name).targets for name in ("am", "am-mem", "tp", "dtp", "fa", "dfa")}
     assert relatives == {
         "am": CodeTargets(1, 1.0, 1.0, 0.0, 0.0, "sum", "moved", "network_loss"),
-        "am-mem": CodeTargets(1, 1.0, 1.0, 0.0, 0.0, "sum", "moved", "gradient", 500.0),
+        "am-mem": CodeTargets(1, 1.0, 0.002, 0.0, 0.0, "sum", "moved", "gradient", 500.0),
         "tp": InverseTargets(10.0, "plain", "penultimate", "squared_outputs", 0.1, Adam(), 1e-3, 1),
         "dtp": InverseTargets(10.0, "difference", "penultimate", "squared_outputs", 0.1, Adam(), 1e-3, 1),
         "fa": FeedbackTargets(1.0, "alignment", 1.0),

@@ -283,7 +283,7 @@ def effect(option, value, method, beside=None, follows=(), **hand):
 AM = {"method": "am", "code_steps": 2}  # momentum and the anchor begin to matter with the second step
 RULES = {
     "am": partial(CodeTargets, last_layer="network_loss"),
-    "am-mem": partial(CodeTargets, last_layer="gradient", last_step=500.0),
+    "am-mem": partial(CodeTargets, coupling=0.002, last_layer="gradient", last_step=500.0),
     "tp": partial(InverseTargets, correction="plain", forward_loss="squared_outputs"),
     "dtp": partial(InverseTargets, correction="difference", forward_loss="squared_outputs"),
     "fa": partial(FeedbackTargets, step=1.0),

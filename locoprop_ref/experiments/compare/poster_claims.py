@@ -129,7 +129,7 @@ def _what_is_left(results: Results, step: int) -> Finding:
     """Say how much of AM-Adam's lead over Adam is left over Adam in AM-Adam's settings."""
     names, of = ("am-adam", "adam", "adam-as-am"), partial(at_step, step=step)
     found = [accuracies(results, name, of) for name in names]
-    what = f"lead after step {step}"
+    what = f"difference after step {step}"
     if any(one is None for one in found):
         return _not_measured(what, "Adam in two settings", counts=False)
     mine, adam, same = (one.median for one in found if one is not None)
@@ -137,8 +137,8 @@ def _what_is_left(results: Results, step: int) -> Finding:
         what,
         None,
         False,
-        f"{what}: {_points(mine - adam)} over tuned Adam, of which {_points(mine - same)} are left over Adam "
-        f"with AM-Adam's rate, momenta and ε; {_points(same - adam)} are those settings' own",
+        f"{what}: AM-Adam {_points(mine - adam)} against tuned Adam, {_points(mine - same)} against Adam "
+        f"with AM-Adam's rate, momenta and ε; those settings alone {_points(same - adam)}",
     )
 
 
@@ -183,10 +183,12 @@ def _not_measured(what: str, whom: str, *, counts: bool = True) -> Finding:
 
 
 def _sentence(results: Results, what: str, mine: Spread, other: str, theirs: Spread) -> str:
-    verdict = "the spreads apart" if apart(mine, theirs) else "the spreads overlap"
+    verdict = ", the spreads apart" if apart(mine, theirs) else ", the spreads overlap"
+    if mine.low == mine.high and theirs.low == theirs.high:  # a single seed has no spread
+        verdict = ""
     ahead = mine.median - theirs.median
     return (
-        f"{what} {_percent(mine)}, {_points(ahead)} against {_label(results, other)}, {_percent(theirs)}, "
+        f"{what} {_percent(mine)}, {_points(ahead)} against {_label(results, other)}, {_percent(theirs)}"
         f"{verdict}"
     )
 

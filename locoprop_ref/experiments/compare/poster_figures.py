@@ -44,8 +44,8 @@ def errors_of_steps(run: Mapping[str, Any]) -> dict[int, float]:
 
 
 def errors_of_epochs(run: Mapping[str, Any]) -> dict[int, float]:
-    """Return the test error of a run in percent after every epoch, 0 the untrained network's."""
-    return {row["epoch"]: _percent(row["test"]["accuracy"]) for row in run["epochs"]}
+    """Return the test error of a run in percent after every epoch; the untrained network's is left out."""
+    return {row["epoch"]: _percent(row["test"]["accuracy"]) for row in run["epochs"][1:]}
 
 
 def _percent(accuracy: float | None) -> float:
@@ -67,7 +67,7 @@ def _bands(results: Results, errors: Any) -> dict[str, Band]:
     for entry in results.manifest.entries:
         curves = [errors(run) for run in finished(results, entry).values() if run["status"] != "diverged"]
         steps = sorted(set.intersection(*map(set, curves))) if curves else []
-        if len(steps) > 1:
+        if steps:
             values = np.array([[curve[step] for step in steps] for curve in curves])
             found[entry] = {
                 "step": np.array(steps),
@@ -121,15 +121,18 @@ def epochs(results: Results) -> "Figure":
         len(parts), width=8 + 4.5 * (len(parts) - 1) + 3, height=5.8, right=3.4, sharey=True,
         title=_title_of_ends(results, online, offline),
     )  # fmt: skip
+    from matplotlib.ticker import MaxNLocator
+
     handles: list[Any] = []
     names: list[str] = []
     for panel, part in zip(axes, parts, strict=True):
         for entry, b in part.items():
             _draw(panel, results, entry, b)
         what = "epoch" if part is online else "iteration on all images"
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         label(panel, x=what, y="test error (%)" if panel is axes[0] else "", legend=None)
         if part is offline and online:
-            least = min(float(b["median"][1]) for b in online.values())
+            least = min(float(b["median"][0]) for b in online.values())
             panel.axhline(least, color="#009E73", linestyle=":", label="best online, first epoch")
         more = panel.get_legend_handles_labels()
         handles, names = handles + more[0], names + more[1]
