@@ -22,6 +22,7 @@ from locoprop_ref.training.checkpoint import Checkpoint, form, load_checkpoint, 
 from locoprop_ref.training.config import resolve
 from locoprop_ref.training.resume import _fits
 from locoprop_ref.training.run_file import read_run
+from locoprop_ref.training.steps import Steps
 
 every_method = pytest.mark.parametrize("name", OFFLINE)
 LOSSES = {"identity": "squared_error", "sigmoid": "sigmoid_cross_entropy", "softmax": "softmax_cross_entropy"}
@@ -226,3 +227,23 @@ def test_admm_takes_relu_by_itself_and_nothing_else(capsys):
     assert capsys.readouterr().err.splitlines() == [
         "locoprop-ref train: batch_size has no meaning for method admm"
     ]
+
+
+@pytest.mark.parametrize(("name", "setting"), [("mac", "code_lr"), ("admm", "multiplier_step")])
+def test_the_rate_multiplies_the_one_step_size(numpy_backend, name, setting):
+    """Half the rate and twice the size, bit for bit; half the rate alone is another step."""
+    network, x, t = problem(numpy_backend)
+    found = []
+    for size, rate in ((0.02, 1.0), (0.04, 0.5), (0.02, 0.5)):
+        ours = method(name, **{setting: size})
+        _, state = steps(ours, network, ours.init(network), x, t, [rate] * 2)
+        found.append([leaf.tolist() for leaf in leaves(state) if hasattr(leaf, "shape")])
+    assert found[0] == found[1] != found[2]
+
+
+def test_no_order_is_drawn(tiny):
+    """The random generator is left as it stands."""
+    order = Steps(resolve(data=str(tiny), method="mac", **CLASSIFY), method("mac"), None, np)
+    rng = np.random.default_rng(0)
+    assert order.shuffled(rng) is None
+    assert rng.random() == np.random.default_rng(0).random()
