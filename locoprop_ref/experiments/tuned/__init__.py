@@ -69,9 +69,7 @@ ENTRIES: dict[str, Entry] = {
     "dtp": Entry("DTP", "relative", {"method": "dtp", "optimizer": "adam"}),
     # offline: a step takes all examples
     "offline-admm": Entry("ADMM", "relative", {"method": "admm"}),
-    "offline-bcd": Entry(
-        "ADMM without multiplier (BCD)", "relative", {"method": "admm", "multiplier_step": 0.0}
-    ),
+    "offline-bcd": Entry("BCD (ADMM without λ)", "relative", {"method": "admm", "multiplier_step": 0.0}),
     "offline-mac": Entry("MAC", "relative", {"method": "mac"}),
     # networks with sign units; the control shows how much the layers above a random one learn by themselves
     "ste": Entry("Straight-through", "relative", {"method": "ste", "optimizer": "adam"}),

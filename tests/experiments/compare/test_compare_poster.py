@@ -337,7 +337,7 @@ def test_offline_entries_have_their_own_number_of_epochs_beside_the_others(tmp_p
     assert_equal([runs[0]["epochs"][-1]["epoch"] for runs in results.runs.values()], [10, 40])
     assert_equal([results.manifest.steps_per_epoch_of(name) for name in ("sgd", "offline-bcd")], [12, 1])
     told = " ".join(notes.notes(results, summary.rows_of(results)))
-    assert "10 for SGD; 40 for ADMM without multiplier (BCD); an epoch of a method that takes all" in told
+    assert "10 for SGD; 40 for BCD (ADMM without λ); an epoch of a method that takes all" in told
     assert read_run(out / "offline-bcd-seed0.json")["config"].get("batch_size") is None
 
 
