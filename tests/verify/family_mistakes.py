@@ -3,7 +3,17 @@
 import dataclasses
 import sys
 
-from locoprop_ref import local, losses, memory, mirror, regularizers, solvers, targets, transfers
+from locoprop_ref import (
+    local,
+    losses,
+    memory,
+    mirror,
+    newton_solvers,
+    regularizers,
+    solvers,
+    targets,
+    transfers,
+)
 
 
 def in_verify(patch, name, wrong):
@@ -34,9 +44,9 @@ def gradient_by_the_output_off_the_output(patch):
 
 def newton_takes_one_step(patch):
     """The tangent slopes in the place of the secants."""
-    right = solvers._newton_block
+    right = newton_solvers._newton_block
     patch.setattr(
-        solvers,
+        newton_solvers,
         "_newton_block",
         lambda problem, units, tolerance, steps, xp: right(problem, units, tolerance, 1, xp),
     )
