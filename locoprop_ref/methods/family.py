@@ -10,7 +10,8 @@ that measures the row.
 >>> build("SGD").local_loss
 'linear'
 
-To add a row, write a line. If a part is new, give it a name in one of the tables of parts as well.
+To add a row, write a line. If a part is new, give it a name in one of the tables of parts as well. A row of
+your own need not stand in the table: `build` takes it as it is (docs/extending.md).
 """
 
 from collections.abc import Callable, Mapping
@@ -143,24 +144,26 @@ def member(name: str) -> Member:
     return rows[checks.one_of("name", name, rows)]
 
 
-def build(name: str, *, num_layers: int = 2, **settings: Any) -> LocoProp:
+def build(name: str | Member, *, num_layers: int = 2, **settings: Any) -> LocoProp:
     """Return the method of a minibatch row, with parts at their first settings.
 
     Args:
-        name: the algorithm, see `FAMILY`.
+        name: the algorithm, see `FAMILY`; or a row of your own.
         num_layers: M, for targets with a step of its own for every layer; default 2.
         **settings: of `LocoProp`, among them parts in place of those of the row.
 
     Raises:
         ValueError, TypeError: an unknown name (the nearest is suggested), a row that is no minibatch method,
-            or a setting out of its range.
+            a part that has no name in its table and is not given, or a setting out of its range.
     """
-    row, layers = member(name), checks.integer("num_layers", num_layers)
+    row = name if isinstance(name, Member) else member(name)
+    layers = checks.integer("num_layers", num_layers)
     if row.kind != "minibatch":
-        raise ValueError(f"name must be of a minibatch method, got {name!r}, which is marked {row.kind!r}")
-    parts = {
-        "targets": TARGETS[row.targets](layers),
-        "regularizer": REGULARIZERS[row.regularizer](layers),
-        "solver": SOLVERS[row.solver](layers),
-    }
-    return LocoProp(row.local_loss, **{**parts, **settings})
+        raise ValueError(
+            f"name must be of a minibatch method, got {row.name!r}, which is marked {row.kind!r}"
+        )
+    tables = {"targets": TARGETS, "regularizer": REGULARIZERS, "solver": SOLVERS}
+    for part, table in tables.items():
+        if part not in settings:
+            settings[part] = table[checks.one_of(part, getattr(row, part), table)](layers)
+    return LocoProp(row.local_loss, **settings)
