@@ -9,7 +9,7 @@ from locoprop_ref import initialize, locoprop_m, locoprop_m_exact, locoprop_s, l
 from locoprop_ref.methods.family import FAMILY, build
 
 # Roundings of weights and of sums with at most twenty terms in all rows, X̃ᵀX̃ + 100 I being well conditioned.
-# More where two programs differ in their inverses (K-FAC's factor has a condition of 1e3, J one of 100), where
+# More where two programs differ in their inverses (K-FAC's factor has a condition of 1e3, J of 100), where
 # Newton stops at 100 eps, and where the weights are 10 times the difference of two others (ProxProp, γ = 10).
 ROUNDING = {"K-FAC": 1e-12, "Gauss–Newton targets": 1e-12, "LocoProp-M, exact": 1e-12, "ProxProp": 1e-12}
 TRANSFERS = ("tanh", "tanh", "identity")
