@@ -11,7 +11,7 @@ import family_mistakes
 import numpy as np
 import pytest
 
-from locoprop_ref import layers, local, losses, network, solvers, targets, transfers, wirings
+from locoprop_ref import divergences, layers, local, losses, network, solvers, targets, transfers, wirings
 from locoprop_ref.cli import main as cli
 from locoprop_ref.methods import foof, kfac, kronecker, locoprop
 from locoprop_ref.verify import (
@@ -258,6 +258,11 @@ def divergence_without_its_anchor(patch):
 def relu_integral_on_both_sides(patch):
     """F(a) = a²/2 also for negative a: the integral of |a|, not of ReLU."""
     _transfers(patch, relu={"_F": lambda a, xp: a * a / 2})
+
+
+def relu_divergence_on_both_sides(patch):
+    """½(â − a)² also for negative arguments: the matching loss of the identity."""
+    _transfers(patch, relu={"_D": divergences.squared})
 
 
 def _transfers(patch, **wrong):
@@ -525,7 +530,8 @@ FOUND_BY = {
     divergence_without_linear_term: {"I5": (0, 1)},
     divergence_with_wrong_sign: {"I5": (0, 1)},
     divergence_without_its_anchor: {"I5": (0, 2)},
-    relu_integral_on_both_sides: {"I5": (0, 3), "I6": (0, 2)},
+    relu_integral_on_both_sides: {"I5": (6,), "I6": (0, 2)},
+    relu_divergence_on_both_sides: {"I5": (0, 3, 6)},
     tanh_integral_shifted: {"I6": (0, 2)},
     sigmoid_a_little_steep: {"I6": (1,)},
     softplus_conjugate_halved: {"I6": (2,)},
