@@ -29,7 +29,7 @@ from locoprop_ref.layers import Layer
 from locoprop_ref.local import REDUCTIONS, Reduction
 from locoprop_ref.network import Network, Trace
 from locoprop_ref.optimizers import Momentum
-from locoprop_ref.targets import LayerTarget, LocalLoss, State, network_loss_target
+from locoprop_ref.targets import LayerTarget, LocalLoss, State, check_state, network_loss_target
 
 Inputs = Literal["moved", "forward"]
 LastLayer = Literal["network_loss", "gradient"]
@@ -108,8 +108,10 @@ class CodeTargets:
         """Return (input, f(c), f) of every hidden layer, and of the last one what `last_layer` says.
 
         Raises:
-            ValueError: the last layer shall have the network loss, which is not its matching loss.
+            ValueError: the last layer shall have the network loss, which is not its matching loss, or a
+                state that is not empty.
         """
+        check_state(state, network)
         codes, targets = self.codes(network, trace, t), []
         for m, (layer, code) in enumerate(zip(network.layers, codes, strict=False)):
             x, f = self._input(network, trace, codes, m), local(layer)

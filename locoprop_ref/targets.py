@@ -232,9 +232,12 @@ def network_loss_target(layer: Layer, loss: OutputLoss, x: Any, t: Any, a_hat: A
         a_hat: (B, d_M), the pre-activation for these rows where it is known already.
 
     Raises:
-        ValueError: the network loss is not the matching loss of the last transfer function.
+        ValueError, TypeError: the network loss is not the matching loss of the last transfer function, or t
+            does not fit the layer's output.
     """
     f = layer.transfer
+    checks.array("t", t, shape=(x.shape[0] // layer.positions, layer.W.shape[1]))
+    checks.same_dtype(x=x, t=t)
     if f.name != (loss.last_transfer or "identity"):
         raise ValueError(
             "network must have the matching loss of its last transfer function for a last layer that learns "

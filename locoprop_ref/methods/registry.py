@@ -5,10 +5,15 @@
     locoprop-s-closed         LocoProp-S in closed form
     locoprop-m-exact          LocoProp-M by damped Newton
     kfac, foof, shampoo       the second-order methods that LocoProp is compared with
+    am, am-mem                alternating minimization: by steps of an optimizer, and by running sums
+    tp, dtp                   target propagation, plain and difference
+    fa, dfa                   feedback alignment, and direct feedback alignment
+    ste                       BackProp of networks with sign units
 
 All have the interface of `base.Method`.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +23,7 @@ from locoprop_ref.methods.base import Method
 from locoprop_ref.methods.foof import FOOF
 from locoprop_ref.methods.kfac import KFAC
 from locoprop_ref.methods.locoprop import locoprop_m, locoprop_m_exact, locoprop_s, locoprop_s_closed
+from locoprop_ref.methods.relatives import am, am_mem, dfa, dtp, fa, ste, tp
 from locoprop_ref.methods.shampoo import Shampoo
 
 SECOND_ORDER: dict[str, type[KFAC | FOOF | Shampoo]] = {"kfac": KFAC, "foof": FOOF, "shampoo": Shampoo}
@@ -28,6 +34,13 @@ _BUILDERS: dict[str, Callable[..., Method]] = {
     "locoprop-s-closed": locoprop_s_closed,
     "locoprop-m-exact": locoprop_m_exact,
     **SECOND_ORDER,
+    "am": am,
+    "am-mem": am_mem,
+    "tp": tp,
+    "dtp": dtp,
+    "fa": fa,
+    "dfa": dfa,
+    "ste": ste,
 }
 METHODS = tuple(_BUILDERS)
 
@@ -46,3 +59,13 @@ def method(name: str, **settings: Any) -> Method:
     100.0
     """
     return _BUILDERS[checks.one_of("method", name, METHODS)](**settings)
+
+
+def named_optimizer(name: str) -> bool:
+    """Tell whether the function of a method takes its optimizer by name, because other defaults hang on it.
+
+    >>> named_optimizer("backprop"), named_optimizer("locoprop-m")
+    (True, False)
+    """
+    builder = _BUILDERS[checks.one_of("method", name, METHODS)]
+    return "optimizer_name" in inspect.signature(builder).parameters

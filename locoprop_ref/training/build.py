@@ -1,19 +1,19 @@
 """Network, method and schedule of a resolved Config."""
 
-from dataclasses import fields
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from locoprop_ref import checks
 from locoprop_ref.architectures import LayerPlan, architecture, resized
-from locoprop_ref.methods.backprop import BackProp
 from locoprop_ref.methods.base import Method
-from locoprop_ref.methods.options import HYPER, options_of
-from locoprop_ref.methods.registry import method
+from locoprop_ref.methods.locoprop import LocoProp
+from locoprop_ref.methods.options import assembled, options_of
 from locoprop_ref.network import Network, initialize
-from locoprop_ref.optimizers import optimizer
-from locoprop_ref.solvers import Descend
+from locoprop_ref.targets import GradientTargets
 from locoprop_ref.training.options import Config
-from locoprop_ref.transfers import TRANSFERS
+from locoprop_ref.transfers import DISCONTINUOUS, TRANSFERS
 
 
 def layer_plans(config: Config) -> tuple[LayerPlan, ...]:
@@ -53,7 +53,7 @@ def layer_transfers(config: Config) -> tuple[str, ...]:
     """
     sizes, names = layer_sizes(config), config.transfer.split(",")
     for name in names:
-        checks.one_of("transfer", name, TRANSFERS)
+        checks.one_of("transfer", name, (*TRANSFERS, *DISCONTINUOUS))
     if len(names) == len(sizes) - 1 and len(names) > 1:
         return tuple(names)
     if len(names) > 1:
@@ -84,15 +84,26 @@ def build_network(config: Config, seed: Any, *, xp: Any) -> Network:
 def build_method(config: Config) -> Method:
     """Return the method of a resolved Config."""
     options = {name: getattr(config, name) for name in options_of(config.method, config.optimizer)}
-    chosen = options.pop("optimizer", None)
-    if chosen is None:
-        return method(config.method, **options)
-    hyper = {argument: options.pop(option) for option, argument in HYPER[chosen].items()}
-    rule = optimizer(chosen, **hyper)
-    if config.method == "backprop":
-        return BackProp(rule, **options)
-    local = {f.name: options.pop(f.name) for f in fields(Descend) if f.name in options}
-    return method(config.method, local=Descend(rule, **local), **options)
+    return assembled(config.method, options)
+
+
+def check_fits(config: Config) -> None:
+    """Refuse a network that a target rule or its solver does not take, before there is any file.
+
+    What is asked is the method itself: a step on two examples, with hidden layers of one unit, which has all
+    that can be refused (kinds of layers, transfer functions, the loss) and takes milliseconds.
+
+    Raises:
+        ValueError, TypeError: what the method says of such a network.
+    """
+    ours = build_method(config)
+    if not isinstance(ours, LocoProp) or isinstance(ours.targets, GradientTargets):
+        return
+    thin = replace(config, width=1e-9, depth=1)
+    network, sizes = build_network(thin, 0, xp=np), layer_sizes(thin)
+    x, t = np.zeros((2, sizes[0]), config.dtype), np.zeros((2, sizes[-1]), config.dtype)
+    t[:, 0] = 1  # the first class; a value in [0, 1] where the outputs are pixels
+    ours.step(network, ours.init(network), x, t)
 
 
 def epoch_rate(config: Config, epoch: int) -> float:

@@ -9,17 +9,12 @@ from typing import Any
 
 from locoprop_ref import checks
 from locoprop_ref.data import NAMES, data_path
-from locoprop_ref.methods.options import (
-    DEFAULT_OPTIMIZER,
-    HYPER,
-    HYPER_OPTIONS,
-    methods_with,
-    options_of,
-    takes_optimizer,
-)
-from locoprop_ref.methods.registry import METHODS
-from locoprop_ref.training.build import build_method, layer_sizes, layer_transfers
+from locoprop_ref.methods.locoprop import LocoProp
+from locoprop_ref.methods.options import HYPER, HYPER_OPTIONS, default_optimizer, methods_with, options_of
+from locoprop_ref.methods.registry import METHODS, method
+from locoprop_ref.training.build import build_method, check_fits, layer_sizes, layer_transfers
 from locoprop_ref.training.options import Config
+from locoprop_ref.transfers import DISCONTINUOUS
 
 _PAPER_LAYERS = "784-1000-500-250-30-250-500-1000-784"
 _CURVES_LAYERS = "784-400-200-100-50-25-6-25-50-100-200-400-784"
@@ -43,11 +38,13 @@ _LAYERS = {
     ("mnist", "classify"): "784-300-100-10",
     ("fashion_mnist", "classify"): "784-300-100-10",
 }
+# method → the other options that stand there for it unless they are given
+_USUAL: dict[Any, dict[str, Any]] = {"ste": {"transfer": "sign"}}
 # option → the methods for which it means something
 APPLIES: dict[str, tuple[str, ...]] = {
     option: methods_with(option)
     for option in dict.fromkeys((*HYPER_OPTIONS, *(o for name in METHODS for o in options_of(name))))
-} | {"diagnostics": tuple(name for name in METHODS if "target_step" in options_of(name))}
+} | {"diagnostics": tuple(name for name in METHODS if isinstance(method(name), LocoProp))}
 
 
 def resolve(preset: str | None = None, **explicit: Any) -> Config:
@@ -67,7 +64,8 @@ def resolve(preset: str | None = None, **explicit: Any) -> Config:
     for name in explicit:
         checks.one_of("option", name, known)
     explicit = {name: value for name, value in explicit.items() if value is not None}
-    config = _plain(Config(**({**PRESETS[preset], **explicit} if preset else explicit)))
+    chosen = {**PRESETS[preset], **explicit} if preset else explicit
+    config = _plain(Config(**(_USUAL.get(explicit.get("method"), {}) | chosen)))
     for f in fields(Config):
         if f.metadata["choices"] and getattr(config, f.name) is not None:
             checks.one_of(f.name, getattr(config, f.name), f.metadata["choices"])
@@ -79,6 +77,7 @@ def resolve(preset: str | None = None, **explicit: Any) -> Config:
     _check_numbers(config)
     _check_together(config, explicit)
     build_method(config)
+    check_fits(config)
     return config
 
 
@@ -132,8 +131,8 @@ def _schedule_epochs(config: Config, epochs: int) -> int | None:
 
 def _method_defaults(config: Config) -> dict[str, Any]:
     """Return the fields that a method leaves open, filled in; those without a meaning stay None."""
-    if takes_optimizer(config.method):
-        name = config.optimizer or DEFAULT_OPTIMIZER
+    name = config.optimizer or default_optimizer(config.method)
+    if name is not None:
         for option in HYPER_OPTIONS:
             if getattr(config, option) is not None and option not in HYPER[name]:
                 raise ValueError(f"{option} has no meaning for optimizer {name}")
@@ -173,6 +172,20 @@ def _check_together(config: Config, explicit: Mapping[str, Any]) -> None:
         raise ValueError("weight_step must be finite for form 'inverse', got inf")
     if config.method == "locoprop-m-exact" and "softmax" in layer_transfers(config):
         raise ValueError("transfer must be elementwise for method locoprop-m-exact, got a softmax layer")
+    if "last_target_step" in explicit and config.last_layer != "gradient":
+        raise ValueError(f"last_target_step has no meaning for last_layer {config.last_layer}")
+    _check_sign(config)
+
+
+def _check_sign(config: Config) -> None:
+    with_sign = set(DISCONTINUOUS) & set(layer_transfers(config))
+    if config.method == "locoprop-m-exact" and with_sign:
+        raise ValueError("transfer must be continuous for method locoprop-m-exact, got a sign layer")
+    if config.method == "ste" and not with_sign:
+        raise ValueError(
+            f"transfer must be sign in at least one layer for method ste, got {config.transfer!r} "
+            "(without one it is backprop)"
+        )
 
 
 def _check_shampoo(config: Config, explicit: Mapping[str, Any]) -> None:

@@ -60,7 +60,8 @@ class Config:
     )
     transfer: str = _option(
         "tanh",
-        "of the hidden layers (default tanh, the authors), or one for every layer: tanh,relu,sigmoid",
+        "of the hidden layers (default tanh, the authors; ste sign), or one for every layer: "
+        "tanh,relu,sigmoid",
     )
     code_transfer: str = _option(
         "identity",
@@ -93,12 +94,12 @@ class Config:
     )
     # first-order rule: LocoProp's local one, BackProp's own
     optimizer: Any = _setting(
-        "optimizer", "local optimizer of LocoProp's K steps, the network's for backprop", _AUTHORS
+        "optimizer", "local optimizer of K steps, the network's for backprop and ste", _AUTHORS
     )
     dialect: Any = _setting("dialect", "formula of adagrad, rmsprop and adam", _AUTHORS)
     learning_rate: Any = _setting(
         "learning_rate",
-        "of backprop (with rmsprop), kfac, foof and shampoo",
+        "of backprop and ste (with rmsprop), kfac, foof and shampoo",
         "first guesses, except backprop's",
         float,
     )
@@ -114,7 +115,9 @@ class Config:
         None, "of adagrad (default tf1 0.1, torch 0; 1e-5 in the authors' code)", float
     )
     # LocoProp
-    local_lr: Any = _setting("local_lr", "size s of the local steps", _AUTHORS, float)
+    local_lr: Any = _setting(
+        "local_lr", "size s of the local steps; of am, tp, dtp, fa and dfa that with adam", _AUTHORS, float
+    )
     num_local_steps: Any = _setting("num_local_steps", "number K of local steps", _AUTHORS, int)
     local_decay: Any = _setting(
         "local_decay", "local rate within a batch: s*max(1 - k/K, 0.25), or constant", _AUTHORS
@@ -135,6 +138,44 @@ class Config:
         "project_targets", "project targets onto the range of the transfer function", _AUTHORS, bool
     )
     form: Any = _setting("form", "closed form; auto goes by shape")
+    # the relatives: alternating minimization
+    code_steps: Any = _setting("code_steps", "gradient steps on every code of am and am-mem", "", int)
+    code_lr: Any = _setting("code_lr", "size of these steps", _GUESS, float)
+    coupling: Any = _setting(
+        "coupling", "weight mu of the losses between layers in the codes' steps", _GUESS, float
+    )
+    code_momentum: Any = _setting(
+        "code_momentum", "of the codes' steps, Nesterov's", "0.9 in the published code", float
+    )
+    code_anchor: Any = _setting("code_anchor", "weight of 1/2 (code - forward pass)^2", "", float)
+    code_reduction: Any = _setting(
+        "code_reduction", "losses between layers over the batch", "mean in the published code"
+    )
+    code_inputs: Any = _setting("code_inputs", "a layer's input: of the moved codes, or of the forward pass")
+    last_layer: Any = _setting(
+        "last_layer", "the last layer of am and am-mem learns on the network loss itself, or by gradient"
+    )
+    last_target_step: Any = _setting(
+        "last_target_step", "step gamma of the last layer's target with last-layer gradient", "", float
+    )
+    memory_decay: Any = _setting("memory_decay", "of am-mem's running sums", "", float)
+    num_sweeps: Any = _option(None, "sweeps of am-mem a batch (default none: the exact solution)", int)
+    ridge: Any = _setting(
+        "ridge", "am-mem: 1/eta in its sums or outside; auto: inside without decay, else outside"
+    )
+    # target propagation and feedback alignment
+    target_start: Any = _setting(
+        "target_start", "tp and dtp: the first target is that of the penultimate layer, or of the output"
+    )
+    forward_loss: Any = _setting(
+        "forward_loss", "tp and dtp: the matching loss, or 1/2 (f(a) - target)^2", "Lee et al."
+    )
+    inverse_noise: Any = _setting("inverse_noise", "on which tp and dtp train their inverses", _GUESS, float)
+    inverse_lr: Any = _setting("inverse_lr", "of the inverses' Adam", "its paper", float)
+    inverse_steps: Any = _setting("inverse_steps", "of the inverses a batch", "", int)
+    feedback_scale: Any = _setting(
+        "feedback_scale", "of the random weights of fa and dfa; 1: those of Glorot and Bengio", "", float
+    )
     # second-order methods
     damping: Any = _setting("damping", "lambda of kfac and foof, added to the curvature", _GUESS, float)
     fisher: Any = _setting("fisher", "Fisher matrix of kfac", "its paper")

@@ -13,13 +13,23 @@ from bridge import CASES, draw, every_dtype, leaves, naive_layers, snapshot
 from numpy.testing import assert_array_equal
 from threadpoolctl import threadpool_limits
 
-from locoprop_ref import Descend, Network, initialize, method, network_loss, optimizer
+from locoprop_ref import (
+    CodeTargets,
+    Descend,
+    InverseTargets,
+    Network,
+    initialize,
+    method,
+    network_loss,
+    optimizer,
+)
 from locoprop_ref import parallel as parallel_module
 from locoprop_ref.methods.base import Method
 from locoprop_ref.methods.registry import METHODS
 from locoprop_ref.training.checkpoint import Checkpoint, form, load_checkpoint, save_checkpoint
 
 TANH, SIGMOID, SOFTMAX = CASES[3], CASES[9 + 3], CASES[18 + 3]
+MATCHING = ("tanh", "identity", "squared_error")
 
 STEPS = Descend(optimizer("rmsprop", momentum=0.9), local_lr=1e-3, num_local_steps=3)
 INTERVALS = {"factor_interval": 2, "inverse_interval": 3}
@@ -40,10 +50,18 @@ IDS = [f"{name}-{i}" for name in METHODS for i, _ in enumerate(ENTRIES.get(name,
 
 
 NEEDS_ELEMENTWISE = {"locoprop-m-exact"}  # refuses softmax, see test_methods.py
+NEEDS_MATCHING = {"am", "tp", "dtp"}  # their last layer learns on the network loss, see test_relatives.py
+
+
+def squared(name):
+    """The case of the squared error that a method can be trained with."""
+    return MATCHING if name in NEEDS_MATCHING else TANH
+
+
 WITH_LOSS = [
     pytest.param(entry, case, id="-".join((name, *case)))
     for entry, name in zip(PAIRS, IDS, strict=True)
-    for case in (TANH, SIGMOID, SOFTMAX)
+    for case in (squared(entry[0]), SIGMOID, SOFTMAX)
     if entry[0] not in NEEDS_ELEMENTWISE or case is not SOFTMAX
 ]
 
@@ -120,7 +138,7 @@ def test_a_step_is_pure_and_keeps_the_form_of_what_it_is_given(backend, entry, c
 @every_entry
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 def test_at_rate_zero_no_weight_of_a_fresh_method_moves(backend, entry, bias):
-    network, x, t = draw(backend, TANH, bias=bias)
+    network, x, t = draw(backend, squared(entry[0]), bias=bias)
     ours = build(entry)
     moved, state = run(ours, network, ours.init(network), [(0.0, x, t)] * 2)
     assert naive_layers(backend, moved) == naive_layers(backend, network)
@@ -138,7 +156,7 @@ def test_the_same_seed_gives_the_same_bits(backend, entry, case):
 
 @every_entry
 def test_one_example_and_one_unit_are_enough(backend, entry):
-    network, x, t = draw(backend, TANH, sizes=(1, 1), batch=1)
+    network, x, t = draw(backend, squared(entry[0]), sizes=(1, 1), batch=1)
     ours = build(entry)
     moved, _ = run(ours, network, ours.init(network), [(1.0, x, t)] * 3)
     assert np.isfinite(backend.numpy(moved.layers[0].W)).all()
@@ -196,12 +214,19 @@ GENTLE = {
     "kfac": {"learning_rate": 0.1, "damping": 0.1, "momentum": 0.0},
     "foof": {"learning_rate": 0.1, "damping": 0.1},
     "shampoo": {"learning_rate": 0.05},
+    "am": {"solver": Descend(optimizer("sgd"), 0.2, 1)},
+    "am-mem": {"targets": CodeTargets(last_layer="gradient", last_step=4.0)},
+    "tp": {"targets": InverseTargets(correction="plain"), "solver": Descend(optimizer("adam"), 0.02, 1)},
+    "dtp": {"solver": Descend(optimizer("adam"), 0.02, 1)},
+    "fa": {"solver": Descend(optimizer("sgd"), 0.2, 1)},
+    "dfa": {"solver": Descend(optimizer("sgd"), 0.2, 1)},
+    "ste": {"optimizer_name": "sgd", "learning_rate": 0.2},
 }
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_thirty_steps_on_one_batch_lower_the_loss(name, numpy_backend):
-    network, x, t = draw(numpy_backend, TANH, batch=8)
+    network, x, t = draw(numpy_backend, squared(name), batch=8)
     t, ours = np.tanh(t), method(name, **GENTLE.get(name, {}))
     moved, _ = run(ours, network, ours.init(network), [(1.0, x, t)] * 30)
     assert network_loss(moved, x, t) < 0.8 * network_loss(network, x, t)
@@ -209,7 +234,7 @@ def test_thirty_steps_on_one_batch_lower_the_loss(name, numpy_backend):
 
 # bad arguments ------------------------------------------------------------------------------------
 
-NET = initialize((3, 2), transfers="tanh")
+NET = initialize((3, 2), transfers="identity")
 X, T = np.ones((4, 3)), np.zeros((4, 2))
 BAD_STEPS = {
     "x list": ((X.tolist(), T), {}, TypeError, "x must be an array"),

@@ -49,7 +49,10 @@ def arrays(nest):
 
 def options_in_numpy(name):
     """All options of a method, but for those that its other defaults make meaningless."""
-    idle = {"shampoo": {"factor_decay", "grafting_decay", "grafting_epsilon"}}.get(name, set())
+    idle = {
+        "shampoo": {"factor_decay", "grafting_decay", "grafting_epsilon"},
+        "am": {"last_target_step"},
+    }.get(name, set())
     found = {option: as_numpy(value) for option, value in options_of(name).items() if option not in idle}
     return {"method": name} | found
 

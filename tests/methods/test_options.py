@@ -7,11 +7,25 @@ from math import inf
 
 import pytest
 
-from locoprop_ref import METHODS, ClosedForm, Descend, GradientTargets, Newton, Proximal, backprop, method
+from locoprop_ref import (
+    METHODS,
+    ClosedForm,
+    CodeTargets,
+    Descend,
+    FeedbackTargets,
+    GradientTargets,
+    InverseTargets,
+    Memory,
+    Newton,
+    Proximal,
+    backprop,
+    method,
+)
 from locoprop_ref.methods import FOOF, KFAC, Shampoo
 from locoprop_ref.methods.backprop import LEARNING_RATES, BackProp
 from locoprop_ref.methods.locoprop import LocoProp, locoprop_m_exact, locoprop_s_closed
 from locoprop_ref.methods.options import choices_of, defaults_in_words, methods_with, options_of
+from locoprop_ref.methods.relatives import am, am_mem, dfa, dtp, fa, ste, tp
 from locoprop_ref.optimizers import OPTIMIZERS, SGD, AdaGrad, Adam, Momentum, RMSProp
 from locoprop_ref.training.build import build_method
 from locoprop_ref.training.config import resolve
@@ -51,6 +65,20 @@ def test_the_known_defaults():
     assert Descend() == Descend(RMSProp("tf1", 0.9, 0.999, 1e-5), 1e-5, 10, "authors", "keep", "auto")
     closed, exact = locoprop_s_closed(), locoprop_m_exact()
     assert (closed.target_step, closed.weight_step, closed.solver) == (100.0, 0.1, ClosedForm("auto"))
+    relatives = {name: method(name).targets for name in ("am", "am-mem", "tp", "dtp", "fa", "dfa")}
+    assert relatives == {
+        "am": CodeTargets(1, 1.0, 1.0, 0.0, 0.0, "sum", "moved", "network_loss"),
+        "am-mem": CodeTargets(1, 1.0, 0.002, 0.0, 0.0, "sum", "moved", "gradient", 500.0),
+        "tp": InverseTargets(10.0, "plain", "penultimate", "squared_outputs", 0.1, Adam(), 1e-3, 1),
+        "dtp": InverseTargets(10.0, "difference", "penultimate", "squared_outputs", 0.1, Adam(), 1e-3, 1),
+        "fa": FeedbackTargets(1.0, "alignment", 1.0),
+        "dfa": FeedbackTargets(1.0, "direct", 1.0),
+    }
+    assert all(
+        method(name).solver == Descend(Adam(), 1e-3, 1, "constant") for name in {*relatives} - {"am-mem"}
+    )
+    assert (method("am-mem").solver, method("am-mem").weight_step) == (Memory(0.9, None, "auto"), 0.1)
+    assert method("ste") == method("backprop")
     assert (exact.target_step, exact.weight_step, exact.solver) == (10.0, 0.1, Newton(None, 50, 2**28))
     assert KFAC() == KFAC(0.01, 0.01, 0.9, "sampled", 0.95, 1, 20, inf)
     assert FOOF() == FOOF(0.1, 0.01, 0.0, 0.95, 1, 1)
@@ -58,7 +86,7 @@ def test_the_known_defaults():
 
 
 def test_words_and_choices():
-    assert defaults_in_words("target_step") == "10, locoprop-s-closed 100"
+    assert defaults_in_words("target_step") == "10, locoprop-s-closed 100, fa/dfa 1"
     assert defaults_in_words("project_targets") == "no"
     assert choices_of("target_order") == ("jacobi", "gauss-seidel")
     assert choices_of("damping") == ()
@@ -67,6 +95,7 @@ def test_words_and_choices():
 DOCUMENTED = [
     SGD, Momentum, AdaGrad, RMSProp, Adam, Descend, ClosedForm, Newton, GradientTargets, Proximal,
     KFAC, FOOF, Shampoo, BackProp, LocoProp, locoprop_s_closed, locoprop_m_exact,
+    am, am_mem, tp, dtp, fa, dfa, ste, CodeTargets, InverseTargets, FeedbackTargets, Memory,
 ]  # fmt: skip
 
 

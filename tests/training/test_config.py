@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,10 @@ from small_runs import (
 )
 
 from locoprop_ref.cli import main as cli
+from locoprop_ref.code_targets import CodeTargets
+from locoprop_ref.feedback_targets import FeedbackTargets
+from locoprop_ref.inverse_targets import InverseTargets
+from locoprop_ref.memory import Memory
 from locoprop_ref.methods.backprop import BackProp
 from locoprop_ref.methods.foof import FOOF
 from locoprop_ref.methods.kfac import KFAC
@@ -109,7 +114,7 @@ def test_the_tables_of_the_documentation_are_those_of_the_dataclasses(tables):
     """`make docs` would change nothing; with another default in a table it would."""
     assert tables.main(["--check"]) == 0, "run `make docs`"
     row = "| step γ | free | 10 | 10 | 10 | `--target-step` (11), `--layers`, `--bias` (no) |"
-    assert tables.with_defaults(row) == row.replace("(11)", "(10, locoprop-s-closed 100)").replace(
+    assert tables.with_defaults(row) == row.replace("(11)", "(10, locoprop-s-closed 100, fa/dfa 1)").replace(
         "no", "yes"
     )
     assert tables.default_of("decay", "Adam") == "0.999"
@@ -165,7 +170,8 @@ def test_defaults_are_what_the_help_says(given, wanted):
 def test_every_option_with_a_meaning_is_filled_in_and_no_other(name):
     config = resolve(method=name)
     for option, methods in APPLIES.items():
-        if option not in ("initial_accumulator", "diagnostics"):  # AdaGrad's own; a switch with a default
+        # AdaGrad's own; a switch with a default; none of the sweeps
+        if option not in ("initial_accumulator", "diagnostics", "num_sweeps"):
             assert (getattr(config, option) is not None) == (name in methods), option
 
 
@@ -269,6 +275,28 @@ def effect(option, value, method, beside=None, follows=(), **hand):
     return Effect(option, value, method, beside or {}, hand, frozenset(follows))
 
 
+AM = {"method": "am", "code_steps": 2}  # momentum and the anchor begin to matter with the second step
+RULES = {
+    "am": partial(CodeTargets, last_layer="network_loss"),
+    "am-mem": partial(CodeTargets, coupling=0.002, last_layer="gradient", last_step=500.0),
+    "tp": partial(InverseTargets, correction="plain", forward_loss="squared_outputs"),
+    "dtp": partial(InverseTargets, correction="difference", forward_loss="squared_outputs"),
+    "fa": partial(FeedbackTargets, step=1.0),
+    "dfa": partial(FeedbackTargets, step=1.0, path="direct"),
+}
+
+
+def relative(name, *, rule=None, s=1e-3, K=1, memory=None, eta=None, **rule_of_targets):
+    """A relative of LocoProp, put together by hand from its parts."""
+    solver = Memory(**(memory or {})) if name == "am-mem" else local(rule or Adam(), s, K, "constant")
+    weight_step = (0.1 if eta is None else eta) if name == "am-mem" else None
+    local_loss = "matching" if name in ("tp", "dtp") else "squared"
+    if name == "am" and rule_of_targets:
+        rule_of_targets = {"code_steps": 2} | rule_of_targets
+    targets = RULES[name](**rule_of_targets)
+    return LocoProp(local_loss, targets, solver=solver, weight_step=weight_step)
+
+
 HYPER = ("momentum", "decay", "epsilon", "dialect", "initial_accumulator")
 LOCAL = (
     "local_lr",
@@ -292,6 +320,13 @@ EFFECTS = [
              follows=("learning_rate", "target_order", "project_targets", "optimizer", *HYPER, *LOCAL,
                       *options_of(name)))
       for name, build in (("kfac", KFAC), ("foof", FOOF), ("shampoo", Shampoo))),
+    effect("method", "ste", BackProp(RMSProp(momentum=0.9), 3e-4),
+           follows=("learning_rate", "momentum", "transfer", *LOCAL, "target_order", "project_targets"),
+           transfers=("sign", "identity", "sign", "sigmoid")),
+    *(effect("method", name, relative(name),
+             follows=("target_order", "project_targets", "local_reduction", "optimizer", *HYPER, *LOCAL,
+                      *options_of(name)))
+      for name in ("am", "am-mem", "tp", "dtp", "fa", "dfa")),
     effect("task", "classify", m(), {"layers": "9-6-3"}, ("output_loss",),
            sizes=(9, 6, 3), transfers=("tanh", "softmax"), loss="softmax_cross_entropy", classify=True),
     effect("layers", "9-5-9", m(), sizes=(9, 5, 9), transfers=("identity", "sigmoid")),
@@ -300,6 +335,7 @@ EFFECTS = [
            transfers=(*["tanh"] * 3, "identity", *["tanh"] * 3, "sigmoid")),
     effect("transfer", "relu", m(), transfers=("relu", "identity", "relu", "sigmoid")),
     effect("transfer", "relu,tanh,elu,sigmoid", m(), transfers=("relu", "tanh", "elu", "sigmoid")),
+    effect("transfer", "sign", m(), transfers=("sign", "identity", "sign", "sigmoid")),
     effect("code_transfer", "tanh", m(), transfers=("tanh", "tanh", "tanh", "sigmoid")),
     effect("output_loss", "squared_error", m(),
            transfers=("tanh", "identity", "tanh", "identity"), loss="squared_error"),
@@ -373,6 +409,28 @@ EFFECTS = [
            {**SH, "grafting": "rmsprop"}),
     effect("grafting_epsilon", 0.1, second_order(Shampoo, grafting="rmsprop", grafting_epsilon=0.1),
            {**SH, "grafting": "rmsprop"}),
+    *(effect(option, value, relative("am", **{argument: value}), AM) for option, argument, value in (
+        ("code_steps", "code_steps", 3), ("code_lr", "code_lr", 0.5), ("coupling", "coupling", 0.5),
+        ("code_momentum", "momentum", 0.5), ("code_anchor", "anchor", 1.0),
+        ("code_reduction", "reduction", "mean"), ("code_inputs", "inputs", "forward"),
+        ("last_layer", "last_layer", "gradient"),
+    )),
+    effect("last_target_step", 20.0, relative("am-mem", last_step=20.0), {"method": "am-mem"}),
+    effect("weight_step", 1.0, relative("am-mem", eta=1.0), {"method": "am-mem"}),
+    *(effect(option, value, relative("am-mem", memory={argument: value}), {"method": "am-mem"})
+      for option, argument, value in (
+        ("memory_decay", "decay", 0.5), ("num_sweeps", "num_sweeps", 2), ("ridge", "ridge", "inside"))),
+    *(effect(option, value, relative(name, **{argument: value}), {"method": name})
+      for name in ("tp", "dtp") for option, argument, value in (
+        ("target_step", "step", 2.0), ("target_start", "start", "output"),
+        ("forward_loss", "forward_loss", "matching"), ("inverse_noise", "noise", 0.5),
+        ("inverse_lr", "inverse_lr", 0.1), ("inverse_steps", "inverse_steps", 3))),
+    *(effect(option, value, relative(name, **{argument: value}), {"method": name})
+      for name in ("fa", "dfa")
+      for option, argument, value in (("target_step", "step", 2.0), ("feedback_scale", "scale", 2.0))),
+    effect("optimizer", "sgd", relative("am", rule=SGD(), s=1e-2), {"method": "am"}, (*HYPER, "local_lr")),
+    effect("local_lr", 1e-2, relative("dtp", s=1e-2), {"method": "dtp"}),
+    effect("num_local_steps", 3, relative("fa", K=3), {"method": "fa"}),
     effect("seed", 1, m(), seed=1),
     effect("dtype", "float64", m(), dtype="float64"),
 ]  # fmt: skip
@@ -493,6 +551,24 @@ SPELLED = {
     "target_order": ["--target-order", "gauss-seidel"],
     "project_targets": ["--project-targets"],
     "form": ["--method", "locoprop-s-closed", "--form", "dual"],
+    "code_steps": ["--method", "am", "--code-steps", "5"],
+    "code_lr": ["--method", "am", "--code-lr", "0.5"],
+    "coupling": ["--method", "am", "--coupling", "0.1"],
+    "code_momentum": ["--method", "am", "--code-momentum", "0.9"],
+    "code_anchor": ["--method", "am", "--code-anchor", "1"],
+    "code_reduction": ["--method", "am", "--code-reduction", "mean"],
+    "code_inputs": ["--method", "am-mem", "--code-inputs", "forward"],
+    "last_layer": ["--method", "am", "--last-layer", "gradient"],
+    "last_target_step": ["--method", "am-mem", "--last-target-step", "50"],
+    "memory_decay": ["--method", "am-mem", "--memory-decay", "0.5"],
+    "num_sweeps": ["--method", "am-mem", "--num-sweeps", "1"],
+    "ridge": ["--method", "am-mem", "--ridge", "inside"],
+    "target_start": ["--method", "tp", "--target-start", "output"],
+    "forward_loss": ["--method", "dtp", "--forward-loss", "matching"],
+    "inverse_noise": ["--method", "dtp", "--inverse-noise", "0"],
+    "inverse_lr": ["--method", "tp", "--inverse-lr", "0.01"],
+    "inverse_steps": ["--method", "dtp", "--inverse-steps", "2"],
+    "feedback_scale": ["--method", "dfa", "--feedback-scale", "2"],
     "damping": ["--method", "foof", "--damping", "0.5"],
     "fisher": ["--method", "kfac", "--fisher", "empirical"],
     "kl_clip": ["--method", "kfac", "--kl-clip", "1e-3"],
@@ -571,7 +647,11 @@ SAMPLE = {
     "local_reduction": "mean", "target_order": "jacobi", "project_targets": False, "diagnostics": True,
     "damping": 0.1, "fisher": "sampled", "kl_clip": 1.0, "factor_decay": 0.5, "factor_interval": 2,
     "inverse_interval": 2, "statistics": "sum", "root": 4, "grafting": "none", "grafting_decay": 0.5,
-    "grafting_epsilon": 0.1,
+    "grafting_epsilon": 0.1, "code_steps": 2, "code_lr": 0.5, "coupling": 2.0, "code_momentum": 0.5,
+    "code_anchor": 1.0, "code_reduction": "mean", "code_inputs": "forward", "last_layer": "gradient",
+    "last_target_step": 2.0, "memory_decay": 0.5, "num_sweeps": 2, "ridge": "inside",
+    "target_start": "output", "forward_loss": "matching", "inverse_noise": 0.2, "inverse_lr": 0.1,
+    "inverse_steps": 2, "feedback_scale": 2.0,
 }  # fmt: skip
 
 
@@ -594,6 +674,10 @@ def test_what_has_a_meaning_for_which_method():
     }
     first_order = {"optimizer", *HYPER}
     running = {"learning_rate", "momentum", "factor_decay", "factor_interval", "inverse_interval"}
+    relative = first_order | steps | {"weight_step", "diagnostics"}
+    codes = {"code_steps", "code_lr", "coupling", "code_momentum", "code_anchor", "code_reduction",
+             "code_inputs", "last_layer", "last_target_step"}  # fmt: skip
+    inverses = {"target_step", "target_start", "forward_loss", "inverse_noise", "inverse_lr", "inverse_steps"}
     wanted = {
         "backprop": first_order | {"learning_rate"},
         "locoprop-s": first_order | steps | problem,
@@ -604,11 +688,20 @@ def test_what_has_a_meaning_for_which_method():
         "foof": running | {"damping"},
         "shampoo": running
         | {"epsilon", "statistics", "root", "grafting", "grafting_decay", "grafting_epsilon"},
+        "am": relative | codes,
+        "am-mem": codes | {"memory_decay", "num_sweeps", "ridge", "weight_step", "diagnostics"},
+        "tp": relative | inverses,
+        "dtp": relative | inverses,
+        "fa": relative | {"target_step", "feedback_scale"},
+        "dfa": relative | {"target_step", "feedback_scale"},
+        "ste": first_order | {"learning_rate"},
     }
     assert {name: {o for o, names in APPLIES.items() if name in names} for name in METHODS} == wanted
 
 
 MNIST = {"data": "mnist"}
+ROWS = {"data": "mnist", "task": "classify", "layers": "28x28-r6-10"}
+IMAGES = {"data": "mnist", "task": "classify", "layers": "28x28x1-c5x6-p2-10"}
 REFUSED = {
     "decay of sgd": ({"optimizer": "sgd", "decay": 0.9}, "decay has no meaning for optimizer sgd"),
     "dialect of momentum": (
@@ -669,6 +762,60 @@ REFUSED = {
         {"method": "locoprop-m-exact", "transfer": "softmax"},
         "transfer must be elementwise",
     ),
+    "exact sign": (
+        {"method": "locoprop-m-exact", "transfer": "sign"},
+        "transfer must be continuous for method locoprop-m-exact, got a sign layer$",
+    ),
+    "ste without sign": (
+        {"method": "ste", "transfer": "tanh"},
+        r"transfer must be sign in at least one layer for method ste, got 'tanh' \(without",
+    ),
+    "codes through time": (
+        {"method": "am", **ROWS},
+        "network must have no recurrent layer for codes",
+    ),
+    "codes with memory through time": (
+        {"method": "am-mem", **ROWS},
+        "network must have no recurrent layer for codes",
+    ),
+    "inverses of patches": (
+        {"method": "dtp", **IMAGES},
+        "network must have dense layers alone for learned inverses, not layer 1",
+    ),
+    "inverses through time": (
+        {"method": "tp", **ROWS},
+        "network must have dense layers alone for learned inverses, not layer 1",
+    ),
+    "no matching loss for codes": (
+        {"method": "am", "layers": "784-9-784", "transfer": "tanh,tanh", "output_loss": "squared_error"},
+        "network must have the matching loss of its last transfer function",
+    ),
+    "no matching loss for inverses": (
+        {"method": "dtp", "layers": "784-9-784", "transfer": "tanh,relu", "output_loss": "squared_error"},
+        "network must have the matching loss of its last transfer function",
+    ),
+    "memory of no squared loss": (
+        {"method": "am-mem", "last_layer": "network_loss"},
+        "transfer must be 'identity' for a memory, got 'sigmoid'",
+    ),
+    "memory without eta": (
+        {"method": "am-mem", "weight_step": math.inf},
+        "weight_step must be finite for an exact memory, got inf",
+    ),
+    "step of no target": (
+        {"method": "am", "last_target_step": 2.0},
+        "last_target_step has no meaning for last_layer network_loss",
+    ),
+    "code momentum": (
+        {"method": "am", "code_momentum": 1.0},
+        "code_momentum must be at least 0 and below 1, got 1",
+    ),
+    "memory decay": (
+        {"method": "am-mem", "memory_decay": 1.5},
+        "memory_decay must be at least 0 and at most 1",
+    ),
+    "noise": ({"method": "tp", "inverse_noise": -1.0}, "inverse_noise must be"),
+    "feedback": ({"method": "fa", "feedback_scale": 0.0}, "feedback_scale must be"),
     "unlabelled": ({"task": "classify"}, "data must have labels for task classify, got 'curves'"),
     "unknown option": ({"epoch": 3}, r"option must be one of .* got 'epoch' \(did you mean 'epochs'\?\)"),
     "unknown preset": ({"preset": "papers"}, r"preset must be one of .* \(did you mean 'paper'\?\)"),
@@ -700,7 +847,11 @@ NAMED = [f.name for f in dataclasses.fields(Config) if f.metadata["choices"]]
 
 @pytest.mark.parametrize("name", NAMED)
 def test_unknown_names_suggest_the_nearest(name):
-    methods = {"form": "locoprop-s-closed", "fisher": "kfac", "statistics": "shampoo", "grafting": "shampoo"}
+    methods = {
+        "form": "locoprop-s-closed", "fisher": "kfac", "statistics": "shampoo", "grafting": "shampoo",
+        "code_reduction": "am", "code_inputs": "am", "last_layer": "am", "ridge": "am-mem",
+        "target_start": "tp", "forward_loss": "dtp",
+    }  # fmt: skip
     method = methods.get(name, "locoprop-m")
     choices = {f.name: f.metadata["choices"] for f in dataclasses.fields(Config)}[name]
     wrong = choices[0] + "x"

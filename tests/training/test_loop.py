@@ -243,6 +243,22 @@ def test_killed_at_any_moment_and_resumed(tiny, tmp_path, uninterrupted, moments
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r.json", "r.npz"]  # nothing is left behind
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["am", "am-mem", "tp", "dtp", "fa", "dfa", "ste"])
+def test_a_relative_killed_and_resumed(tiny, tmp_path, name):
+    """With the states of its targets and its solver: inverses, random matrices, sums, noise to come."""
+    arguments = ["train", "--data", tiny, "--method", name, "--layers=9-6-3-6-9", "--batch-size=20"]
+    straight, out, rng = tmp_path / "straight.json", tmp_path / "r.json", np.random.default_rng(1)
+    arguments += ["--epochs=40", "--diagnostics"] if name != "ste" else ["--epochs=40"]
+    assert shell(*arguments, "--out", straight).returncode == 0
+    killed_at_a_random_moment([*arguments, "--out", out, "--resume"], rng, by_time=False)
+    assert len(read_run(out)["epochs"]) <= 40  # on a quick machine it may have ended by itself
+    done = shell(*arguments, "--out", out, "--resume")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "resuming after epoch" in done.stdout
+    assert_same_run(out, straight)
+
+
 @pytest.mark.parametrize("moments", [2, pytest.param(12, marks=pytest.mark.full)])
 def test_interrupted(tiny, tmp_path, uninterrupted, moments):
     """Ctrl-C: one sentence, status 130, the run file says so, and the run continues from there."""

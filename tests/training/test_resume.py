@@ -35,12 +35,30 @@ STATES = {
     "exact": {"method": "locoprop-m-exact"},
     "no bias": {"bias": False},
     "classify": {"task": "classify", "layers": "9-6-3", "schedule": "constant", "schedule_epochs": None},
+    "am": {"method": "am", "code_steps": 2, "code_momentum": 0.5, "diagnostics": True},
+    "am sgd": {"method": "am", "optimizer": "sgd", "code_inputs": "forward", "code_reduction": "mean"},
+    "am-mem": {"method": "am-mem", "num_sweeps": 2},
+    "am-mem inside": {"method": "am-mem", "ridge": "inside", "memory_decay": 1.0, "last_target_step": 5.0},
+    "tp": {"method": "tp", "target_start": "output"},
+    "dtp": {"method": "dtp", "forward_loss": "matching", "num_local_steps": 2, "inverse_steps": 2},
+    "dtp one layer": {"method": "dtp", "layers": "9-9"},
+    "fa": {"method": "fa", "optimizer": "momentum"},
+    "dfa": {"method": "dfa", "feedback_scale": 2.0},
+    "ste": {"method": "ste", "optimizer": "adam"},
+    "dtp of sign": {"method": "dtp", "transfer": "sign"},
     "array-api-strict": {"backend": "array-api-strict", "optimizer": "adam"},
 }
+ALSO = ("am sgd", "am-mem inside", "tp", "dtp one layer", "dtp of sign")  # in the full run alone
 SCHEDULED = {"schedule": "authors", "schedule_epochs": 40}
 
 
-@pytest.mark.parametrize("options", STATES.values(), ids=STATES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(options, id=name, marks=[pytest.mark.full] if name in ALSO else [])
+        for name, options in STATES.items()
+    ],
+)
 def test_resumed_is_uninterrupted(tiny, tmp_path, options):
     options = {**SCHEDULED, **options}
     straight, parts = tmp_path / "straight.json", tmp_path / "parts.json"

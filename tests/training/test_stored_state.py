@@ -10,7 +10,7 @@ from locoprop_ref import METHODS, initialize, method
 from locoprop_ref.training.checkpoint import Checkpoint, form, load_checkpoint, save_checkpoint
 from locoprop_ref.training.stored_state import from_stored, to_stored
 
-NETWORK = initialize((3, 4, 2), transfers="tanh")
+NETWORK = initialize((3, 4, 2), transfers=("tanh", "identity"))
 
 
 def stepped(name):

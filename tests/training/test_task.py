@@ -101,6 +101,8 @@ def test_every_method_lowers_the_train_loss(tiny, name):
         "locoprop-s": {"momentum": 0.5},
         "locoprop-m": {"momentum": 0.5},
         "shampoo": {"learning_rate": 0.02},
+        "fa": {"local_lr": 1e-2},
+        "dfa": {"local_lr": 1e-2},
     }
     step = {"target_step": 20.0} if name.startswith("locoprop") else {}
     result = run(tiny, method=name, epochs=5, **settings.get(name, {}), **step)

@@ -4,7 +4,8 @@ The count by formula, in numbers of the dtype, for layers d_in → d_out with d�
 
     parameters   2·Σ d̃·d_out                 old and new: nothing is changed in place
     state        2·(numbers in the state)     old and new
-    batch        B·(d_0 + Σ 3·d_out)          x, then â, ŷ, g of every layer; LocoProp has y* too: 4·d_out.
+    batch        B·(d_0 + Σ 3·d_out)          x, then â, ŷ, g of every layer; LocoProp and
+                                              its relatives have y* too: 4·d_out.
                                               A layer with P positions: 3·P·d_out, and its rows, P·d_in
 
 A first-order rule keeps 0, 1 or 2 arrays as large as the parameters, and so do LocoProp's local steps.
@@ -25,8 +26,9 @@ import numpy as np
 from locoprop_ref.backend import device_bytes, dtype_name, free_device_reserve, namespace
 from locoprop_ref.data import Dataset
 from locoprop_ref.experiments.compare.timing import Training, interval
+from locoprop_ref.methods.locoprop import LocoProp
 from locoprop_ref.training import examples
-from locoprop_ref.training.build import layer_plans, layer_sizes
+from locoprop_ref.training.build import build_method, layer_plans, layer_sizes
 from locoprop_ref.training.options import Config
 
 
@@ -57,7 +59,7 @@ def parameter_numbers(config: Config) -> int:
 
 def counted_numbers(config: Config, state_numbers: int) -> dict[str, int]:
     """Return the numbers that a step has to do with, by what they are."""
-    outputs = 4 if config.method.startswith("locoprop-") else 3
+    outputs = 4 if isinstance(build_method(config), LocoProp) else 3
     first, *others = layer_sizes(config)
     rows = sum(plan.positions * plan.d_in for plan in layer_plans(config) if plan.wiring is not None)
     return {
