@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from locoprop_ref import checks
+from locoprop_ref.backend import array_namespace
 from locoprop_ref.layers import Layer
 from locoprop_ref.local import REDUCTIONS, Reduction
 from locoprop_ref.network import Network, Trace
@@ -138,7 +139,7 @@ class CodeTargets:
             code = trace.a_hat[m]
             kept = rule.init(code)
             for _ in range(self.code_steps):
-                gradient = self._gradient(network, m, code, codes[-1] if codes else None, t)
+                gradient = self.gradient_above(network, m, code, codes[-1] if codes else None, t)
                 if self.anchor:
                     gradient = gradient + self.anchor * self._weight(code) * (code - trace.a_hat[m])
                 change, kept = rule.update(gradient, kept, self.code_lr)
@@ -146,8 +147,24 @@ class CodeTargets:
             codes.append(code)
         return tuple(reversed(codes))
 
-    def _gradient(self, network: Network, m: int, code: Any, above: Any, t: Any) -> Any:
-        """Return the gradient of the loss that layer m + 1 has with this code; `above` is None at the top."""
+    def loss_above(self, network: Network, m: int, code: Any, above: Any, t: Any) -> Any:
+        """Return the loss that the layer above has with a code, a 0-d array: (1/μ)L, or ½‖ĉ − c‖².
+
+        Args:
+            network: the network.
+            m: index of the code's layer, from 0.
+            code: (R, d), its code.
+            above: the code of layer m + 1; None where that is the last layer.
+            t: (B, d_M), what the network should say.
+        """
+        layer, upper = network.layers[m], network.layers[m + 1]
+        predicted = upper.pre_activation(upper.rows(layer.transfer.f(code)))
+        if above is None:
+            return network.loss.value(predicted, t, upper.transfer) / self.coupling
+        return self._weight(predicted) / 2 * array_namespace(predicted).sum((predicted - above) ** 2)
+
+    def gradient_above(self, network: Network, m: int, code: Any, above: Any, t: Any) -> Any:
+        """Return the gradient of `loss_above` by the code, (R, d)."""
         layer, upper = network.layers[m], network.layers[m + 1]
         y = layer.transfer.f(code)
         predicted = upper.pre_activation(upper.rows(y))

@@ -7,7 +7,7 @@ from typing import Any
 
 from locoprop_ref.cli.parser import add, add_data_dir, add_overwrite, path
 
-PRESETS = ("quick", "standard", "paper", "lenet", "sequential-mnist")
+PRESETS = ("quick", "standard", "paper", "lenet", "sequential-mnist", "poster", "poster-signs")
 # the options that all methods have in common: type, metavar, help
 SHARED: dict[str, tuple[type, str, str]] = {
     "data": (str, "NAME", "curves, mnist, fashion_mnist or your own FILE.npz (default the preset's)"),
@@ -16,7 +16,7 @@ SHARED: dict[str, tuple[type, str, str]] = {
     "schedule_epochs": (
         int,
         "N",
-        "length of the schedule (quick 48, standard 40, paper 100, others epochs + 1)",
+        "length of the schedule (quick 48, standard 40, paper 100, lenet and sequential-mnist epochs + 1)",
     ),
     "width": (float, "X", "factor for the width of every hidden layer (default 1)"),
     "depth": (int, "N", "repeat every hidden layer of the second one's width this many times (default 1)"),
@@ -33,13 +33,14 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "--preset", default="quick", metavar="{" + ",".join(PRESETS) + "}",
         help="quick (default; small CURVES, some minutes), standard (CURVES), paper (MNIST, 99 epochs), "
-        "lenet, sequential-mnist (a convolutional and a recurrent network that classify MNIST; hours)",
+        "lenet, sequential-mnist (a convolutional and a recurrent network that classify MNIST; hours), "
+        "poster, poster-signs (alternating minimization and other relatives of LocoProp on MNIST; an hour)",
     )  # fmt: skip
     command.add_argument(
         "--methods",
         nargs="+",
         metavar="NAME",
-        help="methods to compare (default all; lenet and sequential-mnist seven)",
+        help="methods to compare (default the preset's: twelve, or those of a network that classifies)",
     )
     command.add_argument(
         "--seeds",

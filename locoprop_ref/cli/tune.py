@@ -10,10 +10,14 @@ _PROBLEM = {
     "data": (str, "NAME", "data set in place of the problem's, or your own FILE.npz"),
     "layers": (str, "NAME", "widths, or words as for train (default: the problem's)"),
     "width": (float, "X", "factor of the width of every hidden layer (default mnist 0.25, others 1)"),
-    "batch_size": (int, "N", "examples per batch (default mnist 1000, curves 500, others 100)"),
+    "batch_size": (int, "N", "examples per batch (default mnist 1000, curves 500, poster 200, others 100)"),
     "epochs": (int, "N", "epochs of a trial (default mnist 30, curves 12, others 1)"),
     "schedule_epochs": (int, "N", "length of the schedule (mnist, curves; default 4 times the epochs)"),
-    "examples": (int, "N", "training images to train on (default mnist and curves 10000, others 12000)"),
+    "examples": (
+        int,
+        "N",
+        "training images to train on (default mnist and curves 10000, poster all, others 12000)",
+    ),
     "held_out": (int, "N", "further training images that select the settings (default 5000)"),
     "backend": (str, "NAME", "array library (default numpy)"),
     "dtype": (str, "NAME", "float32 (default) or float64"),
@@ -22,7 +26,7 @@ _PROBLEM = {
 
 def add_command(commands: Any) -> None:
     """Add `tune` to the subparsers of the command line."""
-    from locoprop_ref.experiments.tuned import CONTESTANTS
+    from locoprop_ref.experiments.tuned import ALL
 
     help = (
         "search the hyper-parameters of every method in the same way, on held-out training images; the same "
@@ -30,11 +34,12 @@ def add_command(commands: Any) -> None:
     )
     command = add(commands, "tune", _tune, help)
     command.add_argument(
-        "methods", metavar="METHOD", nargs="*", help=f"{', '.join(CONTESTANTS)} (default: all)"
+        "methods", metavar="METHOD", nargs="*", help=f"{', '.join(ALL)} (default: those of the problem)"
     )
     command.add_argument(
         "--problem", default="mnist",
-        help="mnist (default) or curves, both reduced; lenet or sequential-mnist, which classify MNIST",
+        help="mnist (default) or curves, both reduced; lenet, sequential-mnist, poster or poster-signs, "
+        "which classify MNIST",
     )  # fmt: skip
     command.add_argument(
         "--trials", type=int, default=30, metavar="N", help="complete or pruned trials a study (default 30)"

@@ -3,6 +3,7 @@ r"""The training methods, all with the interface of `base.Method`.
     backprop.py      gradient descent with a first-order optimizer
     locoprop.py      LocoProp: local loss × targets × regularizer × solver
     kfac.py, foof.py, shampoo.py     the second-order methods that LocoProp is compared with
+    admm.py, mac.py  two methods of all examples at once; offline.py is what they share
     gradient.py      the template of all that follow the gradient of the network loss
     registry.py, options.py          every method by its name; what there is to choose
 
@@ -17,8 +18,10 @@ choices of target for LocoProp-S in closed form (identity I9 of `verify`): K-FAC
 LocoProp's. L and R are the second moments of the rows and columns of ∂L/∂W̃.
 """
 
+from locoprop_ref.methods.admm import ADMM
 from locoprop_ref.methods.foof import FOOF
 from locoprop_ref.methods.kfac import KFAC
+from locoprop_ref.methods.mac import MAC
 from locoprop_ref.methods.shampoo import Shampoo
 
-__all__ = ["FOOF", "KFAC", "Shampoo"]
+__all__ = ["ADMM", "FOOF", "KFAC", "MAC", "Shampoo"]

@@ -23,7 +23,11 @@ Info = dict[str, Any]
 
 
 class Method(Protocol):
-    """The contract of every training method."""
+    """The contract of every training method.
+
+    A class whose `sees_all_examples` is True keeps something for every example, see `offline`: its steps take
+    all examples, always in the same order, and the training loop makes one step an epoch.
+    """
 
     def init(self, network: Network, seed: int = 0) -> State:
         """Return the state before the first step.

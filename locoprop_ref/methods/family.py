@@ -128,8 +128,8 @@ FAMILY: tuple[Member, ...] = tuple(Member(*row) for row in (
     ("perceptron",                 "theorem",   "|a|",      "label ±1",               "forward", "none",            "one step",      "D11", "Rosenblatt 1958"),
     ("Winnow",                     "theorem",   "|a|",      "label ±1",               "forward", "none",            "one EG step",   "D12", "Littlestone 1988"),
     ("Fenchel lifted networks",    "theorem",   "matching", "fixed",                  "forward", "none",            "joint",         "dual", "Gu, Askari, El Ghaoui 2020"),
-    ("MAC",                        "offline",   "squared",  "codes of all examples",  "moved",   "none",            "alternating",   "",    "Carreira-Perpiñán, Wang 2014"),
-    ("ADMM",                       "offline",   "squared",  "codes of all examples",  "moved",   "none",            "least squares", "",    "Taylor et al. 2016"),
+    ("MAC",                        "offline",   "squared",  "codes of all examples",  "moved",   "none",            "alternating",   "MAC", "Carreira-Perpiñán, Wang 2014"),
+    ("ADMM",                       "offline",   "squared",  "codes of all examples",  "moved",   "none",            "least squares", "F14", "Taylor et al. 2016"),
 ))
 # fmt: on
 

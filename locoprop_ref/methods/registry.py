@@ -9,6 +9,7 @@
     tp, dtp                   target propagation, plain and difference
     fa, dfa                   feedback alignment, and direct feedback alignment
     ste                       BackProp of networks with sign units
+    mac, admm                 alternating minimization and ADMM, on all examples at once
 
 All have the interface of `base.Method`.
 """
@@ -18,11 +19,13 @@ from collections.abc import Callable
 from typing import Any
 
 from locoprop_ref import checks
+from locoprop_ref.methods.admm import ADMM
 from locoprop_ref.methods.backprop import backprop
 from locoprop_ref.methods.base import Method
 from locoprop_ref.methods.foof import FOOF
 from locoprop_ref.methods.kfac import KFAC
 from locoprop_ref.methods.locoprop import locoprop_m, locoprop_m_exact, locoprop_s, locoprop_s_closed
+from locoprop_ref.methods.mac import MAC
 from locoprop_ref.methods.relatives import am, am_mem, dfa, dtp, fa, ste, tp
 from locoprop_ref.methods.shampoo import Shampoo
 
@@ -41,8 +44,12 @@ _BUILDERS: dict[str, Callable[..., Method]] = {
     "fa": fa,
     "dfa": dfa,
     "ste": ste,
+    "mac": MAC,
+    "admm": ADMM,
 }
 METHODS = tuple(_BUILDERS)
+# whose step takes all examples at once, in the same order every time
+OFFLINE = tuple(name for name, build in _BUILDERS.items() if getattr(build, "sees_all_examples", False))
 
 
 def method(name: str, **settings: Any) -> Method:

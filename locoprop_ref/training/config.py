@@ -11,9 +11,10 @@ from locoprop_ref import checks
 from locoprop_ref.data import NAMES, data_path
 from locoprop_ref.methods.locoprop import LocoProp
 from locoprop_ref.methods.options import HYPER, HYPER_OPTIONS, default_optimizer, methods_with, options_of
-from locoprop_ref.methods.registry import METHODS, method
-from locoprop_ref.training.build import build_method, check_fits, layer_sizes, layer_transfers
+from locoprop_ref.methods.registry import METHODS, OFFLINE, method
+from locoprop_ref.training.build import build_method, check_fits, layer_plans, layer_sizes, layer_transfers
 from locoprop_ref.training.options import Config
+from locoprop_ref.training.step_evaluations import parse_steps
 from locoprop_ref.transfers import DISCONTINUOUS
 
 _PAPER_LAYERS = "784-1000-500-250-30-250-500-1000-784"
@@ -44,7 +45,10 @@ _USUAL: dict[Any, dict[str, Any]] = {"ste": {"transfer": "sign"}}
 APPLIES: dict[str, tuple[str, ...]] = {
     option: methods_with(option)
     for option in dict.fromkeys((*HYPER_OPTIONS, *(o for name in METHODS for o in options_of(name))))
-} | {"diagnostics": tuple(name for name in METHODS if isinstance(method(name), LocoProp))}
+} | {
+    "diagnostics": tuple(name for name in METHODS if isinstance(method(name), LocoProp)),
+    "batch_size": tuple(name for name in METHODS if name not in OFFLINE),
+}
 
 
 def resolve(preset: str | None = None, **explicit: Any) -> Config:
@@ -72,6 +76,8 @@ def resolve(preset: str | None = None, **explicit: Any) -> Config:
     for name, methods in APPLIES.items():
         if name in explicit and config.method not in methods:
             raise ValueError(f"{name} has no meaning for method {config.method}")
+    if config.method in OFFLINE:
+        config = _for_all_examples(config, explicit)
     config = _with_common_defaults(config)
     config = replace(config, **_method_defaults(config))
     _check_numbers(config)
@@ -79,6 +85,16 @@ def resolve(preset: str | None = None, **explicit: Any) -> Config:
     build_method(config)
     check_fits(config)
     return config
+
+
+def _for_all_examples(config: Config, explicit: Mapping[str, Any]) -> Config:
+    """Return the Config of a method that sees all examples: no batches, no schedule; for ADMM ReLU layers."""
+    if explicit.get("schedule", "constant") != "constant":
+        raise ValueError(f"schedule must be constant for method {config.method}, got {config.schedule!r}")
+    chosen: dict[str, Any] = {"batch_size": None, "schedule": "constant"}
+    if config.method == "admm":
+        chosen |= {name: "relu" for name in ("transfer", "code_transfer") if name not in explicit}
+    return replace(config, **chosen)
 
 
 def _plain(config: Config) -> Config:
@@ -115,8 +131,9 @@ def _with_common_defaults(config: Config) -> Config:
         or ("softmax_cross_entropy" if classify else "sigmoid_cross_entropy"),
         "epochs": epochs,
         "schedule_epochs": _schedule_epochs(config, epochs),
-        "batch_size": 1000 if config.batch_size is None else config.batch_size,
     }
+    if config.method not in OFFLINE:
+        filled["batch_size"] = 1000 if config.batch_size is None else config.batch_size
     if filled["layers"] is None:
         raise ValueError(f"layers must be given for data {data!r} (for example 784-100-784), got none")
     return replace(config, **filled)
@@ -143,10 +160,13 @@ def _method_defaults(config: Config) -> dict[str, Any]:
 
 def _check_numbers(config: Config) -> None:
     checks.integer("epochs", config.epochs, minimum=0)
-    checks.integer("batch_size", config.batch_size)
+    if config.method not in OFFLINE:
+        checks.integer("batch_size", config.batch_size)
     checks.integer("seed", config.seed, minimum=0)
-    layer_sizes(config)
-    layer_transfers(config)
+    parse_steps(config.evaluate_steps)
+    layers = len(layer_transfers(config))
+    if checks.integer("frozen_layers", config.frozen_layers or 0, minimum=0) >= layers:
+        raise ValueError(f"frozen_layers must leave one of {layers} layers, got {config.frozen_layers}")
     if config.schedule == "authors":
         checks.integer("schedule_epochs", config.schedule_epochs, minimum=0)
         if config.schedule_epochs < config.epochs:
@@ -175,6 +195,8 @@ def _check_together(config: Config, explicit: Mapping[str, Any]) -> None:
     if "last_target_step" in explicit and config.last_layer != "gradient":
         raise ValueError(f"last_target_step has no meaning for last_layer {config.last_layer}")
     _check_sign(config)
+    if config.method == "admm":
+        _check_admm(config)
 
 
 def _check_sign(config: Config) -> None:
@@ -186,6 +208,15 @@ def _check_sign(config: Config) -> None:
             f"transfer must be sign in at least one layer for method ste, got {config.transfer!r} "
             "(without one it is backprop)"
         )
+
+
+def _check_admm(config: Config) -> None:
+    """Refuse what ADMM's blocks do not know: other hidden layers than dense ones with ReLU."""
+    for name in layer_transfers(config)[:-1]:
+        if name != "relu":
+            raise ValueError(f"transfer must be relu in hidden layers for method admm, got {name!r}")
+    if any(plan.wiring is not None for plan in layer_plans(config)):
+        raise ValueError(f"layers must be dense for method admm, got {config.layers!r}")
 
 
 def _check_shampoo(config: Config, explicit: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from locoprop_ref.training.checkpoint import Checkpoint, save_checkpoint
 from locoprop_ref.training.interrupt import Interrupts, handled_signals
 from locoprop_ref.training.options import Config
 from locoprop_ref.training.run_file import Files, Status, write_run
+from locoprop_ref.training.step_evaluations import StepEvaluations, parse_steps
 from locoprop_ref.training.steps import DIVERGENCE, Diverged, Steps, diverged
 from locoprop_ref.training.task import Examples, losses_of
 
@@ -44,6 +45,7 @@ class Loop:
     def __init__(self, config: Config, data: Examples, xp: Any, files: Files | None, progress: bool) -> None:
         self.config, self.data, self.files, self.progress = config, data, files, progress
         self.steps = Steps(config, build_method(config), data, xp)
+        self.evaluate_steps = parse_steps(config.evaluate_steps)
         self.run_so_far: dict[str, Any] = {}
 
     @property
@@ -94,15 +96,17 @@ class Loop:
             bar.update()
             self.interrupts.check()
 
+        within = StepEvaluations(self.evaluate_steps, epoch * self.steps.batches, self.data)
         order = self.steps.shuffled(rng)
         started = time.perf_counter()
-        network, state, info = self.steps.epoch(epoch, network, state, order, after_step)
+        network, state, info = self.steps.epoch(epoch, network, state, order, after_step, within.after)
         synchronize(network.layers[-1].W)
         stepped = time.perf_counter()
         losses = losses_of(network, self.data)
         self._check_divergence(losses)
-        row = {"epoch": epoch + 1, **losses, "step_seconds": stepped - started}
-        row["eval_seconds"] = time.perf_counter() - stepped
+        row = {"epoch": epoch + 1, **losses, "step_seconds": stepped - started - within.seconds}
+        row["eval_seconds"] = time.perf_counter() - stepped + within.seconds
+        row |= {"steps": within.found} if within.found else {}
         return network, state, row | ({"diagnostics": info} if self.config.diagnostics else {})
 
     def _check_divergence(self, losses: dict[str, dict[str, float]]) -> None:

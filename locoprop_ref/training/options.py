@@ -60,12 +60,12 @@ class Config:
     )
     transfer: str = _option(
         "tanh",
-        "of the hidden layers (default tanh, the authors; ste sign), or one for every layer: "
+        "of the hidden layers (default tanh, the authors; ste sign, admm relu), or one for every layer: "
         "tanh,relu,sigmoid",
     )
     code_transfer: str = _option(
         "identity",
-        "that of an autoencoder's narrowest layer (default identity, the authors)",
+        "that of an autoencoder's narrowest layer (default identity, the authors; admm relu)",
         choices=TRANSFERS,
     )
     output_loss: Any = _option(
@@ -83,14 +83,18 @@ class Config:
     epochs: Any = _option(None, "epochs to train (default 10; preset paper 99)", int)
     schedule: str = _option(
         "authors",
-        "rate over the epochs: authors (default; from 0 up over the first 5 %%, then down to 0) or constant",
+        "rate over the epochs: authors (default; from 0 up over the first 5 %%, then down to 0) or constant "
+        "(mac and admm always)",
         choices=SCHEDULES,
     )
     schedule_epochs: Any = _option(
         None, "length of the schedule (default: epochs + 1, as the authors' 99 of 100)", int
     )
     batch_size: Any = _option(
-        None, "examples a batch; the remainder of an epoch is dropped (default 1000, the authors)", int
+        None,
+        "examples a batch; the remainder of an epoch is dropped (default 1000, the authors; mac and admm see "
+        "all examples at once)",
+        int,
     )
     # first-order rule: LocoProp's local one, BackProp's own
     optimizer: Any = _setting(
@@ -139,10 +143,13 @@ class Config:
     )
     form: Any = _setting("form", "closed form; auto goes by shape")
     # the relatives: alternating minimization
-    code_steps: Any = _setting("code_steps", "gradient steps on every code of am and am-mem", "", int)
-    code_lr: Any = _setting("code_lr", "size of these steps", _GUESS, float)
+    code_steps: Any = _setting("code_steps", "gradient steps on every code of am, am-mem and mac", "", int)
+    code_lr: Any = _setting("code_lr", "size of these steps, which mac halves where they fail", _GUESS, float)
     coupling: Any = _setting(
-        "coupling", "weight mu of the losses between layers in the codes' steps", _GUESS, float
+        "coupling",
+        "weight mu of the losses between layers in the codes' steps: 1/mu for the network loss",
+        _GUESS,
+        float,
     )
     code_momentum: Any = _setting(
         "code_momentum", "of the codes' steps, Nesterov's", "0.9 in the published code", float
@@ -198,10 +205,26 @@ class Config:
         "grafting_decay", "of the rmsprop that lends shampoo its length", "", float
     )
     grafting_epsilon: Any = _setting("grafting_epsilon", "of the same rmsprop", "", float)
+    # all examples at once
+    activation_penalty: Any = _setting("activation_penalty", "gamma of admm", _GUESS, float)
+    pre_activation_penalty: Any = _setting("pre_activation_penalty", "beta of admm", _GUESS, float)
+    multiplier_step: Any = _setting(
+        "multiplier_step", "kappa of admm; 0 for block coordinate descent", "", float
+    )
+    last_loss: Any = _setting("last_loss", "of admm, whatever the network loss is: squared or hinge")
+    warm_start: Any = _setting("warm_start", "epochs of admm before its multiplier moves", "", int)
+    frozen_layers: Any = _option(
+        None, "first layers that keep their initial weights, whatever the method (default none)", int
+    )
     # how it is computed
     seed: int = _option(0, "of weights and batches (default 0)", int)
     backend: str = _option("numpy", "array library (default numpy)", choices=tuple(BACKENDS))
     dtype: str = _option("float32", "float32 (default) or float64", choices=checks.FLOATS)
+    evaluate_steps: Any = _option(
+        None,
+        "steps from the beginning of the run, 1,2,5,10, after which the test set is evaluated too "
+        "(default none)",
+    )
     diagnostics: bool = _option(
         False, "record out-of-range targets, local losses and update angles, once an epoch (default no)", bool
     )

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from locoprop_ref import checks
 from locoprop_ref.data import Dataset
 from locoprop_ref.network import Network
 from locoprop_ref.training.build import build_method, build_network
@@ -81,12 +82,25 @@ def _check_state(saved: Checkpoint, config: Config, path: Path, xp: Any) -> None
     """Compare keys, shapes and dtypes with those of a run that begins now."""
     untrained = build_network(config, config.seed, xp=xp)
     state = build_method(config).init(untrained, config.seed)
-    if (_forms(untrained), form(state)) != (_forms(saved.network), form(saved.state)):
+    if _forms(untrained) != _forms(saved.network) or not _fits(form(saved.state), form(state)):
         raise ValueError(f"{path} must fit its own configuration, got other weights or state")
     try:
         saved.random_generator()
     except ValueError as error:
         raise ValueError(f"{path} must be a checkpoint of a run, but {error}") from None
+
+
+def _fits(saved: Any, fresh: Any) -> bool:
+    """Tell whether a state has the form of a fresh one, whose None the first step replaces by a matrix."""
+    if fresh == "NoneType":
+        matrix = isinstance(saved, tuple) and len(saved) == 2 and saved[0] in checks.FLOATS
+        return saved == fresh or (matrix and len(saved[1]) == 2)
+    if isinstance(fresh, dict):
+        same = isinstance(saved, dict) and saved.keys() == fresh.keys()
+        return same and all(_fits(saved[key], fresh[key]) for key in fresh)
+    if isinstance(fresh, tuple) and isinstance(saved, tuple):
+        return len(saved) == len(fresh) and all(map(_fits, saved, fresh))
+    return bool(saved == fresh)
 
 
 def _forms(network: Network) -> list[Any]:

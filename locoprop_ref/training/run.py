@@ -21,6 +21,7 @@ from locoprop_ref.training.loop import Loop, TrainedRun
 from locoprop_ref.training.options import Config
 from locoprop_ref.training.resume import recorded, resumed
 from locoprop_ref.training.run_file import SCHEMA, Files, read_run
+from locoprop_ref.training.step_evaluations import check_within_run
 from locoprop_ref.training.task import Examples, examples, losses_of
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ def train(
     for note in dataset.notes:
         log.info(note)
     data = examples(dataset, config, xp)
+    check_within_run(config, data)
     with _alone(files):
         if files:
             _check_files(files, config, resume, overwrite)  # another run may have begun and ended meanwhile

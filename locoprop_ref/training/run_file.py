@@ -4,7 +4,9 @@ r"""The run file: one JSON that says what was run, on what, and how the losses f
     config        every option, see `options.Config`
     data          {name, sha256}
     environment   versions, array library, BLAS and threads; no host name, no paths
-    epochs        [{epoch, train {ce, mse, ...}, test {...}, step_seconds, eval_seconds, ...}], 0 = untrained
+    epochs        [{epoch, train {ce, mse, ...}, test {...}, step_seconds, eval_seconds, ...}], 0 = untrained;
+                  with `evaluate_steps` also steps [{step, test {...}}], step counted from the run's beginning
+                  and null in place of a number that is not finite
     status        running, finished, interrupted or diverged
     message       one sentence that says why the run stopped early, if it did
     jobs          how many runs shared the machine, if that is known: compare seconds only where it is 1
@@ -36,14 +38,22 @@ Status = Literal["running", "finished", "interrupted", "diverged"]
 Losses = Annotated[dict[str, float], msgspec.Meta(min_length=1)]
 
 
+class StepRecord(msgspec.Struct):
+    """The losses on the test set after a step, null where one was not finite."""
+
+    step: int
+    test: Annotated[dict[str, float | None], msgspec.Meta(min_length=1)]
+
+
 class EpochRecord(msgspec.Struct):
-    """The losses after an epoch, and the seconds that its steps and its evaluation took."""
+    """The losses after an epoch and within it, and the seconds that its steps and its evaluation took."""
 
     epoch: int
     train: Losses
     test: Losses
     step_seconds: float
     eval_seconds: float
+    steps: list[StepRecord] = []
 
 
 class ConfigRecord(msgspec.Struct):
@@ -130,3 +140,9 @@ def check_run(run: object) -> None:
             raise ValueError(f"its epoch {index} has a number that is not finite")
         if (row.train.keys(), row.test.keys()) != (epochs[0].train.keys(), epochs[0].test.keys()):
             raise ValueError(f"its epoch {index} has other losses than the first")
+    numbers_of_steps = [one.step for row in epochs for one in row.steps]
+    if numbers_of_steps != sorted({*numbers_of_steps}) or min(numbers_of_steps, default=1) < 1:
+        raise ValueError("its steps do not rise from 1")
+    for one in (one for row in epochs for one in row.steps):
+        if one.test.keys() != epochs[0].test.keys():
+            raise ValueError(f"its step {one.step} has other losses than the first epoch")

@@ -32,6 +32,23 @@ def diverged(loss: float, untrained: float) -> bool:
     return not isfinite(loss) or loss > DIVERGENCE * untrained
 
 
+def with_first_layers(moved: Network, before: Network, frozen: int) -> Network:
+    """Return the network after a step with the first layers as they were before it.
+
+    Every method takes its whole step and knows nothing of this: its state (momentum, running averages,
+    learned inverses) goes on as if the frozen layers had moved, the bound of a clip is that of all layers,
+    and where layers are solved one after the other, those above have seen the moved ones.
+
+    Args:
+        moved: after the step.
+        before: before it.
+        frozen: how many layers, counted from the input; 0 for none.
+    """
+    if not frozen:
+        return moved
+    return dataclasses.replace(moved, layers=(*before.layers[:frozen], *moved.layers[frozen:]))
+
+
 @dataclass(frozen=True)
 class Steps:
     """The steps of a run, epoch by epoch.
@@ -50,15 +67,35 @@ class Steps:
 
     @property
     def batches(self) -> int:
-        """How many batches an epoch has; the remainder of the examples is dropped."""
+        """How many batches an epoch has; the remainder of the examples is dropped.
+
+        For a method that sees all examples at once it is one, of all of them.
+        """
+        if self._sees_all:
+            return 1
         return self.data.x_train.shape[0] // self.config.batch_size
 
+    @property
+    def _sees_all(self) -> bool:
+        return getattr(self.method, "sees_all_examples", False)
+
     def shuffled(self, rng: np.random.Generator) -> Any:
-        """Draw the order of an epoch's examples: their row numbers, on the device."""
+        """Draw the order of an epoch's examples: their row numbers, on the device.
+
+        None for a method that sees all examples at once, in the order that they have: nothing is drawn.
+        """
+        if self._sees_all:
+            return None
         return to_backend(rng.permutation(self.data.x_train.shape[0]), xp=self.xp, dtype="int32")
 
     def epoch(
-        self, number: int, network: Network, state: Any, order: Any, after_step: Callable[[], object]
+        self,
+        number: int,
+        network: Network,
+        state: Any,
+        order: Any,
+        after_step: Callable[[], object],
+        see: Callable[[Network], object] = lambda network: None,
     ) -> tuple[Network, Any, dict[str, Any]]:
         """Take the steps of an epoch; return the network, the state and what the last step reports.
 
@@ -67,6 +104,7 @@ class Steps:
             network, state: after the epoch before.
             order: from `shuffled`.
             after_step: called after every step; may raise KeyboardInterrupt.
+            see: called with the network after every step.
 
         Raises:
             Diverged: a step raised LinAlgError, or a step after the first raised ValueError. The first step
@@ -75,16 +113,21 @@ class Steps:
         rate, info = epoch_rate(self.config, number), dict[str, Any]()
         for batch, (x, t, method) in enumerate(self._each_batch(order)):
             try:
-                network, state, info = method.step(network, state, x, t, rate=rate)
+                moved, state, info = method.step(network, state, x, t, rate=rate)
             except ValueError as error:  # which LinAlgError is
                 if number == batch == 0 and not isinstance(error, np.linalg.LinAlgError):
                     raise
                 raise Diverged(str(error)) from error
+            network = with_first_layers(moved, network, self.config.frozen_layers or 0)
+            see(network)
             after_step()
         return network, state, info
 
     def _each_batch(self, order: Any) -> Iterator[tuple[Any, Any, Method]]:
         """Yield x, t and the method; only the last batch of an epoch records diagnostics."""
+        if self._sees_all:
+            yield self.data.x_train, self.data.t_train, self.method
+            return
         size, take = self.config.batch_size, self.xp.take
         for number in range(self.batches):
             rows = order[number * size : (number + 1) * size]

@@ -38,7 +38,7 @@ def examples(dataset: Dataset, config: Config, xp: Any) -> Examples:
             f"layers must begin with the {dataset.x_train.shape[1]} inputs of {dataset.name}, got {sizes[0]}"
         )
     _check_shape(dataset, str(config.layers))
-    if config.batch_size > len(dataset.x_train):
+    if config.batch_size is not None and config.batch_size > len(dataset.x_train):
         raise ValueError(
             f"batch_size must be at most the {len(dataset.x_train)} examples, "
             f"got {config.batch_size} (--batch-size)"

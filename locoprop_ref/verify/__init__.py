@@ -48,6 +48,7 @@ from locoprop_ref.verify.least_squares import (
 )
 from locoprop_ref.verify.losses import matching_loss_is_integral, transfer_is_gradient
 from locoprop_ref.verify.measure import Identity, Measurement
+from locoprop_ref.verify.offline import codes_of_mac_are_targets, weights_of_admm_are_a_closed_form
 from locoprop_ref.verify.own_transfer import check_transfer
 from locoprop_ref.verify.propagation import (
     exact_inverses_are_gauss_newton,
@@ -111,6 +112,8 @@ IDENTITIES: tuple[Callable[..., Identity], ...] = (
     lifted_step_gives_the_targets_of_m,
     target_is_a_natural_gradient_step,
     divergence_has_a_dual,
+    weights_of_admm_are_a_closed_form,
+    codes_of_mac_are_targets,
 )
 
 

@@ -23,7 +23,7 @@ def measured(row: Member, results: Mapping[str, Identity]) -> str:
     'a rule of its own'
     """
     if not row.proof:
-        return "sees all examples at once" if row.kind == "offline" else "a rule of its own"
+        return "a rule of its own"
     result = results[row.proof]
     error = max(part.error for part in result.parts)
     return f"{row.proof} {'holds' if result.holds else 'FAILS'}, error {error:.0e}"

@@ -2,7 +2,7 @@
 
 import json
 
-from locoprop_ref.experiments.tuned import CONTESTANTS, LABELS
+from locoprop_ref.experiments.tuned import ALL, LABELS
 
 ENVIRONMENT = {
     "locoprop-ref": "0.1.0",
@@ -26,7 +26,7 @@ def manifest(contestants, seeds, epochs, **more):
         "seeds": list(seeds),
         "shared": {"epochs": epochs, "batch_size": 100, "layers": "9-4-9", "data": "tiny", "images": None},
         "contestants": {
-            name: {"label": LABELS[name], "tuned": False, "settings": dict(CONTESTANTS[name]), "study": None}
+            name: {"label": LABELS[name], "tuned": False, "settings": dict(ALL[name]), "study": None}
             for name in contestants
         },
         "data": {"name": "tiny", "sha256": SHA, "train": 1000, "test": 100},
@@ -85,10 +85,10 @@ def write(folder, runs, clocks=None, *, seeds=(0, 1, 2), epochs=3, **more):
     shared = {key: value for key, value in plan["shared"].items() if key not in ("epochs", "images")}
     for name, found in runs.items():
         for seed, one in zip(seeds, found, strict=False):
-            own = shared | one["config"] | CONTESTANTS[name] | {"seed": seed}
+            own = shared | one["config"] | ALL[name] | {"seed": seed}
             files[f"{name}-seed{seed}.json"] = one | {"config": own}
     for name, one in (clocks or {}).items():
-        own = one["config"] | shared | CONTESTANTS.get(name, {})
+        own = one["config"] | shared | ALL.get(name, {})
         files[f"{name}-clock.json"] = one | {"contestant": name, "config": own}
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content))

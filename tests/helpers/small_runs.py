@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from locoprop_ref.methods.registry import OFFLINE
 from locoprop_ref.network import initialize
 from locoprop_ref.training import train
 from locoprop_ref.training.config import resolve
@@ -49,6 +50,8 @@ def run(data, *, out=None, resume=False, overwrite=False, **options):
         chosen = {
             name: value for name, value in chosen.items() if name != "local_lr" or "local_lr" in options
         }
+    if chosen.get("method") in OFFLINE and "batch_size" not in options:
+        del chosen["batch_size"]
     config = resolve(data=str(data), **chosen)
     return train(config, out=out, resume=resume, overwrite=overwrite, progress=False)
 
@@ -67,6 +70,9 @@ def by_hand(
     )  # fmt: skip
     state = method.init(network)
     for rate in rates:
+        if getattr(method, "sees_all_examples", False):
+            network, state, _ = method.step(network, state, x, t, rate=rate)
+            continue
         order = rng.permutation(len(x))
         for first in range(0, len(x) - batch + 1, batch):
             rows = order[first : first + batch]

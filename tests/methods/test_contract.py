@@ -1,7 +1,9 @@
 """The contract of `methods/base.py`, the same tests for every method of the registry.
 
 A method that is new to the registry is tested with its default settings; `ENTRIES` and `GENTLE` may name
-better ones. Nothing here depends on the names inside a method's state.
+better ones. Nothing here depends on the names inside a method's state. Methods that see all examples at
+once have their own tests of steps, in `test_offline.py`: they take no other batch, and `init` makes no
+arrays.
 """
 
 import inspect
@@ -25,7 +27,7 @@ from locoprop_ref import (
 )
 from locoprop_ref import parallel as parallel_module
 from locoprop_ref.methods.base import Method
-from locoprop_ref.methods.registry import METHODS
+from locoprop_ref.methods.registry import METHODS, OFFLINE
 from locoprop_ref.training.checkpoint import Checkpoint, form, load_checkpoint, save_checkpoint
 
 TANH, SIGMOID, SOFTMAX = CASES[3], CASES[9 + 3], CASES[18 + 3]
@@ -45,8 +47,9 @@ ENTRIES = {
     "foof": [{}, {"momentum": 0.5, **INTERVALS}],
     "shampoo": [{}, {"momentum": 0.9, "statistics": "average", "grafting": "rmsprop", **INTERVALS}],
 }
-PAIRS = [(name, settings) for name in METHODS for settings in ENTRIES.get(name, [{}])]
-IDS = [f"{name}-{i}" for name in METHODS for i, _ in enumerate(ENTRIES.get(name, [{}]))]
+ON_BATCHES = [name for name in METHODS if name not in OFFLINE]
+PAIRS = [(name, settings) for name in ON_BATCHES for settings in ENTRIES.get(name, [{}])]
+IDS = [f"{name}-{i}" for name in ON_BATCHES for i, _ in enumerate(ENTRIES.get(name, [{}]))]
 
 
 NEEDS_ELEMENTWISE = {"locoprop-m-exact"}  # refuses softmax, see test_methods.py
@@ -224,7 +227,7 @@ GENTLE = {
 }
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ON_BATCHES)
 def test_thirty_steps_on_one_batch_lower_the_loss(name, numpy_backend):
     network, x, t = draw(numpy_backend, squared(name), batch=8)
     t, ours = np.tanh(t), method(name, **GENTLE.get(name, {}))
@@ -296,7 +299,7 @@ def test_a_state_of_another_network_is_refused_in_one_sentence(name, state):
 def test_a_state_of_a_deeper_network_is_refused_in_one_sentence(name):
     ours = method(name)
     with pytest.raises(ValueError, match=r"^state must be what init made of this network of 1 layers"):
-        ours.step(NET, ours.init(initialize((3, 2, 2), transfers="tanh")), X, T)
+        ours.step(NET, ours.init(initialize((3, 2, 2), transfers="relu")), X, T)
 
 
 def with_arrays(state, change):
@@ -343,7 +346,7 @@ def test_a_state_of_another_method_is_refused_in_one_sentence(name, other):
 
 
 def test_the_methods_that_keep_arrays_in_their_states():
-    assert set(METHODS) - set(KEEPING) == {"locoprop-s-closed", "locoprop-m-exact"}
+    assert set(METHODS) - set(KEEPING) == {"locoprop-s-closed", "locoprop-m-exact", *OFFLINE}
 
 
 BAD_VALUES = {bool: "no", int: 2.5, float: float("nan"), str: "nonsense"}
@@ -354,7 +357,7 @@ def test_every_plain_setting_is_checked(name):
     """A setting of a kind that it cannot have: its name, what it must be, and what it got."""
     ours = method(name)
     plain = [f.name for f in fields(ours) if type(getattr(ours, f.name)) in BAD_VALUES]
-    assert "parallel_layers" in plain
+    assert ("parallel_layers" in plain) is (name not in OFFLINE)
     for setting in plain:
         bad = BAD_VALUES[type(getattr(ours, setting))]
         with pytest.raises((TypeError, ValueError), match=rf"^{setting} must be .*, got {bad!r}"):

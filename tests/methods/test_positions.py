@@ -12,6 +12,7 @@ from locoprop_ref.local import LocalProblem
 from locoprop_ref.methods.backprop import backprop
 from locoprop_ref.methods.foof import FOOF
 from locoprop_ref.methods.locoprop import LocoProp, locoprop_m, locoprop_s, locoprop_s_closed
+from locoprop_ref.methods.registry import OFFLINE
 from locoprop_ref.network import backward, forward, gradients, network_loss
 from locoprop_ref.optimizers import OPTIMIZERS, optimizer
 from locoprop_ref.solvers import ClosedForm, Descend, Newton
@@ -56,7 +57,7 @@ def trained(ours, network, x, t, steps=8):
 
 @pytest.mark.each("name")
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.parametrize("kind", [kind for kind in METHODS if kind not in OFFLINE])
 def test_every_method_trains_every_network(backend, name, kind):
     network, x, t, _ = of(name, backend)
     ours = made(kind, parallel_layers=False)
@@ -138,7 +139,9 @@ def test_exact_m_is_a_minimum_over_all_rows(numpy_backend, name):
         assert np.abs(problem.gradient(new.stacked)).max() < 1e-11
 
 
-@pytest.mark.parametrize("kind", [kind for kind in METHODS if (kind, "mean") not in REFUSED])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in METHODS if kind not in OFFLINE and (kind, "mean") not in REFUSED]
+)
 def test_layers_side_by_side_are_those_in_order(numpy_backend, kind):
     network, x, t, _ = of("mean", numpy_backend)
     one, other = (

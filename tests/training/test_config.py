@@ -27,10 +27,12 @@ from locoprop_ref.code_targets import CodeTargets
 from locoprop_ref.feedback_targets import FeedbackTargets
 from locoprop_ref.inverse_targets import InverseTargets
 from locoprop_ref.memory import Memory
+from locoprop_ref.methods.admm import ADMM
 from locoprop_ref.methods.backprop import BackProp
 from locoprop_ref.methods.foof import FOOF
 from locoprop_ref.methods.kfac import KFAC
 from locoprop_ref.methods.locoprop import LocoProp
+from locoprop_ref.methods.mac import MAC
 from locoprop_ref.methods.options import options_of
 from locoprop_ref.methods.registry import METHODS
 from locoprop_ref.methods.shampoo import Shampoo
@@ -245,6 +247,9 @@ BACK = {"method": "backprop", "learning_rate": 1e-2}
 ADAGRAD = {"optimizer": "adagrad"}
 # two epochs of three batches: intervals of 2 and 3 tell the batches apart
 TINY_INTERVALS = {"factor_interval": 2, "inverse_interval": 3}
+MA, AD = {"method": "mac"}, {"method": "admm"}
+AD_3 = {**AD, "epochs": 3}  # the multiplier moves codes in the second step, weights in the third
+RELU = {"transfers": ("relu", "relu", "relu", "sigmoid")}
 KF, FO, SH = ({"method": name, **TINY_INTERVALS} for name in ("kfac", "foof", "shampoo"))
 
 
@@ -327,6 +332,11 @@ EFFECTS = [
              follows=("target_order", "project_targets", "local_reduction", "optimizer", *HYPER, *LOCAL,
                       *options_of(name)))
       for name in ("am", "am-mem", "tp", "dtp", "fa", "dfa")),
+    *(effect("method", name, build(), **hand,
+             follows=("batch_size", "target_order", "project_targets", "optimizer", *HYPER, *LOCAL,
+                      *relu, *options_of(name)))
+      for name, build, hand, relu in (("mac", MAC, {}, ()),
+                                      ("admm", ADMM, RELU, ("transfer", "code_transfer")))),
     effect("task", "classify", m(), {"layers": "9-6-3"}, ("output_loss",),
            sizes=(9, 6, 3), transfers=("tanh", "softmax"), loss="softmax_cross_entropy", classify=True),
     effect("layers", "9-5-9", m(), sizes=(9, 5, 9), transfers=("identity", "sigmoid")),
@@ -431,10 +441,19 @@ EFFECTS = [
     effect("optimizer", "sgd", relative("am", rule=SGD(), s=1e-2), {"method": "am"}, (*HYPER, "local_lr")),
     effect("local_lr", 1e-2, relative("dtp", s=1e-2), {"method": "dtp"}),
     effect("num_local_steps", 3, relative("fa", K=3), {"method": "fa"}),
+    effect("code_steps", 2, MAC(code_steps=2), MA),
+    effect("code_lr", 0.01, MAC(code_lr=0.01), MA),
+    effect("coupling", 0.1, MAC(coupling=0.1), MA),
+    effect("activation_penalty", 2.0, ADMM(activation_penalty=2.0), AD, **RELU),
+    effect("pre_activation_penalty", 2.0, ADMM(pre_activation_penalty=2.0), AD, **RELU),
+    effect("multiplier_step", 0.5, ADMM(multiplier_step=0.5), AD_3, rates=(1, 1, 1), **RELU),
+    effect("last_loss", "hinge", ADMM(last_loss="hinge"), AD, **RELU),
+    effect("warm_start", 1, ADMM(warm_start=1), AD_3, rates=(1, 1, 1), **RELU),
     effect("seed", 1, m(), seed=1),
     effect("dtype", "float64", m(), dtype="float64"),
 ]  # fmt: skip
-ELSEWHERE = {"data", "backend", "diagnostics"}  # tests of their own, below
+# tests of their own: the first three below, the others in test_step_evaluations.py
+ELSEWHERE = {"data", "backend", "diagnostics", "evaluate_steps", "frozen_layers"}
 
 
 def test_every_option_has_an_effect_under_test():
@@ -580,7 +599,14 @@ SPELLED = {
     "grafting": ["--method", "shampoo", "--grafting", "sgd"],
     "grafting_decay": ["--method", "shampoo", "--grafting", "rmsprop", "--grafting-decay", "0.5"],
     "grafting_epsilon": ["--method", "shampoo", "--grafting", "rmsprop", "--grafting-epsilon", "0.1"],
+    "frozen_layers": ["--frozen-layers", "1"],
+    "activation_penalty": ["--method", "admm", "--activation-penalty", "2"],
+    "pre_activation_penalty": ["--method", "admm", "--pre-activation-penalty", "2"],
+    "multiplier_step": ["--method", "admm", "--multiplier-step", "0.5"],
+    "last_loss": ["--method", "admm", "--last-loss", "hinge"],
+    "warm_start": ["--method", "admm", "--warm-start", "1"],
     "seed": ["--seed", "1"],
+    "evaluate_steps": ["--evaluate-steps", "1,2,5"],
     "backend": ["--backend", "array-api-strict"],
     "dtype": ["--dtype", "float64"],
     "diagnostics": ["--diagnostics"],
@@ -652,6 +678,9 @@ SAMPLE = {
     "last_target_step": 2.0, "memory_decay": 0.5, "num_sweeps": 2, "ridge": "inside",
     "target_start": "output", "forward_loss": "matching", "inverse_noise": 0.2, "inverse_lr": 0.1,
     "inverse_steps": 2, "feedback_scale": 2.0,
+    "activation_penalty": 2.0,
+    "pre_activation_penalty": 2.0, "multiplier_step": 0.5, "last_loss": "hinge", "warm_start": 1,
+    "batch_size": 20,
 }  # fmt: skip
 
 
@@ -678,6 +707,7 @@ def test_what_has_a_meaning_for_which_method():
     codes = {"code_steps", "code_lr", "coupling", "code_momentum", "code_anchor", "code_reduction",
              "code_inputs", "last_layer", "last_target_step"}  # fmt: skip
     inverses = {"target_step", "target_start", "forward_loss", "inverse_noise", "inverse_lr", "inverse_steps"}
+    admm = {"activation_penalty", "pre_activation_penalty", "multiplier_step", "last_loss", "warm_start"}
     wanted = {
         "backprop": first_order | {"learning_rate"},
         "locoprop-s": first_order | steps | problem,
@@ -696,6 +726,8 @@ def test_what_has_a_meaning_for_which_method():
         "dfa": relative | {"target_step", "feedback_scale"},
         "ste": first_order | {"learning_rate"},
     }
+    wanted = {name: options | {"batch_size"} for name, options in wanted.items()}
+    wanted |= {"mac": {"code_steps", "code_lr", "coupling"}, "admm": admm}
     assert {name: {o for o, names in APPLIES.items() if name in names} for name in METHODS} == wanted
 
 

@@ -1,4 +1,4 @@
-"""Wrong formulas that the identities of the relatives of LocoProp must find: I13, and A1 to `dual`."""
+"""Wrong formulas that the identities of the relatives of LocoProp must find: I13, and A1 to MAC."""
 
 import dataclasses
 import sys
@@ -6,6 +6,7 @@ import sys
 import numpy as np
 
 from locoprop_ref import (
+    code_targets,
     gauss_newton_targets,
     inverse_targets,
     layers,
@@ -19,7 +20,7 @@ from locoprop_ref import (
     targets,
     transfers,
 )
-from locoprop_ref.methods import kronecker_targets
+from locoprop_ref.methods import admm, kronecker_targets, mac, offline
 
 
 def in_verify(patch, name, wrong):
@@ -233,6 +234,56 @@ def schedule_twice_as_steep(patch):
     patch.setattr(targets.GradientTargets, "geometric", lambda s, layers, top=1.0: right(s * s, layers, top))
 
 
+def pseudoinverse_from_nowhere(patch):
+    """Weights that forget W̃₀: X̃⁺Z at every rank, which is no change of minimum norm."""
+    right = offline.fitted
+
+    def wrong(layer, x, z):
+        return right(layer.with_stacked(0 * layer.stacked), x, z)
+
+    in_verify(patch, "fitted", wrong)
+
+
+def least_squares_halfway(patch):
+    right = offline.least_squares_change
+    patch.setattr(offline, "least_squares_change", lambda x, residual: right(x, residual) / 2)
+
+
+def activations_with_the_penalties_swapped(patch):
+    right = admm.activation_block
+    in_verify(
+        patch, "activation_block", lambda upper, z, above, gamma, beta: right(upper, z, above, beta, gamma)
+    )
+
+
+def network_loss_times_the_coupling(patch):
+    """μL in the place of (1/μ)L, below the top alone."""
+    right = code_targets.CodeTargets.gradient_above
+
+    def wrong(self, network, m, code, above, t):
+        return right(self, network, m, code, above, t) * (1 if above is not None else self.coupling / 2)
+
+    patch.setattr(code_targets.CodeTargets, "gradient_above", wrong)
+
+
+def sweep_from_the_bottom_up(patch):
+    """Codes that see the old code above them: a Jacobi sweep."""
+
+    def wrong(self, network, codes, x, t, *, rate=1.0):
+        return [mac.MAC.code_sweep_of_one(self, network, codes, m, x, t) for m in range(len(codes))]
+
+    def one(self, network, codes, m, x, t):
+        rule, code = code_targets.CodeTargets(coupling=self.coupling), codes[m]
+        p, above = mac.predictions(network, codes, x)[m], codes[m + 1] if m + 1 < len(codes) else None
+        for _ in range(self.code_steps):
+            gradient = rule.gradient_above(network, m, code, above, t) + (code - p)
+            code = code - self.code_lr * gradient
+        return code
+
+    patch.setattr(mac.MAC, "code_sweep_of_one", one, raising=False)
+    patch.setattr(mac.MAC, "code_sweep", wrong)
+
+
 # wrong formula → what must be found wrong: identity, which of its measurements
 FOUND_BY = {
     target_twice_as_far: {
@@ -269,7 +320,12 @@ FOUND_BY = {
     winnow_a_little_faster: {"D12": (0,)},
     sign_units_of_zero_and_one: {"D11": range(2), "D12": (0,)},
     divergence_halved: {"D11": (1,), "dual": range(2)},
-    projection_twice_as_far: {"C2": range(3), "A2": (0,)},
+    projection_twice_as_far: {"C2": range(3), "A2": (0,), "F14": range(2)},
+    pseudoinverse_from_nowhere: {"F14": (1,)},
+    least_squares_halfway: {"F14": range(2)},
+    activations_with_the_penalties_swapped: {"F14": (2,)},
+    network_loss_times_the_coupling: {"MAC": range(2)},
+    sweep_from_the_bottom_up: {"MAC": (2,)},
     output_factor_without_the_examples: {"E2": (0,)},
     output_factor_damped_twice: {"E2": range(2)},
     jacobians_without_slopes: {"E2": (1,), "E3": range(2)},

@@ -30,7 +30,7 @@ from locoprop_ref.verify import (
 )
 
 IDS = [f"I{number}" for number in range(1, 14)] + [f"L{number}" for number in range(1, 6)]
-IDS += "A1 A2 A5 B1 B2 B4 C1 C2 C6 D1 D2 D5 D11 D12 E2 E3 F1 F9 F13 F15 dual".split()
+IDS += "A1 A2 A5 B1 B2 B4 C1 C2 C6 D1 D2 D5 D11 D12 E2 E3 F1 F9 F13 F15 dual F14 MAC".split()
 BY_ID = dict(zip(IDS, IDENTITIES, strict=True))
 
 
@@ -85,6 +85,7 @@ def test_every_number_is_a_measurement():
         "B2": {1e-10}, "B4": {1e-10}, "C1": {1e-10}, "C2": {1e-10}, "C6": {1e-10}, "D1": {1e-10, 1e-14},
         "D2": {1e-14}, "D5": {1e-13}, "D11": {1e-14, 1e-15}, "D12": {1e-12}, "E2": {1e-10},
         "E3": {1e-10, 1.0}, "F1": {1e-12}, "F9": {1e-12}, "F13": {1e-13}, "F15": {1e-12}, "dual": {1e-13},
+        "F14": {1e-10}, "MAC": {1e-12, 1e-4, 0.0},
         "L1": {1e-14}, "L2": {1e-14, 1e-12, 0.0}, "L3": {1e-10}, "L4": {1e-14, 0.0}, "L5": {1e-14, 1e-10},
     }  # fmt: skip
     assert {name: bounds[name] for name in fixed} == fixed

@@ -12,7 +12,9 @@ summary           the numbers of every entry, with their spread
 table             the table, as text and in Markdown
 notes             what its numbers are, what is missing, what made them: in words
 claims            the paper's three claims against the numbers
+poster_claims     those of alternating minimization's announcement
 figures           curves, costs, reconstructions
+poster_figures    test error within the first epoch, and by epoch
 page              everything that follows from the folder's JSON files
 one_run           one run as a `train` command, and how far it is
 run               `compare`: all of it

@@ -123,23 +123,35 @@ def claims(rows: Sequence[Row]) -> list[Claim]:
         for row in rows:
             if row.entry in LOCOPROP:
                 findings = [_finding(criterion, row, rows) for criterion in criteria]
-                verdict = _verdict([finding.holds for finding in findings if finding.counts])
+                verdict = verdict_of([finding.holds for finding in findings if finding.counts])
                 variants[row.label] = Variant(verdict, findings)
-        found.append(Claim(statement, _overall([variant.verdict for variant in variants.values()]), variants))
+        found.append(
+            Claim(statement, overall_verdict([variant.verdict for variant in variants.values()]), variants)
+        )
     return found
 
 
-def _verdict(holds: Sequence[bool | None]) -> Verdict:
+def verdict_of(holds: Sequence[bool | None]) -> Verdict:
+    """Return the verdict on what holds, does not, or (None) could not be measured.
+
+    >>> verdict_of([True, False]), verdict_of([True, None]), verdict_of([None])
+    ('partly', 'held', 'not measured')
+    """
     measured = [one for one in holds if one is not None]
     if not measured:
         return "not measured"
     return "held" if all(measured) else "partly" if any(measured) else "not"
 
 
-def _overall(verdicts: Sequence[Verdict]) -> Verdict:
+def overall_verdict(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the verdict on a claim from those on its variants.
+
+    >>> overall_verdict(["held", "not"]), overall_verdict(["held", "not measured"])
+    ('partly', 'held')
+    """
     if "partly" in verdicts:
         return "partly"
-    return _verdict([{"held": True, "not": False}.get(verdict) for verdict in verdicts])
+    return verdict_of([{"held": True, "not": False}.get(verdict) for verdict in verdicts])
 
 
 def apart(a: Spread, b: Spread) -> bool:

@@ -15,7 +15,7 @@ from locoprop_ref.experiments.compare.folder import Results
 from locoprop_ref.experiments.compare.notes import provenance_lines
 from locoprop_ref.experiments.compare.reconstructions import Reconstructions, pixels_of
 from locoprop_ref.experiments.compare.summary import Row, classifies, finished, loss_name, rows_of
-from locoprop_ref.experiments.tuned import CONTESTANTS
+from locoprop_ref.experiments.tuned import ALL
 from locoprop_ref.plot.images import reconstructions
 from locoprop_ref.plot.style import alt_text, describe, label, panels, spell, styled
 from locoprop_ref.plot.training import band, draw_band, log_axis
@@ -26,6 +26,19 @@ if TYPE_CHECKING:
 
 QUANTITIES = ("loss", "accuracy")
 _ACCURACIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.998, 0.999)
+# relatives of LocoProp: colour, line style, width, marker
+_RELATIVES: dict[str, tuple[str, Any, float, str]] = {
+    "adam-as-am": ("#0072B2", (0, (1, 1)), 1.6, "p"),
+    "am-sgd": ("#D55E00", ":", 2.2, "8"),
+    "am-adam": ("#D55E00", (0, (8, 2)), 2.8, "H"),
+    "am-mem": ("#D55E00", "-.", 2.2, "+"),
+    "dtp": ("#CC79A7", "-", 2.2, "x"),
+    "offline-admm": ("#777777", "-", 2.2, "1"),
+    "offline-bcd": ("#777777", "--", 2.2, "2"),
+    "offline-mac": ("#777777", "-.", 2.2, "3"),
+    "ste": ("#0072B2", "-", 2.2, "4"),
+    "ste-frozen": ("#333333", (0, (1, 2)), 3.0, "|"),
+}
 _STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (10, 3)))
 # family: members, colours in turn, width of the line, markers
 _FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], float, tuple[str, ...]]] = {
@@ -46,6 +59,8 @@ def look(entry: str) -> dict[str, Any]:
                 "linewidth": width,
                 "marker": markers[i],
             }
+    if entry in _RELATIVES:
+        return dict(zip(("color", "linestyle", "linewidth", "marker"), _RELATIVES[entry], strict=True))
     raise ValueError(f"entry must belong to a family, got {entry!r}")
 
 
@@ -77,7 +92,7 @@ def curves(results: Results, split: str = "train", quantity: str = "loss") -> "F
     )
     bands = {c: band(drawn[c], f"{split} {name}") for c in shown}
     for entry, b in bands.items():
-        row, number = shown[entry], [*CONTESTANTS].index(entry)
+        row, number = shown[entry], [*ALL].index(entry)
         draw_band(left, b["epoch"], b, look(entry), number=number, name=_name(row))
         if row.epoch_seconds is not None:
             # a logarithmic axis has no place for the untrained network at 0 s

@@ -58,14 +58,17 @@ def parameter_numbers(config: Config) -> int:
 
 
 def counted_numbers(config: Config, state_numbers: int) -> dict[str, int]:
-    """Return the numbers that a step has to do with, by what they are."""
+    """Return the numbers that a step has to do with, by what they are.
+
+    A step that takes all examples copies none of them, and what it keeps of them is its state.
+    """
     outputs = 4 if isinstance(build_method(config), LocoProp) else 3
     first, *others = layer_sizes(config)
     rows = sum(plan.positions * plan.d_in for plan in layer_plans(config) if plan.wiring is not None)
     return {
         "parameters": 2 * parameter_numbers(config),
         "state": 2 * state_numbers,
-        "batch": config.batch_size * (first + rows + outputs * sum(others)),
+        "batch": (config.batch_size or 0) * (first + rows + outputs * sum(others)),
     }
 
 

@@ -51,6 +51,11 @@ def _on_epochs(results: Results) -> list[str]:
             entry.label for name, entry in manifest.entries.items() if manifest.epochs_of(name) == number
         ]
         told.append(f"{number} for {', '.join(labels)}")
+    if manifest.shared.get("schedule") == "constant":
+        return [
+            f"Epochs differ: {'; '.join(told)}; an epoch of a method that takes all images in every step is "
+            "one step."
+        ]
     return [
         f"Epochs differ: {'; '.join(told)}; every run has the schedule of its own length, and a method with "
         "fewer epochs than RMSProp that has not come to RMSProp's final train loss has no numbers to it."

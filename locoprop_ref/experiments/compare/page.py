@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from locoprop_ref.data.files import check_outputs, write_atomically
-from locoprop_ref.experiments.compare import figures
+from locoprop_ref.experiments.compare import figures, poster_figures
 from locoprop_ref.experiments.compare.claims import Claim, claims, sentences
 from locoprop_ref.experiments.compare.folder import Results, read_results
 from locoprop_ref.experiments.compare.notes import notes, provenance_lines
+from locoprop_ref.experiments.compare.poster_claims import PRESETS as POSTERS
+from locoprop_ref.experiments.compare.poster_claims import poster_claims
 from locoprop_ref.experiments.compare.reconstructions import read_reconstructions
 from locoprop_ref.experiments.compare.records import SCHEMA, Manifest, write_json
 from locoprop_ref.experiments.compare.summary import Row, as_json, classifies, finished, rows_of
@@ -27,6 +29,8 @@ TITLES = {
     "compare": "Train loss",
     "compare-test": "Test loss",
     "compare-accuracy": "Test accuracy",
+    "first-epoch": "Test error within the first epoch",
+    "epochs": "Test error by epoch",
     "cost": "What a step costs",
     "reconstructions": "Test images and their reconstructions",
 }
@@ -66,7 +70,9 @@ def redraw(folder: Path, *, pictures: Path | None = None, overwrite: bool = Fals
 def _figures(folder: Path, results: Results) -> "dict[str, Figure]":
     """Draw what the folder has numbers for."""
     drawn = {}
-    if figures.has_curves(results):
+    if results.manifest.preset in POSTERS:
+        drawn = poster_figures.drawn(results)
+    elif figures.has_curves(results):
         drawn = {"compare": figures.curves(results), "compare-test": figures.curves(results, "test")}
         if classifies(results):
             drawn["compare-accuracy"] = figures.curves(results, "test", "accuracy")
@@ -92,7 +98,8 @@ class Summary:
     def of(cls, results: Results) -> "Summary":
         """Sum up a results folder."""
         rows = rows_of(results)
-        return cls(results.manifest, rows, notes(results, rows), claims(rows), provenance_lines(results))
+        found = poster_claims(results) if results.manifest.preset in POSTERS else claims(rows)
+        return cls(results.manifest, rows, notes(results, rows), found, provenance_lines(results))
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of summary.json."""
@@ -125,8 +132,7 @@ class Summary:
             "`locoprop-ref compare --redraw` writes it again.",
             f"## Results\n\n{markdown_table(self.rows)}",
             " ".join(self.notes),
-            "## The claims of the paper\n\nThe rule is in `locoprop_ref/experiments/compare/claims.py`; "
-            "every variant of LocoProp stands by itself.",
+            _about_claims(manifest),
         ]
         for number, claim in enumerate(self.claims, start=1):
             lines.append(f"### ({number}) {claim.statement}: {claim.verdict}")
@@ -143,6 +149,16 @@ class Summary:
             lines.append(f"### {TITLES[stem]}\n\n![{described}]({where}/{stem}.png)")
         lines.append("## How it was made\n\n" + "\n".join(f"- {line}" for line in self.made))
         return "\n\n".join(lines)
+
+
+def _about_claims(manifest: Manifest) -> str:
+    whose, rule, variants = "paper", "claims", "LocoProp"
+    if manifest.preset in POSTERS:
+        whose, rule, variants = "poster", "poster_claims", "alternating minimization"
+    return (
+        f"## The claims of the {whose}\n\nThe rule is in `locoprop_ref/experiments/compare/{rule}.py`; "
+        f"every variant of {variants} stands by itself."
+    )
 
 
 def _write_text(path: Path, text: str) -> None:

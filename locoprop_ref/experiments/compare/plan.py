@@ -8,7 +8,7 @@ True
 >>> comparison("lenett")
 Traceback (most recent call last):
     ...
-ValueError: preset must be one of quick, ..., sequential-mnist, got 'lenett' (did you mean 'lenet'?)
+ValueError: preset must be one of quick, ..., poster-signs, got 'lenett' (did you mean 'lenet'?)
 """
 
 import shlex
@@ -21,7 +21,8 @@ from typing import Any
 from locoprop_ref import checks
 from locoprop_ref.data import NAMES
 from locoprop_ref.experiments.compare.records import Entry, Plan
-from locoprop_ref.experiments.tuned import CONTESTANTS, LABELS, PROBLEMS, options, provenance
+from locoprop_ref.experiments.tuned import ALL, CONTESTANTS, LABELS, PROBLEMS, lender, options, provenance
+from locoprop_ref.methods.registry import OFFLINE
 from locoprop_ref.training.config import APPLIES, resolve
 from locoprop_ref.training.options import Config, as_json
 
@@ -38,6 +39,17 @@ _CLASSIFY: dict[str, Any] = {
     "seeds": (0, 1, 2),
     "methods": ("sgd", "rmsprop", "adam", "kfac", "locoprop-s", "locoprop-s-closed", "locoprop-m"),
     "fewer_epochs": {"sgd": 3, "locoprop-s": 3, "locoprop-m": 3},
+}
+# The networks of alternating minimization's announcement, whose claim is the speed of the first epoch: the
+# settings are tuned for that epoch, at a constant rate. In the later ones the rate stays what it was, for
+# all: a falling one would be another run than the one that was tuned, and would hide a rate that is too large
+_POSTER: dict[str, Any] = {
+    "data": "mnist",
+    "task": "classify",
+    "batch_size": 200,
+    "schedule": "constant",
+    "seeds": (0, 1, 2),
+    "evaluate_steps": "1,2,5,10,20,50,100,200,300",
 }
 PRESETS: dict[str, dict[str, Any]] = {
     # some minutes on two cores; network, number of images, batches and schedule are those that the
@@ -64,13 +76,35 @@ PRESETS: dict[str, dict[str, Any]] = {
     # LeNet-5 with mean pooling; images row by row in a recurrent network
     "lenet": {**_CLASSIFY, "layers": "28x28x1-c5x6+2-p2-c5x16-p2-120-84-10", "epochs": 12},
     "sequential-mnist": {**_CLASSIFY, "layers": "28x28-r128-10", "epochs": 15},
-}
+    # the methods that take all images at once have 40 iterations on them
+    "poster": {
+        **_POSTER,
+        "layers": "784-100-100-10",
+        "transfer": "relu",
+        "epochs": 10,
+        "methods": (
+            "sgd", "adam", "locoprop-s", "locoprop-s-closed", "locoprop-m", "adam-as-am", "am-sgd", "am-adam",
+            "am-mem", "dtp", "offline-admm", "offline-bcd", "offline-mac",
+        ),
+        "fewer_epochs": {"offline-admm": 40, "offline-bcd": 40, "offline-mac": 40},
+    },
+    # a first layer of sign units below tanh, which DTP was made for
+    "poster-signs": {
+        **_POSTER,
+        "layers": "784-200-200-10",
+        "transfer": "sign,tanh,softmax",
+        "epochs": 5,
+        "methods": ("am-adam", "dtp", "ste", "ste-frozen"),
+    },
+}  # fmt: skip
+# what an offline method has no use for: it takes all examples in every step
+NOT_OFFLINE = ("batch_size", "evaluate_steps")
 # what an entry may have to itself; every other option is shared
-OWN = ("method", *APPLIES)
+OWN = tuple(name for name in ("method", "frozen_layers", *APPLIES) if name not in NOT_OFFLINE)
 # what an entry with its own number of epochs has to itself too
 LENGTH = ("epochs", "schedule_epochs")
 # what a stored study says of its problem, as options of a run
-TUNED_ON = ("data", "task", "layers", "width", "batch_size", "dtype", "schedule")
+TUNED_ON = ("data", "task", "layers", "transfer", "width", "batch_size", "dtype", "schedule")
 # what settings are not tuned for: finals are shorter than runs, every array library computes the same
 FREE = ("epochs", "schedule_epochs", "backend", "device")
 
@@ -81,7 +115,7 @@ class Comparison:
 
     Attributes:
         preset: where it began.
-        entries: names from `tuned.CONTESTANTS`.
+        entries: names from `tuned.ALL`.
         seeds: seeds of the weights and the batches, the same for every entry.
         shared: options of `config.resolve` that all entries have in common.
         images: how many training and test images are taken, the first ones of the data set; None for all.
@@ -106,8 +140,10 @@ class Comparison:
 
     def options(self, entry: str, seed: int, data: str | None = None) -> dict[str, Any]:
         """Return the options of one run for `config.resolve`; `data` says where the images really are."""
-        own = options(entry, self.problem) if self.tuned else CONTESTANTS[entry]
-        shared = self.shared if data is None else {**self.shared, "data": data}
+        own = options(entry, self.problem) if self.tuned else ALL[entry]
+        left_out = NOT_OFFLINE if is_offline(entry) else ()
+        shared = {name: value for name, value in self.shared.items() if name not in left_out}
+        shared |= {} if data is None else {"data": data}
         epochs = {"epochs": self.fewer_epochs[entry]} if entry in self.fewer_epochs else {}
         return {name: value for name, value in own.items() if name in OWN} | {
             **shared,
@@ -121,7 +157,8 @@ class Comparison:
 
     def in_common(self) -> dict[str, Any]:
         """Return what all entries share, resolved, as JSON values."""
-        resolved = as_json(resolve(**CONTESTANTS[self.entries[0]], **self.shared))
+        # one of the usual entries: what all share does not depend on who they are
+        resolved = as_json(resolve(**CONTESTANTS["sgd"], **self.shared))
         resolved = {k: v for k, v in resolved.items() if k not in OWN and k != "seed"}
         return resolved | {"data": Path(resolved["data"]).name, "images": self.images and list(self.images)}
 
@@ -138,9 +175,12 @@ class Comparison:
         stored = self.study(entry)
         if stored is None:
             return "package defaults"
+        if lent_by := lender(entry):
+            return f"settings of {LABELS[lent_by]}, {self.source(lent_by)}"
         problem, here = stored.get("final", stored)["problem"], self.in_common()
         options = {name: problem[name] for name in TUNED_ON if name in problem}
-        there = as_json(resolve(**CONTESTANTS[entry], **options))
+        options = {k: v for k, v in options.items() if not (is_offline(entry) and k in NOT_OFFLINE)}
+        there = as_json(resolve(**ALL[entry], **options))
         named = [name for name in here if name in there and name not in FREE and here[name] != there[name]]
         return f"tuned on {', '.join(f'{name} {there[name]}' for name in named)}" if named else "tuned"
 
@@ -157,11 +197,16 @@ class Comparison:
     def _entry(self, name: str) -> Entry:
         stored, resolved = self.study(name), as_json(self.config(name, self.seeds[0]))
         own = (*OWN, *LENGTH) if name in self.fewer_epochs else OWN
+        nothing: dict[str, Any] = {}
+        if is_offline(name):  # what is shared and means nothing here, or something else
+            common = self.in_common()
+            nothing = {k: resolved.get(k) for k, v in common.items() if resolved.get(k) != v}
+            nothing = {k: v for k, v in nothing.items() if k not in ("data", "images", "epochs")}
         return Entry(
             label=LABELS[name],
             tuned=stored is not None,
             source=self.source(name),
-            settings={option: value for option, value in resolved.items() if option in own},
+            settings={option: value for option, value in resolved.items() if option in own} | nothing,
             study=stored["study"] if stored else None,
         )
 
@@ -173,6 +218,15 @@ class Comparison:
             if PRESETS[self.preset].get(name) != value:
                 words += [f"--{name.replace('_', '-')}", Path(value).name if name == "data" else str(value)]
         return shlex.join(words if self.tuned else [*words, "--untuned"])
+
+
+def is_offline(entry: str) -> bool:
+    """Tell whether a step of an entry takes all examples.
+
+    >>> is_offline("adam")
+    False
+    """
+    return ALL[entry]["method"] in OFFLINE
 
 
 def comparison(
@@ -202,7 +256,7 @@ def comparison(
     usual, fewer = chosen.pop("methods", CONTESTANTS), chosen.pop("fewer_epochs", {})
     names = tuple(usual if entries is None else entries)
     for name in names:
-        checks.one_of("methods", name, CONTESTANTS)
+        checks.one_of("methods", name, ALL)
     numbers = default_seeds if seeds is None else tuple(seeds)
     for seed in numbers:
         checks.integer("seeds", seed, minimum=0)

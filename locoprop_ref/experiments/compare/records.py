@@ -78,6 +78,10 @@ class Manifest(Plan, frozen=True, kw_only=True, rename={"entries": "contestants"
         """How many batches an epoch has."""
         return self.data.train // self.shared["batch_size"]
 
+    def steps_per_epoch_of(self, entry: str) -> int:
+        """Return how many steps an epoch of an entry has: one where a step takes all examples."""
+        return self.steps_per_epoch if "batch_size" in self.settings(entry) else 1
+
     def settings(self, entry: str) -> dict[str, Any]:
         """Return the settings of an entry's runs, but for the seed and the length of the training."""
         settings = self.shared | self.entries[entry].settings | {"data": self.data.name}

@@ -122,7 +122,7 @@ def rows_of(results: Results) -> list[Row]:
 def _row(results: Results, entry: str, name: str, marks: Mapping[int, float]) -> Row:
     manifest, done = results.manifest, finished(results, entry)
     step, source = step_seconds(results, entry)
-    epoch = step.median * manifest.steps_per_epoch if step else None
+    epoch = step.median * manifest.steps_per_epoch_of(entry) if step else None
     reached = spread(_epochs_to(run, marks[seed], name) for seed, run in done.items() if seed in marks)
     ended = sum(run["status"] == "diverged" for run in done.values())
     if reached and reached.high == inf and not ended and _stops_before_mark(manifest, entry):
@@ -174,7 +174,7 @@ def step_seconds(results: Results, entry: str) -> tuple[Spread | None, str | Non
         step = results.clocks[entry].step
         return Spread(step.mean, min(step.blocks), max(step.blocks)), "clock"
     runs = list(results.runs[entry].values())
-    steps = results.manifest.steps_per_epoch
+    steps = results.manifest.steps_per_epoch_of(entry)
     found = spread(row["step_seconds"] / steps for run in runs for row in run["epochs"][1:])
     if found is None or any(run.get("jobs") != 1 for run in runs):
         return None, None

@@ -52,20 +52,28 @@ class Training:
         self.state = self.method.init(self.network, self.config.seed)
         count, size = self.data.x_train.shape[0], self.config.batch_size
         self.order = to_backend(rng.permutation(count), xp=self.xp, dtype="int32")
-        self.batches, self.taken = count // size, 0
+        # without a batch size a step takes all examples
+        self.batches, self.taken = 1 if size is None else count // size, 0
         # a rate that is not 0, so that every weight moves as in most epochs
         self.rate = epoch_rate(self.config, self.config.epochs // 2) or 1.0
 
     def step(self) -> None:
         """Take the next batch and a step with it, as the loop of `train` does, and wait for the result."""
-        first = (self.taken % self.batches) * self.config.batch_size
-        rows = self.order[first : first + self.config.batch_size]
-        x = self.xp.take(self.data.x_train, rows, axis=0)
-        t = x if self.data.t_train is self.data.x_train else self.xp.take(self.data.t_train, rows, axis=0)
+        x, t = self._next_batch()
         with np.errstate(over="ignore", invalid="ignore"):
             self.network, self.state, _ = self.method.step(self.network, self.state, x, t, rate=self.rate)
         synchronize(self.network.layers[-1].W)
         self.taken += 1
+
+    def _next_batch(self) -> tuple[Any, Any]:
+        size = self.config.batch_size
+        if size is None:
+            return self.data.x_train, self.data.t_train
+        first = (self.taken % self.batches) * size
+        rows = self.order[first : first + size]
+        x = self.xp.take(self.data.x_train, rows, axis=0)
+        t = x if self.data.t_train is self.data.x_train else self.xp.take(self.data.t_train, rows, axis=0)
+        return x, t
 
 
 @dataclass

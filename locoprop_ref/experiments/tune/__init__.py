@@ -1,6 +1,7 @@
 r"""Tuning: the hyper-parameters of every method, searched in the same way, on held-out training images.
 
-    space      what is searched for each method, with its ranges
+    ranges     a searched option with its range
+    space      what is searched for each method
     problem    part of the training images to train on, another part to select by; never the test set
     objective  one trial: train, report the held-out loss after every epoch
     storage    the database of the studies, opened by its URL

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from locoprop_ref.experiments.tune.space import SPACE, Values
+from locoprop_ref.experiments.tune.ranges import Values
+from locoprop_ref.experiments.tune.space import ranges_of
 from locoprop_ref.experiments.tuned.record import Candidate, Final
 
 FACTORS = (1.0, 0.25, 0.0625)
@@ -26,14 +27,14 @@ def rate_of(method: str) -> str:
     >>> rate_of("adam"), rate_of("locoprop-m"), rate_of("locoprop-s-closed")
     ('learning_rate', 'local_lr', 'target_step')
     """
-    return SPACE[method][0].option
+    return ranges_of(method)[0].option
 
 
 def candidates(method: str, best: Mapping[str, Any], untuned: Mapping[str, Any]) -> list[Values]:
     """Return the settings of the first round: the best ones at three rates, and the untuned ones.
 
     Args:
-        method: one of `tuned.CONTESTANTS`.
+        method: one of `tuned.ALL`.
         best: settings that were best on the reduced problem.
         untuned: settings that the search began with, see `space.untuned`.
 
@@ -50,7 +51,7 @@ def further(method: str, winner: Mapping[str, Any], tried: Sequence[Mapping[str,
     """Return the settings of a further round: the winner's at four times its rate, at a quarter, or none.
 
     Args:
-        method: one of `tuned.CONTESTANTS`.
+        method: one of `tuned.ALL`.
         winner: settings that are the best so far.
         tried: all settings so far, with the winner. Where one has a larger (smaller) rate, and is the winner
             otherwise, no larger (smaller) rate is tried.

@@ -15,7 +15,8 @@ import numpy as np
 from locoprop_ref import checks
 from locoprop_ref.data import Dataset, load
 from locoprop_ref.data.dataset import checked_dataset
-from locoprop_ref.experiments.tuned import CONTESTANTS
+from locoprop_ref.experiments.tuned import ALL
+from locoprop_ref.methods.registry import OFFLINE
 from locoprop_ref.training.config import resolve
 from locoprop_ref.training.options import SCHEDULES, TASKS, Config
 
@@ -29,6 +30,7 @@ class Problem:
         data: data set, or path of an NPZ, see `data.load`.
         layers: widths from input to output, or words for images and sequences, see `architectures`.
         task: "autoencode" (default) or "classify".
+        transfer: of the hidden layers, or one for every layer; default "tanh".
         width: factor of the width of every hidden layer.
         batch_size: examples per batch.
         epochs: epochs of a trial, at least 1; default 12, mnist 30.
@@ -49,6 +51,7 @@ class Problem:
     data: str
     layers: str
     task: str = "autoencode"
+    transfer: str = "tanh"
     width: float = 1.0
     batch_size: int = 1000
     epochs: int = 12
@@ -73,10 +76,27 @@ class Problem:
         if self.schedule_epochs is None and self.schedule == "authors":
             object.__setattr__(self, "schedule_epochs", 4 * self.epochs)
 
+    def for_method(self, method: str) -> "Problem":
+        """Return the problem of a method: an offline one has its own numbers of steps and examples.
+
+        A step of it takes all examples, so that an epoch is one step. Where this problem says nothing else,
+        it has 40 of them on 12,000 images.
+        """
+        if ALL[checks.one_of("method", method, ALL)]["method"] not in OFFLINE:
+            return self
+        usual = PROBLEMS[self.name]
+        own = _OFFLINE.get(self.name, {}).items()
+        return replace(self, **{k: v for k, v in own if getattr(self, k) == getattr(usual, k)})
+
     def options(self, method: str, *, seed: int, **settings: Any) -> dict[str, Any]:
         """Return the options of a method with these settings on this problem, for `config.resolve`."""
         ours = {name: getattr(self, name) for name in _OPTIONS}
-        return CONTESTANTS[method] | ours | settings | {"seed": seed}
+        if ALL[method]["method"] in OFFLINE:
+            del ours["batch_size"]
+        if ALL[method]["method"] == "admm" and self.task == "classify":
+            # its own loss: its outputs are fitted to 0 and 1, and as logits they mean something else
+            ours["output_loss"] = "squared_error"
+        return ALL[method] | ours | settings | {"seed": seed}
 
     def config(self, method: str, *, seed: int, **settings: Any) -> Config:
         """Return the resolved Config of a method with these settings on this problem.
@@ -89,18 +109,19 @@ class Problem:
     def record(self, sha256: str) -> dict[str, Any]:
         """Return the problem as JSON with the hash of its data; a user's own data by name, not by path.
 
-        Task and schedule stand in it where they are not the usual ones, as in records from before there were
-        others.
+        Task, transfer and schedule stand in it where they are not the usual ones, as in records from before
+        there were others.
         """
-        usual = {"task": "autoencode", "schedule": "authors"}.items()
+        usual = {"task": "autoencode", "transfer": "tanh", "schedule": "authors"}.items()
         kept = {name: value for name, value in asdict(self).items() if (name, value) not in usual}
         return kept | {"data": Path(self.data).name, "data sha256": sha256}
 
 
+_OFFLINE: Mapping[str, dict[str, Any]] = {"poster": {"epochs": 40, "examples": 12_000}}
 # the fields that are options of a run
 _OPTIONS = (
-    "data", "task", "layers", "width", "batch_size", "epochs", "schedule", "schedule_epochs", "backend",
-    "dtype",
+    "data", "task", "layers", "transfer", "width", "batch_size", "epochs", "schedule", "schedule_epochs",
+    "backend", "dtype",
 )  # fmt: skip
 
 _PAPER_LAYERS = "784-1000-500-250-30-250-500-1000-784"
@@ -108,6 +129,7 @@ _CLASSIFY: dict[str, Any] = {
     "data": "mnist", "task": "classify", "batch_size": 100, "epochs": 1, "schedule": "constant",
     "examples": 12_000,
 }  # fmt: skip
+_POSTER = _CLASSIFY | {"batch_size": 200, "examples": None}
 PROBLEMS: Mapping[str, Problem] = {
     # the paper's architecture at a quarter of its width. 300 steps: RMSProp's mean square begins at one (tf1)
     # and needs a hundred steps to forget it, so that a shorter problem would tune that beginning away
@@ -117,6 +139,11 @@ PROBLEMS: Mapping[str, Problem] = {
     # short for a schedule
     "lenet": Problem(name="lenet", layers="28x28x1-c5x6+2-p2-c5x16-p2-120-84-10", **_CLASSIFY),
     "sequential-mnist": Problem(name="sequential-mnist", layers="28x28-r128-10", **_CLASSIFY),
+    # the announcement's networks, one epoch of all training images but those held out: 275 steps
+    "poster": Problem(name="poster", layers="784-100-100-10", transfer="relu", **_POSTER),
+    "poster-signs": Problem(
+        name="poster-signs", layers="784-200-200-10", transfer="sign,tanh,softmax", **_POSTER
+    ),
 }
 
 # what differs in the final, on the whole network; the other problems are whole already. A run is the

@@ -54,7 +54,7 @@ def result(study: Study, sha256: str, final: Final | None = None) -> Tuned:
 
 def command(search: Search, trials: int, *, final: bool) -> str:
     """Return the command that makes such a study anew, without its storage and without paths."""
-    usual, here = PROBLEMS[search.problem.name], search.problem
+    usual, here = PROBLEMS[search.problem.name].for_method(search.method), search.problem
     usual_space = search_space(search.method, problem=here.name)
     words = ["locoprop-ref", "tune", search.method, "--problem", here.name]
     words += ["--trials", str(trials), "--seed", str(search.seed)]

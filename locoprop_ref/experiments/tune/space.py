@@ -13,120 +13,43 @@ one that was measured.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
-from math import inf, log
-from typing import Any, Literal
+from math import inf
 
 from locoprop_ref import checks
-from locoprop_ref.experiments.tuned import CONTESTANTS, PROBLEMS
+from locoprop_ref.experiments.tune.ranges import Edge, Range, Values, among, one_minus
+from locoprop_ref.experiments.tuned import ALL, PROBLEMS, lender
 from locoprop_ref.experiments.tuned.record import Value
 from locoprop_ref.training.options import Config
-
-Values = dict[str, Value]
-Edge = Literal["low", "high"]
-
-
-@dataclass(frozen=True)
-class Range:
-    """An option with its range: from low to high on a logarithmic scale, or values to choose from.
-
-    Attributes:
-        option: a field of `Config`.
-        low, high: the ends of the searched number, which is 1 − option where `one_minus` is set.
-        one_minus: search the distance from 1.
-        no_edge: the end beyond which values have the same effect, or do not exist.
-        choices: names, or numbers in ascending order, instead of a range.
-    """
-
-    option: str
-    low: float = 0.0
-    high: float = 0.0
-    one_minus: bool = False
-    no_edge: Edge | None = None
-    choices: tuple[Value, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The name of the searched number: "learning_rate", "1 - momentum"."""
-        return f"1 - {self.option}" if self.one_minus else self.option
-
-    @property
-    def record(self) -> list[Value]:
-        """The range as JSON: [low, high], or the choices."""
-        return list(self.choices) or [self.low, self.high]
-
-    @property
-    def is_numeric(self) -> bool:
-        """Whether numbers are searched, and not names."""
-        return not any(isinstance(choice, str) for choice in self.choices)
-
-    def clipped(self, value: Any) -> Value:
-        """Return the value of an option as it is searched, moved to the nearer end if it lies outside."""
-        if not self.is_numeric:
-            return value
-        searched = round(1 - value, 12) if self.one_minus else value
-        return min(max(searched, self.record[0]), self.record[-1])
-
-    def within(self, low: float, high: float) -> "Range":
-        """Return the range with other ends; choices keep the numbers between them."""
-        if not self.choices:
-            return replace(self, low=float(low), high=float(high))
-        kept = tuple(choice for choice in self.choices if low <= float(choice) <= high)
-        if not kept:
-            raise ValueError(f"range of {self.name} must hold one of {self.record}, got {low:g} to {high:g}")
-        return replace(self, choices=kept, no_edge=self.no_edge if kept[0] == self.choices[0] else None)
-
-    def edge(self, value: Any, share: float) -> Edge | None:
-        """Return which edge of the range a value lies on; see `edges`."""
-        if not self.is_numeric or len(self.choices) == 1:
-            return None
-        if self.choices:
-            place = self.choices.index(value) / (len(self.choices) - 1)
-        else:
-            place = log(value / self.low) / log(self.high / self.low)
-        end: Edge | None = "low" if place < share else "high" if place > 1 - share else None
-        nothing_beyond = end == self.no_edge or (end == "high" and self.one_minus and self.high == 1)
-        return None if nothing_beyond else end
-
-
-_one_minus = partial(Range, one_minus=True)
-
-
-def _among(option: str, *choices: Value) -> Range:
-    """Return choices; of numbers, the first is the least that exists (every step, or no memory)."""
-    return Range(option, choices=choices, no_edge=None if isinstance(choices[0], str) else "low")
-
 
 # LocoProp by K steps: s·γ plays the part of BackProp's rate, the rest is the local RMSProp. K = 10 and η = ∞
 # stay the authors': their steps have no proximal term and are limited in number instead
 _BY_STEPS = (
     Range("local_lr", 1e-7, 1e-3), Range("target_step", 0.3, 1e4),
-    _one_minus("momentum", 1e-4, 1.0), _one_minus("decay", 1e-3, 1.0),
+    one_minus("momentum", 1e-4, 1.0), one_minus("decay", 1e-3, 1.0),
 )  # fmt: skip
 
 # the first range of every method is that of its rate
 # fmt: off
 SPACE: Mapping[str, tuple[Range, ...]] = {
     "sgd":        (Range("learning_rate", 1e-5, 1.0),),
-    "momentum":   (Range("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1.0)),
-    "nesterov":   (Range("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1.0)),
+    "momentum":   (Range("learning_rate", 1e-6, 1e-1), one_minus("momentum", 1e-3, 1.0)),
+    "nesterov":   (Range("learning_rate", 1e-6, 1e-1), one_minus("momentum", 1e-3, 1.0)),
     "adagrad":    (Range("learning_rate", 1e-4, 1.0),  Range("initial_accumulator", 1e-10, 1.0)),
-    "rmsprop":    (Range("learning_rate", 1e-6, 1e-1), _one_minus("momentum", 1e-3, 1.0),
-                   _one_minus("decay", 1e-3, 1.0),     Range("epsilon", 1e-16, 1e-1, no_edge="low")),
-    "adam":       (Range("learning_rate", 1e-5, 1e-1), _one_minus("momentum", 1e-3, 1.0),
-                   _one_minus("decay", 1e-4, 1.0),     Range("epsilon", 1e-12, 1e-1, no_edge="low")),
-    "shampoo":    (Range("learning_rate", 1e-5, 10.0), _one_minus("momentum", 1e-2, 1.0),
-                   Range("epsilon", 1e-12, 1.0),       _among("grafting", "none", "sgd", "rmsprop"),
-                   _among("inverse_interval", 1, 5, 20)),
+    "rmsprop":    (Range("learning_rate", 1e-6, 1e-1), one_minus("momentum", 1e-3, 1.0),
+                   one_minus("decay", 1e-3, 1.0),     Range("epsilon", 1e-16, 1e-1, no_edge="low")),
+    "adam":       (Range("learning_rate", 1e-5, 1e-1), one_minus("momentum", 1e-3, 1.0),
+                   one_minus("decay", 1e-4, 1.0),     Range("epsilon", 1e-12, 1e-1, no_edge="low")),
+    "shampoo":    (Range("learning_rate", 1e-5, 10.0), one_minus("momentum", 1e-2, 1.0),
+                   Range("epsilon", 1e-12, 1.0),       among("grafting", "none", "sgd", "rmsprop"),
+                   among("inverse_interval", 1, 5, 20)),
     # without its clip K-FAC stays on the first plateau of CURVES or diverges
-    "kfac":       (Range("learning_rate", 1e-4, 10.0), _one_minus("momentum", 1e-2, 1.0),
+    "kfac":       (Range("learning_rate", 1e-4, 10.0), one_minus("momentum", 1e-2, 1.0),
                    Range("damping", 1e-6, 10.0),       Range("kl_clip", 1e-4, 100, no_edge="high"),
-                   _among("inverse_interval", 1, 5, 20)),
+                   among("inverse_interval", 1, 5, 20)),
     # rate γ/B and damping 1/(ηB) of the closed form below (identity I9); decay 0 uses this batch alone
-    "foof":       (Range("learning_rate", 1e-3, 10.0), _one_minus("momentum", 1e-2, 1.0),
-                   Range("damping", 1e-5, 100.0),      _among("factor_decay", 0.0, 0.5, 0.9, 0.95),
-                   _among("inverse_interval", 1, 5, 20)),
+    "foof":       (Range("learning_rate", 1e-3, 10.0), one_minus("momentum", 1e-2, 1.0),
+                   Range("damping", 1e-5, 100.0),      among("factor_decay", 0.0, 0.5, 0.9, 0.95),
+                   among("inverse_interval", 1, 5, 20)),
     "locoprop-s": _BY_STEPS,
     "locoprop-s-closed": (Range("target_step", 1.0, 1e5), Range("weight_step", 1e-5, 1e3)),
     "locoprop-m": _BY_STEPS,
@@ -155,7 +78,43 @@ _FEW_TRIALS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "locoprop-s-closed": {"target_step": (1.0, 300.0), "weight_step": (1e-3, 10.0)},
     "locoprop-m": _LOCAL,
 }
-_RANGES_OF_PROBLEM = {"lenet": _FEW_TRIALS, "sequential-mnist": _FEW_TRIALS}
+# The relatives are searched with a dozen trials alone. Adam's ranges are the same wherever Adam takes the
+# steps, its ε among them. AM: the codes' steps, and their size s, which is also the ratio of γ from a layer
+# to the next; AM-mem, which minimizes what a first-order step only follows, needs the γ of both its losses,
+# hence μ. DTP: the step of its targets, and the training of its inverses
+_ADAM = (
+    one_minus("momentum", 1e-2, 1.0), one_minus("decay", 1e-4, 1.0),
+    Range("epsilon", 1e-10, 1e-2, no_edge="low"),
+)  # fmt: skip
+_ADAM_STEP = Range("local_lr", 1e-4, 3e-2)
+# offline: the penalties, or what plays their part
+_PENALTIES = (
+    Range("activation_penalty", 1e-1, 1e3), Range("pre_activation_penalty", 1e-2, 1e2),
+    among("last_loss", "squared", "hinge"),
+)  # fmt: skip
+_BACKPROP_ADAM = (Range("learning_rate", 1e-4, 3e-2), *_ADAM)
+# fmt: off
+RELATIVES_SPACE: Mapping[str, tuple[Range, ...]] = {
+    "am-sgd":     (Range("local_lr", 1e-3, 3.0), Range("code_lr", 1e-2, 10.0),
+                   among("code_steps", 1, 5)),
+    "am-adam":    (_ADAM_STEP, Range("code_lr", 1e-2, 10.0), among("code_steps", 1, 5), *_ADAM),
+    "am-mem":     (Range("last_target_step", 10.0, 5e3), Range("coupling", 1e-4, 1.0),
+                   Range("weight_step", 1e-3, 10.0),     one_minus("memory_decay", 1e-2, 1.0)),
+    "dtp":        (_ADAM_STEP, Range("target_step", 0.3, 300.0), Range("inverse_lr", 1e-4, 1e-2),
+                   Range("inverse_noise", 1e-2, 1.0), *_ADAM),
+    "offline-admm": _PENALTIES,
+    "offline-bcd": _PENALTIES,
+    "offline-mac": (Range("coupling", 1e-6, 1e-2), Range("code_lr", 1e-2, 10.0),
+                   among("code_steps", 1, 5, 20)),
+    "ste":        _BACKPROP_ADAM,
+    "ste-frozen": _BACKPROP_ADAM,
+}
+# fmt: on
+# with batches of 200 and a constant rate, steps of SGD may be longer than on the deep networks
+_POSTER = {**_FEW_TRIALS, "sgd": {"learning_rate": (1e-3, 3.0)}}
+_RANGES_OF_PROBLEM = {
+    "lenet": _FEW_TRIALS, "sequential-mnist": _FEW_TRIALS, "poster": _POSTER, "poster-signs": _POSTER,
+}  # fmt: skip
 
 # Where the search begins, if not at the package's default. AdaGrad: its own default in the dialect tf1, which
 # the Config leaves to it. FOOF: the closed form that it is at decay 0, because the first steps at its own
@@ -169,14 +128,26 @@ _UNTUNED: Mapping[str, Values] = {
 }
 
 
+def ranges_of(method: str) -> tuple[Range, ...]:
+    """Return the ranges of a method as the tables have them, the first one that of its rate.
+
+    Raises:
+        ValueError: an unknown method, or one that has another's settings.
+    """
+    checks.one_of("method", method, ALL)
+    if lender(method) is not None:
+        raise ValueError(f"method {method} has the settings of {lender(method)} and is not searched")
+    return {**SPACE, **RELATIVES_SPACE}[method]
+
+
 def search_space(
     method: str, ranges: Mapping[str, tuple[float, float]] | None = None, *, problem: str = "mnist"
 ) -> tuple[Range, ...]:
     """Return what is searched for a method.
 
     Args:
-        method: one of `tuned.CONTESTANTS`.
-        problem: one of `tuned.PROBLEMS`; "lenet" and "sequential-mnist" have shorter ranges.
+        method: one of `tuned.ALL` that has settings of its own.
+        problem: one of `tuned.PROBLEMS`; those that classify have shorter ranges.
         ranges: {`Range.name`: (low, high)}, in place of the table's. Of an option with numbers to choose
             from, such as `inverse_interval`, the numbers between them remain.
 
@@ -190,7 +161,7 @@ def search_space(
     [1.0, 300.0]
     """
     checks.one_of("problem", problem, PROBLEMS)
-    space = SPACE[checks.one_of("method", method, CONTESTANTS)]
+    space = ranges_of(method)
     given = {**_RANGES_OF_PROBLEM.get(problem, {}).get(method, {}), **(ranges or {})}
     numeric = {r.name: r for r in space if r.is_numeric}
     for name, (low, high) in given.items():
@@ -229,7 +200,7 @@ def untuned(method: str, space: Iterable[Range], config: Config) -> Values:
     """Return where the search begins: the package's own defaults, with the few exceptions above.
 
     Args:
-        method: one of `tuned.CONTESTANTS`.
+        method: one of `tuned.ALL`.
         space: from `search_space`; defaults outside a range are moved to its nearer end.
         config: of the method, with its defaults.
     """

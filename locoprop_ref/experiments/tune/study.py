@@ -34,7 +34,7 @@ class Search:
     """What a study is to find, and with how many trials.
 
     Args:
-        method: one of `tuned.CONTESTANTS`.
+        method: one of `tuned.ALL`.
         problem: what it trains on.
         space: what is searched, from `space.search_space`.
         seed: of the network, the batches and the sampler.

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from locoprop_ref.experiments.tune.storage import Storage
 from locoprop_ref.experiments.tune.study import Search
 from locoprop_ref.experiments.tune.trials import Work
 from locoprop_ref.experiments.tune.workers import run_trials
-from locoprop_ref.experiments.tuned import CONTESTANTS
+from locoprop_ref.experiments.tuned import ALL, usual_entries
 from locoprop_ref.experiments.tuned.record import Tuned
 from locoprop_ref.training import examples
 
@@ -53,7 +53,7 @@ def tune(
     bits. What the user should know is logged.
 
     Args:
-        methods: names from `tuned.CONTESTANTS`; none means all.
+        methods: names from `tuned.ALL`; none means all that the problem usually has.
         on: the problem, as `reduced_problem("mnist")` makes it.
         final: the whole problem, as `whole_problem` makes it, for the final; default none.
         trials: a study is done with so many complete or pruned trials; failed ones do not count. Commands
@@ -87,10 +87,19 @@ def tune(
     for name, switch in (("progress", progress), ("overwrite", overwrite)):
         checks.boolean(name, switch)
     folder = user_path(out, "out")
-    names = [checks.one_of("method", name, CONTESTANTS) for name in dict.fromkeys(methods)]
+    names = [checks.one_of("method", name, ALL) for name in dict.fromkeys(methods)]
+    names = names or list(usual_entries(on.name))
+    if len(parts := _by_problem(names, on)) > 1:  # an offline method has examples of its own
+        how: dict[str, Any] = {
+            "final": final, "trials": trials, "seed": seed, "storage": storage, "jobs": jobs, "out": out,
+            "data_dir": data_dir, "ranges": ranges, "heartbeat": heartbeat, "grace": grace,
+            "progress": progress, "overwrite": overwrite,
+        }  # fmt: skip
+        return {name: one for problem, part in parts for name, one in tune(part, problem, **how).items()}
+    ((on, names),) = parts
     searches = [
         Search(method=name, problem=on, space=space, seed=seed, trials=trials)
-        for name in names or CONTESTANTS
+        for name in names
         for space in [search_space(name, ranges, problem=on.name)]
     ]
     database = Storage(
@@ -121,6 +130,14 @@ def tune(
                 _write(folder, record)
                 results[record.contestant] = msgspec.to_builtins(record)
     return results
+
+
+def _by_problem(names: Iterable[str], on: Problem) -> list[tuple[Problem, list[str]]]:
+    """Return the problems of methods with those methods, see `Problem.for_method`."""
+    found: dict[Problem, list[str]] = {}
+    for name in names:
+        found.setdefault(on.for_method(name), []).append(name)
+    return list(found.items())
 
 
 def _check_data(searches: Sequence[Search], final: Problem | None, data_dir: str | None) -> None:

@@ -18,8 +18,13 @@ types):
 of the first trial: at the package's defaults, with the few exceptions of `tune.space.untuned`. `edges` names
 values that ended on an edge of their range; such a study needs a wider range (`locoprop-ref tune --range`).
 
+`CONTESTANTS` are the twelve that every comparison has unless it names others. The relatives of LocoProp stand
+apart, because they are compared on the networks of their own announcement alone.
+
 >>> list(CONTESTANTS)[-3:]
 ['locoprop-s', 'locoprop-s-closed', 'locoprop-m']
+>>> list(RELATIVES)[:3]
+['adam-as-am', 'am-sgd', 'am-adam']
 """
 
 from dataclasses import dataclass
@@ -31,7 +36,7 @@ import msgspec
 from locoprop_ref import checks
 from locoprop_ref.experiments.tuned.record import read_record
 
-Family = Literal["first-order", "second-order", "LocoProp"]
+Family = Literal["first-order", "second-order", "LocoProp", "relative"]
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,66 @@ ENTRIES: dict[str, Entry] = {
     "locoprop-s": Entry("LocoProp-S, K steps", "LocoProp", {"method": "locoprop-s"}),
     "locoprop-s-closed": Entry("LocoProp-S, closed form", "LocoProp", {"method": "locoprop-s-closed"}),
     "locoprop-m": Entry("LocoProp-M, K steps", "LocoProp", {"method": "locoprop-m"}),
+    # Adam in the settings of AM-Adam: what of AM-Adam's lead is left is not the rate's, nor the ε's
+    "adam-as-am": Entry("Adam, AM-Adam's settings", "relative", {"method": "backprop", "optimizer": "adam"}),
+    "am-sgd": Entry("AM-SGD", "relative", {"method": "am", "optimizer": "sgd"}),
+    "am-adam": Entry("AM-Adam", "relative", {"method": "am", "optimizer": "adam"}),
+    "am-mem": Entry("AM-mem", "relative", {"method": "am-mem"}),
+    "dtp": Entry("DTP", "relative", {"method": "dtp", "optimizer": "adam"}),
+    # offline: a step takes all examples
+    "offline-admm": Entry("ADMM", "relative", {"method": "admm"}),
+    "offline-bcd": Entry(
+        "ADMM without multiplier (BCD)", "relative", {"method": "admm", "multiplier_step": 0.0}
+    ),
+    "offline-mac": Entry("MAC", "relative", {"method": "mac"}),
+    # networks with sign units; the control shows how much the layers above a random one learn by themselves
+    "ste": Entry("Straight-through", "relative", {"method": "ste", "optimizer": "adam"}),
+    "ste-frozen": Entry(
+        "First layer frozen (control)",
+        "relative",
+        {"method": "ste", "optimizer": "adam", "frozen_layers": 1},
+    ),
 }
-CONTESTANTS = {name: entry.options for name, entry in ENTRIES.items()}
+RELATIVES = {name: entry.options for name, entry in ENTRIES.items() if entry.family == "relative"}
+CONTESTANTS = {name: entry.options for name, entry in ENTRIES.items() if entry.family != "relative"}
+# every entry, whatever it is compared with
+ALL = CONTESTANTS | RELATIVES
 LABELS = {name: entry.label for name, entry in ENTRIES.items()}
-PROBLEMS = ("mnist", "curves", "lenet", "sequential-mnist")
+PROBLEMS = ("mnist", "curves", "lenet", "sequential-mnist", "poster", "poster-signs")
+
+# entry → whose tuned settings it has, and under which names: it is not tuned itself
+_BORROWED: dict[str, tuple[str, dict[str, str]]] = {
+    "adam-as-am": (
+        "am-adam",
+        {"local_lr": "learning_rate", "momentum": "momentum", "decay": "decay", "epsilon": "epsilon"},
+    )
+}
+# what `tune` searches on a problem unless it is told; else the twelve
+_TUNED_ON: dict[str, tuple[str, ...]] = {
+    "poster": (
+        "sgd", "adam", "locoprop-s", "locoprop-s-closed", "locoprop-m", "am-sgd", "am-adam", "am-mem", "dtp",
+        "offline-admm", "offline-bcd", "offline-mac",
+    ),
+    "poster-signs": ("am-adam", "dtp", "ste", "ste-frozen"),
+}  # fmt: skip
+
+
+def lender(method: str) -> str | None:
+    """Return whose tuned settings an entry has, None where it has its own.
+
+    >>> lender("adam-as-am")
+    'am-adam'
+    """
+    return _BORROWED[method][0] if method in _BORROWED else None
+
+
+def usual_entries(problem: str) -> tuple[str, ...]:
+    """Return what `tune` searches on a problem unless it is told.
+
+    >>> usual_entries("poster-signs")
+    ('am-adam', 'dtp', 'ste', 'ste-frozen')
+    """
+    return _TUNED_ON.get(problem, tuple(CONTESTANTS))
 
 
 def members(family: Family) -> tuple[str, ...]:
@@ -75,7 +136,7 @@ def options(method: str, problem: str = "mnist") -> dict[str, Any]:
     """Return the options of a method for `config.resolve`, tuned where a study is stored.
 
     Args:
-        method: one of `CONTESTANTS`.
+        method: one of `ALL`.
         problem: one of `PROBLEMS`, what the settings were tuned on.
 
     Raises:
@@ -85,20 +146,28 @@ def options(method: str, problem: str = "mnist") -> dict[str, Any]:
     'adam'
     """
     stored = provenance(method, problem)
-    return CONTESTANTS[method] | (stored["settings"] if stored else {})
+    return ALL[method] | (stored["settings"] if stored else {})
 
 
 def provenance(method: str, problem: str = "mnist") -> dict[str, Any] | None:
     """Return a stored study as JSON values, or None where this method has not been tuned on this problem.
 
+    Of an entry with another's settings (`lender`) it is the other's study, with the settings under its names.
+
     Args:
-        method: one of `CONTESTANTS`.
+        method: one of `ALL`.
         problem: one of `PROBLEMS`.
 
     Raises:
         ValueError: an unknown name (the nearest is suggested), or a stored study of another form.
     """
-    checks.one_of("method", method, CONTESTANTS)
+    checks.one_of("method", method, ALL)
     checks.one_of("problem", problem, PROBLEMS)
-    file = files("locoprop_ref.experiments.tuned") / problem / f"{method}.json"
-    return msgspec.to_builtins(read_record(file)) if file.is_file() else None
+    source, names = _BORROWED.get(method, (method, {}))
+    file = files("locoprop_ref.experiments.tuned") / problem / f"{source}.json"
+    if not file.is_file():
+        return None
+    record = msgspec.to_builtins(read_record(file))
+    if names:
+        record["settings"] = {names[key]: value for key, value in record["settings"].items() if key in names}
+    return record
