@@ -140,6 +140,13 @@ def _device_pool(xp: Any) -> Any:
     return importlib.import_module("cupy").get_default_memory_pool()
 
 
+def identity_plus(factor: float, A: Any, xp: Any) -> Any:
+    """Return I + factor·A for a square matrix A, or a stack of them; A is overwritten."""
+    A *= factor
+    A += xp.eye(A.shape[-1], dtype=A.dtype, device=device(A))
+    return A
+
+
 def solve_positive_definite(A: Any, b: Any, *, xp: Any, smallest_threaded: int = 2000) -> Any:
     """Solve A z = b for a symmetric positive definite A: by Cholesky where the library offers it.
 

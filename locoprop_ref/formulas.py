@@ -100,11 +100,15 @@ def softplus_inverse(y: Any, xp: Any) -> Any:
 
 def arctan_integral(a: Any, xp: Any) -> Any:
     """Return a·arctan a − ½ log(1 + a²)."""
-    # a·arctan a − ½ log(1 + a²), with hypot where a² could overflow
     finite = xp.where(xp.isinf(a), 0.0, a)
-    near = xp.log1p(xp.clip(finite, -1.0, 1.0) ** 2) / 2
-    half_log = xp.where(xp.abs(finite) < 1, near, xp.log(xp.hypot(finite, 1.0)))
-    return xp.where(xp.isinf(a), xp.inf, finite * xp.atan(finite) - half_log)
+    return xp.where(xp.isinf(a), xp.inf, finite * xp.atan(finite) - log_length(finite, xp))
+
+
+def log_length(a: Any, xp: Any) -> Any:
+    """Return ½ log(1 + a²)."""
+    # by hypot where a² could overflow
+    near = xp.log1p(xp.clip(a, -1.0, 1.0) ** 2) / 2
+    return xp.where(xp.abs(a) < 1, near, xp.log(xp.hypot(a, 1.0)))
 
 
 def arctan_conjugate(y: Any, xp: Any) -> Any:
@@ -121,8 +125,12 @@ def xlogx(y: Any, xp: Any) -> Any:
 
 def exp_less_line(a: Any, xp: Any) -> Any:
     """Return eᵃ − 1 − a."""
-    # eᵃ − 1 − a
-    return xp.expm1(a) - a
+    # near 0 that cancels: a² Σ aᵏ/(k + 2)!, by Horner's rule; the next term is below 1e-17 of the sum
+    near = xp.clip(a, -1.0, 1.0)
+    tail = xp.zeros_like(near)
+    for k in range(17, 1, -1):
+        tail = 1 / math.factorial(k) + near * tail
+    return xp.where(xp.abs(a) < 1, near * near * tail, xp.expm1(a) - a)
 
 
 def softmax(a: Any, xp: Any) -> Any:

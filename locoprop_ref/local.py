@@ -63,6 +63,7 @@ def constant_slope(slope: float) -> Transfer:
         derivative=lambda a, xp: xp.full_like(a, κ),
         inverse=(lambda y, xp: y / κ) if κ else None,
         F_star=(lambda y, xp: y * y / (2 * κ)) if κ else lambda y, xp: xp.where(y == 0, y, xp.inf),
+        D=lambda a_hat, a, xp: κ * (a_hat - a) ** 2 / 2,
     )  # fmt: skip
 
 

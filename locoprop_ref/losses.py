@@ -139,8 +139,4 @@ def matching_loss(transfer: Transfer, a_hat: Any, a: Any) -> Any:
     checks.array("a_hat", a_hat)
     checks.array("a", a, shape=tuple(a_hat.shape))
     checks.same_dtype(a_hat=a_hat, a=a)
-    xp = array_namespace(a_hat, a)
-    linear = transfer.f(a) * (a_hat - a)
-    if not transfer.elementwise:
-        linear = xp.sum(linear, axis=-1)
-    return transfer.F(a_hat) - transfer.F(a) - linear
+    return transfer.divergence(a_hat, a)

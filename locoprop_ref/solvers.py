@@ -2,7 +2,9 @@ r"""Solvers of a local problem: in closed form (S), by K steps (S or M), by damp
 
     ClosedForm   W̃ = W̃₀ − η(I + ηX̃ᵀX̃)⁻¹X̃ᵀr,  r = X̃W̃₀ − y* = γg         squared local loss
     Descend      W̃ ← W̃ − step of a first-order rule, K times              any local loss
-    Newton       w̃_j ← w̃_j − t (X̃ᵀdiag(f′)X̃ + I/η)⁻¹ ∇_j, unit by unit     elementwise local loss, η finite
+    Newton       w̃_j ← w̃_j − t (X̃ᵀdiag(f′)X̃ + I/η)⁻¹ ∇_j, unit by unit     elementwise local loss
+
+`Newton` has a file of its own, `newton_solvers`.
 
 A solver is a frozen dataclass of settings that is called with a problem, its state and the schedule's rate r,
 and returns (W̃, state, info). The rate multiplies the step size, s of `Descend` and η of the exact solvers,
@@ -24,16 +26,19 @@ A class of your own with the two methods of `Solver` is a solver, and inherits f
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from locoprop_ref import checks
-from locoprop_ref.backend import array_namespace, device, solve_positive_definite
+from locoprop_ref.backend import array_namespace, device, identity_plus, solve_positive_definite
 from locoprop_ref.blocks import whole
 from locoprop_ref.local import LocalProblem
+
+# with a file of their own, and importable from here as the other solvers are
+from locoprop_ref.newton_solvers import Info as Info
+from locoprop_ref.newton_solvers import Newton as Newton
+from locoprop_ref.newton_solvers import newton as newton
+from locoprop_ref.newton_solvers import newton_cost as newton_cost
 from locoprop_ref.optimizers import AUTHORS_RMSPROP, Optimizer, State
-from locoprop_ref.regularizers import Proximal
-from locoprop_ref.transfers import DISCONTINUOUS
 
 Form = Literal["auto", "primal", "dual", "inverse"]
 LocalDecay = Literal["authors", "constant"]
@@ -43,8 +48,6 @@ FORMS: tuple[str, ...] = get_args(Form)
 LOCAL_DECAYS: tuple[str, ...] = get_args(LocalDecay)
 LOCAL_STATES: tuple[str, ...] = get_args(LocalState)
 GRADIENT_FORMS: tuple[str, ...] = get_args(GradientForm)
-
-Info = dict[str, Any]
 
 
 @runtime_checkable
@@ -173,22 +176,16 @@ def closed_form(problem: LocalProblem, *, form: Form = "auto") -> Any:
 
 def _primal(x: Any, r: Any, eta: float, xp: Any) -> Any:
     # (I + ηX̃ᵀX̃)⁻¹ X̃ᵀr
-    return solve_positive_definite(_identity_plus(eta, x.T @ x, xp), x.T @ r, xp=xp)
+    return solve_positive_definite(identity_plus(eta, x.T @ x, xp), x.T @ r, xp=xp)
 
 
 def _dual(x: Any, r: Any, eta: float, xp: Any) -> Any:
     # X̃ᵀ (I + ηX̃X̃ᵀ)⁻¹ r
-    return x.T @ solve_positive_definite(_identity_plus(eta, x @ x.T, xp), r, xp=xp)
+    return x.T @ solve_positive_definite(identity_plus(eta, x @ x.T, xp), r, xp=xp)
 
 
 def _inverse(x: Any, r: Any, eta: float, xp: Any) -> Any:
-    return xp.linalg.inv(_identity_plus(eta, x.T @ x, xp)) @ (x.T @ r)
-
-
-def _identity_plus(eta: float, gram: Any, xp: Any) -> Any:
-    gram *= eta
-    gram += xp.eye(gram.shape[-1], dtype=gram.dtype, device=device(gram))
-    return gram
+    return xp.linalg.inv(identity_plus(eta, x.T @ x, xp)) @ (x.T @ r)
 
 
 _CLOSED_FORMS = {"primal": _primal, "dual": _dual, "inverse": _inverse}
@@ -373,170 +370,3 @@ def prefers_gram(batch: int, d: int, d_out: int, steps: int) -> bool:
     (True, False)
     """
     return batch * d + batch * d_out + (steps - 1) * d * d_out < (2 * steps - 1) * batch * d_out
-
-
-# LocoProp-M solved exactly ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Newton:
-    r"""The exact solution of a local problem with elementwise transfer, by damped Newton.
-
-    The problem separates into one convex regression per output unit j, with gradient and Hessian
-
-        ∇_j = X̃ᵀ(f(â_j) − y*_j) + (w̃_j − w̃₀_j)/η,        H_j = X̃ᵀdiag(f′(â_j))X̃ + I/η.
-
-    Undamped steps may cycle (seen for tanh and ReLU), so each unit has its own backtracking line search
-    (Armijo); at kinks f′ is a generalized derivative and the method is semismooth Newton. For R < d̃ the
-    step is computed in the span of the inputs: w̃ = w̃₀ + X̃ᵀc leaves an R×R system per unit,
-    (I/η + diag(f′)X̃X̃ᵀ) Δc = −(f(â) − y* + c/η).
-
-    Args:
-        tolerance: a unit is solved when ‖∇_j‖ is at most this share of the size of its terms before they
-            cancel; default 100 eps of the dtype.
-        max_newton_steps: the largest number of Newton steps, default 50 (a handful is usual).
-        memory_limit: bytes for the Hessians of one block of units, default 256 MiB.
-
-    Raises:
-        ValueError, TypeError: a setting out of its range.
-    """
-
-    tolerance: float | None = None
-    max_newton_steps: int = 50
-    memory_limit: int = 2**28
-
-    def __post_init__(self) -> None:
-        if self.tolerance is not None:
-            checks.keep(self, checks.positive, "tolerance")
-        checks.keep(self, checks.integer, "max_newton_steps", "memory_limit")
-
-    def init(self, W0: Any) -> State:
-        """Return the empty state."""
-        return {}
-
-    def __call__(self, problem: LocalProblem, state: State, rate: float) -> tuple[Any, State, Info]:
-        """Return (W̃, {}, info) for the proximal step r·η; rate 0 moves nothing, and has nothing to report.
-
-        Returns:
-            info["converged"], info["newton_steps"] and info["relative_gradient"], the largest of all units.
-
-        Raises:
-            ValueError: softmax (its Hessian couples the units), sign (it has no slope), or η = inf.
-            TypeError: another regularizer than the proximal term.
-        """
-        checks.instance("problem", problem, LocalProblem, "a LocalProblem")
-        if not problem.transfer.elementwise:
-            raise ValueError(f"transfer must be elementwise for newton, got {problem.transfer.name!r}")
-        if problem.transfer.name in DISCONTINUOUS:
-            raise ValueError(f"transfer must be continuous for newton, got {problem.transfer.name!r}")
-        checks.instance("regularizer", problem.regularization, Proximal, "the proximal term for newton")
-        if problem.metric == 0:
-            raise ValueError("weight_step must be finite for newton, got inf")
-        rate = checks.not_negative("rate", rate)
-        if rate == 0:
-            return problem.W0, state, {}
-        problem = problem.scaled(rate)
-        xp, tolerance = array_namespace(problem.x), self.tolerance or 100 * float(_number(problem).eps)
-        solved = [
-            _newton_block(problem, part, tolerance, self.max_newton_steps, xp)
-            for part in self._blocks(problem)
-        ]
-        parts, residuals, steps = zip(*solved, strict=True)
-        relative = max(residuals)
-        info = {"converged": relative <= tolerance, "newton_steps": max(steps), "relative_gradient": relative}
-        return xp.concat(parts, axis=1), state, info
-
-    def _blocks(self, problem: LocalProblem) -> list[slice]:
-        """Return blocks of units whose Hessians, m×m for m = min(R, d̃), fit into the memory limit."""
-        (R, d), units = problem.x.shape, problem.W0.shape[1]
-        m = min(R, d)
-        block = max(1, self.memory_limit // (_number(problem).bits // 8 * (m * m + R * m)))
-        return [slice(first, min(first + block, units)) for first in range(0, units, block)]
-
-
-def newton(problem: LocalProblem, **settings: Any) -> tuple[Any, Info]:
-    r"""Solve a local problem with elementwise transfer exactly, by damped Newton, see `Newton`.
-
-    Args:
-        problem: a local problem with an elementwise transfer and finite η.
-        **settings: `tolerance`, `max_newton_steps`, `memory_limit`, see `Newton`.
-
-    Returns:
-        (W̃, info) with info["converged"], info["newton_steps"] and info["relative_gradient"].
-
-    Raises:
-        ValueError: softmax (its Hessian couples the units), sign (it has no slope), η = inf, or an option
-            out of range.
-    """
-    return Newton(**settings)(problem, {}, 1.0)[::2]
-
-
-def _number(problem: LocalProblem) -> Any:
-    return array_namespace(problem.x).finfo(problem.x.dtype)
-
-
-def _newton_block(problem: LocalProblem, units: slice, tolerance: float, max_steps: int, xp: Any) -> Any:
-    x, y, W0 = problem.x, problem.y_target[:, units], problem.W0[:, units]
-    f, eta = problem.transfer, problem.scale / problem.metric
-    dual = x.shape[0] < x.shape[1]
-    gram = x @ x.T if dual else None
-    W, c = W0, xp.zeros_like(y)
-    for step in range(max_steps + 1):
-        a_hat = x @ W
-        r = f.f(a_hat) - y
-        gradient = x.T @ r + (W - W0) / eta
-        # W and W₀ are rounded one by one, so that their difference is no finer than they are
-        size = xp.abs(x).T @ (xp.abs(r + y) + xp.abs(y)) + (xp.abs(W) + xp.abs(W0)) / eta
-        length = xp.linalg.vector_norm(size, axis=0)
-        # a unit whose terms all vanish is solved: 0/1, not 0/0
-        relative = xp.linalg.vector_norm(gradient, axis=0) / xp.where(length > 0, length, 1.0)
-        worst = float(xp.max(relative))
-        if worst <= tolerance or step == max_steps:
-            return W, worst, step
-        slopes = f.derivative(a_hat).T
-        if dual:  # −(diag(f′_j)X̃X̃ᵀ + I/η)⁻¹ (f(â_j) − y*_j + c_j/η)
-            dc = _each_unit(slopes[:, :, None] * gram, r + c / eta, eta, xp)
-            direction = x.T @ dc
-        else:  # −(X̃ᵀdiag(f′_j)X̃ + I/η)⁻¹ ∇_j; c stays 0
-            dc, direction = c, _each_unit((x.T * slopes[:, None, :]) @ x, gradient, eta, xp)
-        t = _line_search(f, a_hat, x @ direction, y, W - W0, direction, gradient, eta, xp)
-        W, c = W + t * direction, c + t * dc
-
-
-def _each_unit(systems: Any, right: Any, eta: float, xp: Any) -> Any:
-    # −(S_j + I/η)⁻¹ r_j for every unit j at once: systems are (units, m, m), r_j the columns of `right`
-    return -eta * xp.linalg.solve(_identity_plus(eta, systems, xp), right.T[:, :, None])[:, :, 0].T
-
-
-def _line_search(
-    f: Any, a_hat: Any, da: Any, y: Any, V: Any, dW: Any, gradient: Any, eta: float, xp: Any
-) -> Any:
-    """Return the step length of every unit: 1, halved until the objective falls enough (Armijo, 1e-4)."""
-    F, slope = f.F(a_hat), xp.sum(gradient * dW, axis=0)
-    # differences below the rounding of their terms are no evidence against a step
-    eps = float(xp.finfo(y.dtype).eps)
-    slack = 4 * eps * (xp.sum(xp.abs(F) + xp.abs(y * a_hat), axis=0) + xp.sum(V * V, axis=0) / eta)
-    t = xp.ones_like(slope)
-    for _ in range(60):
-        rise = xp.sum(f.F(a_hat + t * da) - F - y * (t * da), axis=0)
-        rise = rise + xp.sum(t * dW * (2 * V + t * dW), axis=0) / (2 * eta)
-        failed = rise > 1e-4 * t * slope + slack
-        if not bool(xp.any(failed)):
-            break
-        t = xp.where(failed, t / 2, t)
-    return t
-
-
-def newton_cost(layer_sizes: tuple[int, ...], batch_size: int, *, bias: bool = True) -> float:
-    """Return the floating-point operations of one Newton step on every layer of a network.
-
-    Each unit forms a Hessian, 2Bm², and solves with it, ⅔m³, where m = min(B, d̃); in the dual the Hessian
-    is a scaled copy of one Gram matrix, so that only the solve remains.
-    """
-    checks.boolean("bias", bias)
-    total = 0.0
-    for d_in, d_out in pairwise(layer_sizes):
-        d = d_in + bias
-        primal = 2 * batch_size * d**2 + 2 / 3 * d**3
-        total += d_out * (primal if batch_size >= d else 2 / 3 * batch_size**3)
-    return total

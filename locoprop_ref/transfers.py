@@ -24,11 +24,12 @@ array([  0.        , 699.30685282])
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import pi
 from types import MappingProxyType
 from typing import Any
 
-from locoprop_ref import checks, formulas
+from locoprop_ref import checks, divergences, formulas
 from locoprop_ref.backend import array_namespace
 
 Formula = Callable[[Any, Any], Any]  # (a, xp) -> array
@@ -43,41 +44,48 @@ def _table() -> "tuple[Transfer, ...]":
             F          = lambda a, xp: a * a / 2,
             derivative = lambda a, xp: xp.ones_like(a),
             inverse    = lambda y, xp: y,
-            F_star     = lambda y, xp: y * y / 2),
+            F_star     = lambda y, xp: y * y / 2,
+            D          = divergences.squared),
         Transfer("relu", low=0.0,
             f          = lambda a, xp: xp.maximum(a, 0.0),
             F          = lambda a, xp: xp.maximum(a, 0.0) ** 2 / 2,
             derivative = lambda a, xp: xp.astype(a > 0, a.dtype),
-            F_star     = lambda y, xp: y * y / 2),
+            F_star     = lambda y, xp: y * y / 2,
+            D          = divergences.leaky_relu),
         Transfer("tanh", low=-1.0, high=1.0,
             f          = lambda a, xp: xp.tanh(a),
             F          = formulas.log_cosh,
             derivative = formulas.sech2,
             inverse    = lambda y, xp: xp.atanh(y),
-            F_star     = lambda y, xp: (formulas.xlogx(1 + y, xp) + formulas.xlogx(1 - y, xp)) / 2),
+            F_star     = lambda y, xp: (formulas.xlogx(1 + y, xp) + formulas.xlogx(1 - y, xp)) / 2,
+            D          = divergences.tanh),
         Transfer("sigmoid", low=0.0, high=1.0,
             f          = formulas.sigmoid,
             F          = formulas.softplus,
             derivative = formulas.sigmoid_derivative,
             inverse    = lambda y, xp: xp.log(y) - xp.log1p(-y),
-            F_star     = lambda y, xp: formulas.xlogx(y, xp) + formulas.xlogx(1 - y, xp)),
+            F_star     = lambda y, xp: formulas.xlogx(y, xp) + formulas.xlogx(1 - y, xp),
+            D          = divergences.sigmoid),
         Transfer("softplus", low=0.0,
             f          = formulas.softplus,
             F          = formulas.softplus_integral,
             derivative = formulas.sigmoid,
             inverse    = formulas.softplus_inverse,
-            F_star     = formulas.softplus_conjugate),
+            F_star     = formulas.softplus_conjugate,
+            D          = divergences.softplus),
         Transfer("arctan", low=-pi / 2, high=pi / 2,
             f          = lambda a, xp: xp.atan(a),
             F          = formulas.arctan_integral,
             derivative = lambda a, xp: (1 / xp.hypot(a, 1.0)) ** 2,
             inverse    = lambda y, xp: xp.tan(y),
-            F_star     = formulas.arctan_conjugate),
+            F_star     = formulas.arctan_conjugate,
+            D          = divergences.arctan),
         Transfer("softmax", low=0.0, high=1.0,
             f          = formulas.softmax,
             F          = formulas.log_sum_exp,
             vjp        = lambda a, u, xp: formulas.softmax_vjp(formulas.softmax(a, xp), u, xp),
-            F_star     = lambda y, xp: xp.sum(formulas.xlogx(y, xp), axis=-1)),
+            F_star     = lambda y, xp: xp.sum(formulas.xlogx(y, xp), axis=-1),
+            D          = divergences.softmax),
     )
     # fmt: on
 
@@ -98,6 +106,8 @@ class Transfer:
         derivative: f′, as a new array, which may be written into; required for an elementwise transfer.
         inverse: f⁻¹, where f is strictly increasing; default None.
         F_star: the convex conjugate of F, inside the range of f; default None: not known.
+        D: the matching loss F(â) − F(a) − f(a)·(â − a) as a function of (â, a, xp), in a form that loses no
+            digits where â is near a; default None: by the definition.
         vjp: uᵀf′ as a function of (a, u, xp), for a transfer that is not elementwise; default None: it is.
         low: lower end of the closed range of f, or −inf (default).
         high: upper end, or inf (default).
@@ -127,6 +137,7 @@ class Transfer:
     _derivative: Formula | None
     _inverse: Formula | None
     _F_star: Formula | None
+    _D: Callable[[Any, Any, Any], Any] | None
     _vjp: Callable[[Any, Any, Any], Any] | None
 
     def __init__(
@@ -138,13 +149,14 @@ class Transfer:
         derivative: Formula | None = None,
         inverse: Formula | None = None,
         F_star: Formula | None = None,
+        D: Callable[[Any, Any, Any], Any] | None = None,
         vjp: Callable[[Any, Any, Any], Any] | None = None,
         low: float = -math.inf,
         high: float = math.inf,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
         given: dict[str, Any] = {"f": f, "F": F, "derivative": derivative, "inverse": inverse}
-        given |= {"F_star": F_star, "vjp": vjp}
+        given |= {"F_star": F_star, "D": D, "vjp": vjp}
         for key, formula in given.items():
             if not (callable(formula) or (formula is None and key not in ("f", "F"))):
                 raise TypeError(f"{key} must be a function of an array and its namespace, got {formula!r}")
@@ -247,6 +259,16 @@ class Transfer:
         stand_in = xp.where(inside, y, 0.5) if self.elementwise else y
         return xp.where(inside, self._F_star(stand_in, xp), xp.inf)
 
+    def divergence(self, a_hat: Any, a: Any) -> Any:
+        """Return D_F(â, a) = F(â) − F(a) − f(a)·(â − a), see `losses.matching_loss`, which checks both."""
+        if self._D is not None:
+            return self._D(a_hat, a, array_namespace(a_hat, a))
+        xp = array_namespace(a_hat, a)
+        linear = self.f(a) * (a_hat - a)
+        if not self.elementwise:
+            linear = xp.sum(linear, axis=-1)
+        return self.F(a_hat) - self.F(a) - linear
+
     def out_of_range(self, y: Any, tolerance: float | None = None) -> Any:
         """Return which targets lie outside the closed range of f, so that the objective is unbounded below.
 
@@ -294,7 +316,7 @@ def _leaky_relu(slope: float = 0.01, derivative_at_zero: str = "slope") -> Trans
         F_star = lambda y, xp: xp.where(y > 0, y * y / 2, y * y / (2 * s))  # noqa: E731
     return Transfer(
         "leaky_relu", low=0.0 if s == 0 else -math.inf,
-        f=f, F=F, inverse=inverse, F_star=F_star,
+        f=f, F=F, inverse=inverse, F_star=F_star, D=partial(divergences.leaky_relu, slope=s),
         derivative=lambda a, xp: xp.where(positive(a), xp.ones_like(a), s),
         parameters={"slope": s, "derivative_at_zero": derivative_at_zero},
     )  # fmt: skip
@@ -306,7 +328,7 @@ def _elu(alpha: float = 1.0) -> Transfer:
         relu = _BY_NAME["relu"]
         return Transfer(
             "elu", low=0.0, parameters={"alpha": 0.0},
-            f=relu._f, F=relu._F, derivative=relu._derivative, F_star=relu._F_star,
+            f=relu._f, F=relu._F, derivative=relu._derivative, F_star=relu._F_star, D=relu._D,
         )  # fmt: skip
     return Transfer(
         "elu", low=-α, parameters={"alpha": α},
@@ -317,6 +339,7 @@ def _elu(alpha: float = 1.0) -> Transfer:
         inverse=lambda y, xp: xp.where(y > 0, y, xp.log1p(xp.minimum(y, 0.0) / α)),
         # y²/2 above 0, (y + α) log(1 + y/α) − y below
         F_star=lambda y, xp: xp.where(y > 0, y * y / 2, α * formulas.xlogx(1 + y / α, xp) - y),
+        D=partial(divergences.elu, alpha=α),
     )  # fmt: skip
 
 

@@ -17,7 +17,6 @@ from locoprop_ref import (
     closed_form,
     descend,
     initialize,
-    newton,
     optimizer,
     transfer,
 )
@@ -107,8 +106,6 @@ def test_a_scaled_regularizer_goes_less_far():
 def test_what_an_own_regularizer_does_not_allow_is_refused():
     with pytest.raises(ValueError, match="form must be auto or primal for this regularizer, got 'dual'"):
         closed_form(problem(regularizer=own()), form="dual")
-    with pytest.raises(TypeError, match="regularizer must be the proximal term for newton, got Mahalanobis"):
-        newton(problem("tanh", own()))
     with pytest.raises(ValueError, match="weight_step is short for a regularizer, got both"):
         problem(regularizer=Proximal(1.0), weight_step=0.5)
     with pytest.raises(TypeError, match="regularizer must be a Regularizer, as Proximal"):

@@ -41,7 +41,7 @@ ARGUMENTS = {
         {"schema": 1, "implementation": "a", "dtype": "float64", "results": {}},
     ),
     "plot.training.training_curves": ([RUN],),
-    "solvers.newton_cost": ((2, 1), 3),
+    "newton_solvers.newton_cost": ((2, 1), 3),
     "training.run.train": (resolve(),),
 }
 KEYWORDS = {"network.initialize": {"transfers": "tanh"}}

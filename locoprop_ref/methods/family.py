@@ -10,7 +10,8 @@ that measures the row.
 >>> build("SGD").local_loss
 'linear'
 
-To add a row, write a line. If a part is new, give it a name in one of the tables of parts as well.
+To add a row, write a line. If a part is new, give it a name in one of the tables of parts as well. A row of
+your own need not stand in the table: `build` takes it as it is (docs/extending.md).
 """
 
 from collections.abc import Callable, Mapping
@@ -108,13 +109,13 @@ FAMILY: tuple[Member, ...] = tuple(Member(*row) for row in (
     ("ProxProp",                   "minibatch", "squared",  "gradient",               "forward", "proximal",        "closed form",   "A2",  "Frerix et al. 2018"),
     ("FOOF of a batch",            "minibatch", "squared",  "gradient",               "forward", "proximal",        "closed form",   "I9",  "Benzing 2022"),
     ("FOOF",                       "minibatch", "squared",  "gradient",               "forward", "past inputs",     "closed form",   "B4",  "Benzing 2022"),
-    ("K-FAC",                      "minibatch", "squared",  "Kronecker",              "forward", "proximal",        "closed form",   "I9",  "Martens, Grosse 2015"),
-    ("Gauss–Newton targets",       "minibatch", "squared",  "Gauss–Newton",           "forward", "proximal",        "closed form",   "",    "Meulemans et al. 2020"),
-    ("target propagation",         "minibatch", "matching", "inverses",               "forward", "none",            "K steps",       "",    "LeCun 1986; Bengio 2014"),
-    ("difference target prop.",    "minibatch", "matching", "inverses, difference",   "forward", "none",            "K steps",       "",    "Lee et al. 2015"),
+    ("K-FAC",                      "minibatch", "squared",  "Kronecker",              "forward", "proximal",        "closed form",   "E2",  "Martens, Grosse 2015"),
+    ("Gauss–Newton targets",       "minibatch", "squared",  "Gauss–Newton",           "forward", "proximal",        "closed form",   "E3",  "Meulemans et al. 2020"),
+    ("target propagation",         "minibatch", "matching", "inverses",               "forward", "none",            "K steps",       "F1",  "LeCun 1986; Bengio 2014"),
+    ("difference target prop.",    "minibatch", "matching", "inverses, difference",   "forward", "none",            "K steps",       "F1",  "Lee et al. 2015"),
     ("feedback alignment",         "minibatch", "squared",  "feedback",               "forward", "none",            "one step",      "",    "Lillicrap et al. 2016"),
     ("direct feedback alignment",  "minibatch", "squared",  "direct feedback",        "forward", "none",            "one step",      "",    "Nøkland 2016"),
-    ("predictive coding, Z-IL",    "minibatch", "squared",  "geometric γ",            "forward", "none",            "one step",      "I11", "Song et al. 2020"),
+    ("predictive coding, Z-IL",    "minibatch", "squared",  "geometric γ",            "forward", "none",            "one step",      "F9",  "Song et al. 2020"),
     ("alternating minimization",   "minibatch", "squared",  "codes",                  "moved",   "none",            "one Adam step", "I11", "Choromanska et al. 2019"),
     ("AM-mem",                     "minibatch", "squared",  "codes, gradient on top", "moved",   "proximal",        "memory",        "B4",  "Choromanska et al. 2019"),
     ("natural gradient of a layer", "theorem",  "matching", "gradient",               "forward", "proximal",        "a Newton step", "A5",  "Amari 1998"),
@@ -143,24 +144,26 @@ def member(name: str) -> Member:
     return rows[checks.one_of("name", name, rows)]
 
 
-def build(name: str, *, num_layers: int = 2, **settings: Any) -> LocoProp:
+def build(name: str | Member, *, num_layers: int = 2, **settings: Any) -> LocoProp:
     """Return the method of a minibatch row, with parts at their first settings.
 
     Args:
-        name: the algorithm, see `FAMILY`.
+        name: the algorithm, see `FAMILY`; or a row of your own.
         num_layers: M, for targets with a step of its own for every layer; default 2.
         **settings: of `LocoProp`, among them parts in place of those of the row.
 
     Raises:
         ValueError, TypeError: an unknown name (the nearest is suggested), a row that is no minibatch method,
-            or a setting out of its range.
+            a part that has no name in its table and is not given, or a setting out of its range.
     """
-    row, layers = member(name), checks.integer("num_layers", num_layers)
+    row = name if isinstance(name, Member) else member(name)
+    layers = checks.integer("num_layers", num_layers)
     if row.kind != "minibatch":
-        raise ValueError(f"name must be of a minibatch method, got {name!r}, which is marked {row.kind!r}")
-    parts = {
-        "targets": TARGETS[row.targets](layers),
-        "regularizer": REGULARIZERS[row.regularizer](layers),
-        "solver": SOLVERS[row.solver](layers),
-    }
-    return LocoProp(row.local_loss, **{**parts, **settings})
+        raise ValueError(
+            f"name must be of a minibatch method, got {row.name!r}, which is marked {row.kind!r}"
+        )
+    tables = {"targets": TARGETS, "regularizer": REGULARIZERS, "solver": SOLVERS}
+    for part, table in tables.items():
+        if part not in settings:
+            settings[part] = table[checks.one_of(part, getattr(row, part), table)](layers)
+    return LocoProp(row.local_loss, **settings)

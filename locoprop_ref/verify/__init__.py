@@ -50,6 +50,11 @@ from locoprop_ref.verify.losses import matching_loss_is_integral, transfer_is_gr
 from locoprop_ref.verify.measure import Identity, Measurement
 from locoprop_ref.verify.offline import codes_of_mac_are_targets, weights_of_admm_are_a_closed_form
 from locoprop_ref.verify.own_transfer import check_transfer
+from locoprop_ref.verify.propagation import (
+    exact_inverses_are_gauss_newton,
+    gauss_newton_target_is_gauss_newton,
+    output_factor_is_a_choice_of_target,
+)
 from locoprop_ref.verify.rows import one_position_is_dense, order_does_not_matter, pull_back_is_adjoint
 from locoprop_ref.verify.second_order import kfac_is_a_choice_of_target
 from locoprop_ref.verify.shared_weights import mean_is_over_examples, shared_weights_are_one_problem
@@ -60,6 +65,7 @@ from locoprop_ref.verify.slopes import (
     newton_step_is_natural_gradient,
 )
 from locoprop_ref.verify.steps import inner_steps_are_a_preconditioner
+from locoprop_ref.verify.waves import first_wave_is_a_geometric_schedule, lifted_step_gives_the_targets_of_m
 
 __all__ = [
     "IDENTITIES", "Identity", "Measurement", "as_json", "check_transfer", "table", "verify",
@@ -99,6 +105,11 @@ IDENTITIES: tuple[Callable[..., Identity], ...] = (
     exponentiated_gradient_is_a_local_problem,
     sign_unit_is_a_perceptron,
     perceptron_in_eg_is_winnow,
+    output_factor_is_a_choice_of_target,
+    gauss_newton_target_is_gauss_newton,
+    exact_inverses_are_gauss_newton,
+    first_wave_is_a_geometric_schedule,
+    lifted_step_gives_the_targets_of_m,
     target_is_a_natural_gradient_step,
     divergence_has_a_dual,
     weights_of_admm_are_a_closed_form,

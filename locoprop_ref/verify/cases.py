@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from locoprop_ref.backend import to_backend
+from locoprop_ref.backend import to_backend, to_numpy
 from locoprop_ref.local import LocalProblem
-from locoprop_ref.methods.locoprop import locoprop_m, locoprop_s
+from locoprop_ref.methods.locoprop import LocoProp, locoprop_m, locoprop_s
 from locoprop_ref.network import Network, Trace, backward, forward, initialize
 from locoprop_ref.transfers import DISCONTINUOUS, TRANSFERS
 
@@ -97,3 +97,15 @@ def local_problems(case: Case, local_loss: str, **settings: Any) -> list[LocalPr
     method, trace = build(**settings), case.trace
     parts = zip(case.network.layers, trace.x, trace.a_hat, trace.y_hat, case.g, strict=True)
     return [method.local_problem(*part) for part in parts]
+
+
+def changes(method: LocoProp, case: Case) -> list[np.ndarray]:
+    """Return W̃ − W̃₀ of every layer after one step, on the host."""
+    moved, _, _ = method.step(case.network, method.init(case.network), case.x, case.t)
+    pairs = zip(moved.layers, case.network.layers, strict=True)
+    return [to_numpy(new.stacked) - to_numpy(old.stacked) for new, old in pairs]
+
+
+def weight_scale(case: Case, m: int, change: np.ndarray) -> float:
+    """Return the size of the numbers whose difference is the change of layer m: max |W̃₀| + max |change|."""
+    return float(np.max(np.abs(to_numpy(case.network.layers[m].stacked))) + np.max(np.abs(change)))

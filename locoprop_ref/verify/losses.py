@@ -32,17 +32,19 @@ def _line_integral(f: Transfer, a: np.ndarray, xp: Any) -> np.ndarray:
 
 
 def matching_loss_is_integral(seed: int = 0, xp: Any = np) -> Identity:
-    """I5: the formula for D_F is the integral of f(z) − f(a*); it is ≥ 0, and 0 at a* (ReLU: if both < 0)."""
-    integral, negative, at_target = [], [], []
+    """I5: D_F, by its definition and as computed, is the integral of f(z) − f(a*); it is ≥ 0, and 0 at a*."""
+    integral, definition, negative, at_target = [], [], [], []
     for name in (*TRANSFERS, *DISCONTINUOUS):
         rng, f = np.random.default_rng([seed, 5]), transfer(name)
         a_hat, a = _sample(f, rng), _sample(f, rng)
         on = [to_backend(values, xp=xp) for values in (a_hat, a)]
         D, y = to_numpy(matching_loss(f, *on)), to_numpy(f.f(on[1]))
         linear = y * (a_hat - a) if f.elementwise else np.sum(y * (a_hat - a), axis=-1)
-        scale = 1 + np.abs(to_numpy(f.F(on[0]))) + np.abs(to_numpy(f.F(on[1]))) + np.abs(linear)
+        F_hat, F_target = (to_numpy(f.F(values)) for values in on)
+        scale = 1 + np.abs(F_hat) + np.abs(F_target) + np.abs(linear)
         wanted = _line_integral(f, a_hat, xp) - _line_integral(f, a, xp) - linear
         integral.append(far(D, wanted, scale))
+        definition.append(far(D, F_hat - F_target - linear, scale))
         negative.append(float(np.max(-D / scale)))
         at_target.append(far(matching_loss(f, on[1], on[1]), 0, scale))
     both_negative = -np.random.default_rng(seed).uniform(0, 9, size=(2, 50))
@@ -58,6 +60,8 @@ def matching_loss_is_integral(seed: int = 0, xp: Any = np) -> Identity:
     )
     for where in POSITIONS:
         parts += _sums_over_rows(where, seed, xp)
+    by_definition = worst(definition)
+    parts += (Measurement("D_F(â, a*) = F(â) − F(a*) − f(a*)(â − a*)", by_definition, 1e-12, reason),)
     return Identity("I5", "the matching loss is the integral of its transfer function", parts)
 
 

@@ -1,6 +1,8 @@
 """The table of the family: its rows train, its parts have names, and its proofs are measured."""
 
+import doctest
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +106,49 @@ def test_a_row_is_one_line_where_its_parts_exist(monkeypatch, numpy_backend):
     assert float(network_loss(moved, x, t)) < 0.8 * float(network_loss(network, x, t))
 
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
+
+
+def test_the_page_on_extending_holds_and_its_rows_are_short():
+    """A line for a row whose parts exist, and at most 40 for a new part; the table has neither row."""
+    examples = doctest.DocTestParser().get_examples(PAGE.read_text(encoding="utf-8"))
+    failures, tried = doctest.testfile(str(PAGE), module_relative=False)
+    assert failures == 0 and tried == len(examples) > 10
+    rows = [example.source for example in examples if "Member(" in example.source]
+    assert [row.count("\n") for row in rows] == [1, 1]
+    assert not any(f'Member("{row.name}"' in text for row in FAMILY for text in rows)
+    [part] = [example.source for example in examples if "class " in example.source]
+    assert part.count("\n") <= 40
+
+
+def test_normalized_eg_of_the_page_is_that_of_the_paper(numpy_backend):
+    """One step of three units by the formula: w± e^{∓ηUg} over their sum, from the weights as they stand."""
+    examples = doctest.DocTestParser().get_doctest(PAGE.read_text(encoding="utf-8"), {}, "page", None, 0)
+    doctest.DocTestRunner(verbose=False).run(examples, clear_globs=False)
+    rule, rng = examples.globs["NormalizedEG"](total=8.0), np.random.default_rng(0)
+    W, gradient = rng.uniform(-0.5, 0.5, size=(4, 3)), rng.normal(size=(4, 3))
+    change, _ = rule.update(gradient, rule.init(W), 0.05)
+    for j in range(3):
+        halves = [(max(w, 0) / 8, max(-w, 0) / 8) for w in W[:, j]]
+        spare = (1 - sum(a + b for a, b in halves)) / 8
+        moved = [
+            ((a + spare) * np.exp(-0.4 * g), (b + spare) * np.exp(0.4 * g))
+            for (a, b), g in zip(halves, gradient[:, j], strict=True)
+        ]
+        total = sum(a + b for a, b in moved)
+        # roundings of numbers below 8
+        assert_allclose(W[:, j] - change[:, j], [8 * (a - b) / total for a, b in moved], rtol=0, atol=1e-14)
+
+
+def test_rows_of_ones_own_need_parts_that_are_known():
+    row = Member("mine", "minibatch", "squared", "gradient", "forward", "none", "one leap", "", "-")
+    assert build(row, solver=family.Descend()).solver == family.Descend()
+    with pytest.raises(ValueError, match=r"^solver must be one of closed form, .*, got 'one leap'"):
+        build(row)
+    with pytest.raises(ValueError, match="got 'Winnow', which is marked 'theorem'"):
+        build(member("Winnow"))
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -146,4 +191,4 @@ def test_the_command(capsys, monkeypatch, results):
     failing = [replace(r, parts=(replace(r.parts[0], error=9.0),)) for r in results.values()]
     monkeypatch.setattr("locoprop_ref.verify.verify", lambda seed: failing)
     assert cli.main(["family"]) == 1
-    assert "0 of 28 identities" in capsys.readouterr().out
+    assert "0 of 31 identities" in capsys.readouterr().out

@@ -3,18 +3,24 @@
 import dataclasses
 import sys
 
+import numpy as np
+
 from locoprop_ref import (
     code_targets,
+    gauss_newton_targets,
+    inverse_targets,
+    layers,
     local,
     losses,
     memory,
     mirror,
+    newton_solvers,
     regularizers,
     solvers,
     targets,
     transfers,
 )
-from locoprop_ref.methods import admm, mac, offline
+from locoprop_ref.methods import admm, kronecker_targets, mac, offline
 
 
 def in_verify(patch, name, wrong):
@@ -45,9 +51,9 @@ def gradient_by_the_output_off_the_output(patch):
 
 def newton_takes_one_step(patch):
     """The tangent slopes in the place of the secants."""
-    right = solvers._newton_block
+    right = newton_solvers._newton_block
     patch.setattr(
-        solvers,
+        newton_solvers,
         "_newton_block",
         lambda problem, units, tolerance, steps, xp: right(problem, units, tolerance, 1, xp),
     )
@@ -163,6 +169,71 @@ def projection_twice_as_far(patch):
     patch.setattr(solvers.ClosedForm, "__call__", wrong)
 
 
+def output_factor_without_the_examples(patch):
+    """gᵀg, as if g were that of one example's loss and not of the mean."""
+    patch.setattr(kronecker_targets, "output_factor", lambda g, num_examples: g.T @ g)
+
+
+def output_factor_damped_twice(patch):
+    right = kronecker_targets.KroneckerTargets.displacement
+
+    def wrong(self, g, G):
+        return right(dataclasses.replace(self, damping=2 * self.damping), g, G)
+
+    patch.setattr(kronecker_targets.KroneckerTargets, "displacement", wrong)
+
+
+def jacobians_without_slopes(patch):
+    def wrong(network, trace, g_last):
+        g = [g_last]
+        for m in range(len(network.layers) - 1, 0, -1):
+            g.append(network.layers[m].pull_back(g[-1], trace.y_hat[m - 1]))
+        return tuple(reversed(g))
+
+    patch.setattr(gauss_newton_targets, "pull_down", wrong)
+
+
+def steepest_descent_for_gauss_newton(patch):
+    """Jᵀr in the place of J⁺r."""
+    right = gauss_newton_targets.GaussNewtonTargets.displacement
+
+    def wrong(self, J, r):
+        return right(dataclasses.replace(self, tau=1), J, r)
+
+    patch.setattr(gauss_newton_targets.GaussNewtonTargets, "displacement", wrong)
+
+
+def gauss_newton_of_the_activations_for_that_of_the_weights(patch):
+    """The false claim: X̃⁺ times Gauss–Newton of the activations, whatever the ranks are."""
+
+    def wrong(x, J, errors):
+        moved = [np.linalg.pinv(J_b) @ r for J_b, r in zip(J, errors, strict=True)]
+        return -np.linalg.pinv(x) @ np.array(moved)
+
+    in_verify(patch, "_weight_step", wrong)
+
+
+def inverses_without_their_bias(patch):
+    """Which the difference correction takes off again."""
+    patch.setattr(
+        inverse_targets, "_inverse", lambda W, below: layers.Layer(W[:-1, :], 0 * W[-1, :], below.transfer)
+    )
+
+
+def inverses_a_little_off(patch):
+    patch.setattr(
+        inverse_targets,
+        "_inverse",
+        lambda W, below: layers.Layer(1.01 * W[:-1, :], W[-1, :], below.transfer),
+    )
+
+
+def schedule_twice_as_steep(patch):
+    """γ_m = s^{2(M−m)}."""
+    right = targets.GradientTargets.geometric
+    patch.setattr(targets.GradientTargets, "geometric", lambda s, layers, top=1.0: right(s * s, layers, top))
+
+
 def pseudoinverse_from_nowhere(patch):
     """Weights that forget W̃₀: X̃⁺Z at every rank, which is no change of minimum norm."""
     right = offline.fitted
@@ -229,6 +300,8 @@ FOUND_BY = {
         "D1": (1,),
         "D2": (0,),
         "D5": range(2),
+        "F9": range(2),
+        "F13": (0,),
         "F15": range(2),
     },
     gradient_by_the_output_off_the_output: {"F15": range(2)},
@@ -253,4 +326,12 @@ FOUND_BY = {
     activations_with_the_penalties_swapped: {"F14": (2,)},
     network_loss_times_the_coupling: {"MAC": range(2)},
     sweep_from_the_bottom_up: {"MAC": (2,)},
+    output_factor_without_the_examples: {"E2": (0,)},
+    output_factor_damped_twice: {"E2": range(2)},
+    jacobians_without_slopes: {"E2": (1,), "E3": range(2)},
+    steepest_descent_for_gauss_newton: {"E3": range(2), "F1": (2,)},
+    gauss_newton_of_the_activations_for_that_of_the_weights: {"E3": (2,)},
+    inverses_without_their_bias: {"F1": (0,)},
+    inverses_a_little_off: {"F1": (0, 1, 3)},
+    schedule_twice_as_steep: {"F9": (0,), "F13": (0,)},
 }

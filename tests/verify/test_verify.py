@@ -11,7 +11,7 @@ import family_mistakes
 import numpy as np
 import pytest
 
-from locoprop_ref import layers, local, losses, network, solvers, targets, transfers, wirings
+from locoprop_ref import divergences, layers, local, losses, network, solvers, targets, transfers, wirings
 from locoprop_ref.cli import main as cli
 from locoprop_ref.methods import foof, kfac, kronecker, locoprop
 from locoprop_ref.verify import (
@@ -30,7 +30,7 @@ from locoprop_ref.verify import (
 )
 
 IDS = [f"I{number}" for number in range(1, 14)] + [f"L{number}" for number in range(1, 6)]
-IDS += "A1 A2 A5 B1 B2 B4 C1 C2 C6 D1 D2 D5 D11 D12 F15 dual F14 MAC".split()
+IDS += "A1 A2 A5 B1 B2 B4 C1 C2 C6 D1 D2 D5 D11 D12 E2 E3 F1 F9 F13 F15 dual F14 MAC".split()
 BY_ID = dict(zip(IDS, IDENTITIES, strict=True))
 
 
@@ -83,7 +83,8 @@ def test_every_number_is_a_measurement():
         "I8": {1e-14}, "I9": {1e-10}, "I10": {1e-6, 1e-12, 1e-14}, "I11": {1e-12, 0.0}, "I12": {1e-10},
         "I13": {1e-10, 0.05}, "A1": {1e-14, 1e-10}, "A2": {1e-10}, "A5": {1e-10}, "B1": {1e-10},
         "B2": {1e-10}, "B4": {1e-10}, "C1": {1e-10}, "C2": {1e-10}, "C6": {1e-10}, "D1": {1e-10, 1e-14},
-        "D2": {1e-14}, "D5": {1e-13}, "D11": {1e-14, 1e-15}, "D12": {1e-12}, "F15": {1e-12}, "dual": {1e-13},
+        "D2": {1e-14}, "D5": {1e-13}, "D11": {1e-14, 1e-15}, "D12": {1e-12}, "E2": {1e-10},
+        "E3": {1e-10, 1.0}, "F1": {1e-12}, "F9": {1e-12}, "F13": {1e-13}, "F15": {1e-12}, "dual": {1e-13},
         "F14": {1e-10}, "MAC": {1e-12, 1e-4, 0.0},
         "L1": {1e-14}, "L2": {1e-14, 1e-12, 0.0}, "L3": {1e-10}, "L4": {1e-14, 0.0}, "L5": {1e-14, 1e-10},
     }  # fmt: skip
@@ -258,6 +259,11 @@ def divergence_without_its_anchor(patch):
 def relu_integral_on_both_sides(patch):
     """F(a) = a²/2 also for negative a: the integral of |a|, not of ReLU."""
     _transfers(patch, relu={"_F": lambda a, xp: a * a / 2})
+
+
+def relu_divergence_on_both_sides(patch):
+    """½(â − a)² also for negative arguments: the matching loss of the identity."""
+    _transfers(patch, relu={"_D": divergences.squared})
 
 
 def _transfers(patch, **wrong):
@@ -525,7 +531,8 @@ FOUND_BY = {
     divergence_without_linear_term: {"I5": (0, 1)},
     divergence_with_wrong_sign: {"I5": (0, 1)},
     divergence_without_its_anchor: {"I5": (0, 2)},
-    relu_integral_on_both_sides: {"I5": (0, 3), "I6": (0, 2)},
+    relu_integral_on_both_sides: {"I5": (6,), "I6": (0, 2)},
+    relu_divergence_on_both_sides: {"I5": (0, 3, 6)},
     tanh_integral_shifted: {"I6": (0, 2)},
     sigmoid_a_little_steep: {"I6": (1,)},
     softplus_conjugate_halved: {"I6": (2,)},
