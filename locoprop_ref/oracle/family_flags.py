@@ -67,7 +67,7 @@ FLAGS = (
     bug("MemoryRidgeEveryBatch", {"memory_ridge": "inside every batch"},
         "the ridge is added inside the memory with every batch",
         "The ridge grows from batch to batch, and the weights freeze. Look where 1/weight_step is added; "
-        "do so with the first batch alone, or to a copy of A."),
+        "do so with the first batch alone, or to a copy of A.", memory_ridge="inside"),
     bug("MemoryRidgeAbsent", {"memory_ridge": "absent"},
         "the ridge is left out",
         "Inputs that are nearly dependent make large weights. Look at the system; add 1/weight_step to "
@@ -106,11 +106,11 @@ FLAGS = (
     bug("DifferenceBeforeInverse", {"correction": "before the inverse"},
         "the difference is taken in the layer above, y_hat + psi(y* - y_hat)",
         "A nonlinear inverse does not take differences to differences. Look at the argument of psi; apply it "
-        "to y* and to y_hat, and subtract."),
+        "to y* and to y_hat, and subtract.", correction="difference"),
     bug("DifferenceAtTopOnly", {"correction": "at the top only"},
         "the difference is taken at the topmost inverse only",
         "Errors of the other inverses enter the targets. Look at the loop over the layers; subtract "
-        "psi(y_hat) in every one."),
+        "psi(y_hat) in every one.", correction="difference"),
     variant("StartAtOutput", {"start": "output"},
         "propagation starts at the output layer",
         "Needs an inverse of the output layer. Look at the first target; start from y_hat of layer M-1 minus "

@@ -103,7 +103,7 @@ def displacements() -> Iterator[Recipe]:
         ("m", "locoprop-m", ("softplus", "sigmoid"), BINARY),
         ("m-squared", "locoprop-m", ("tanh", "identity"), SQUARED),
     ):
-        x, t = batch(f"kronecker {name}", 7, widths, loss)
+        x, t = batch(f"kronecker {name}", 11, widths, loss)
         inputs = {"method": method, **network(f"kronecker {name}", widths, transfers, loss), "x": x, "t": t}
         inputs |= {"target_step": 2.5, "damping": 0.0625}
         yield Recipe("kronecker_target", name, f"targets of {method}", inputs)
