@@ -19,7 +19,7 @@ PATCHES = ("rows", "adjoint", *IMAGES)
 # relatives of LocoProp
 DISPLACED = ("kronecker_target", "gauss_newton_target")
 RULES = ("inverse_target", *DISPLACED)
-FAMILY = ("codes", "memory", *RULES, "mirror")
+FAMILY = ("codes", "memory", *RULES, "mirror", "admm")
 # topics without extreme numbers, which Python's floats imitate
 QUICK = (*WIRED, *FAMILY)
 
@@ -201,6 +201,21 @@ CONVENTIONS = (
          "eg-normalized divides every column by its own sum"),
     _row("norm_order", "q, p | p, q", ("mirror",),
          "p-norm: the dual weights are the gradient of half the squared q-norm, 1/p + 1/q = 1"),
+    _row("admm_branch", "cheaper | sign of p", ("admm",),
+         "hidden z: the cheaper of the best z >= 0 and the best z <= 0, whatever the sign of the prediction"),
+    _row("admm_bias", "included | forgotten in the activation; left out of the weights", ("admm",),
+         "the prediction is a W + b: b is subtracted from z_above, and the weights are solved for with b"),
+    _row("admm_transfer", "relu | forgotten", ("admm",), "the block of a sees relu(z)"),
+    _row("admm_penalties", "as given | exchanged", ("admm",),
+         "activation_penalty weighs the distance of a and relu(z), penalty that of z and the prediction"),
+    _row("admm_penalty", "half | whole", ("admm",),
+         "the penalty of z is penalty/2 times the squared distance; Taylor et al. have no 1/2"),
+    _row("admm_multiplier_step", "whole | half", ("admm",),
+         "the multiplier moves by multiplier_step times penalty times (z - prediction)"),
+    _row("admm_multiplier_sign", "plus | minus", ("admm",),
+         "the Lagrangian has the term + multiplier z, so that the multiplier moves along z - prediction"),
+    _row("admm_labels", "0 and 1 | -1 and 1", ("admm",),
+         "hinge: max(0, 1 - z) for the label 1, and max(0, z) for the label 0"),
 )
 # fmt: on
 BY_NAME = {row.name: row for row in CONVENTIONS}

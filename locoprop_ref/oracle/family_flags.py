@@ -200,5 +200,37 @@ FLAGS = (
         "p and q are exchanged in the p-norm algorithm",
         "Small in place of large weights are favoured. Look at the links; the dual weights belong to the "
         "q-norm, with 1/p + 1/q = 1."),
+    # blocks of ADMM
+    bug("ADMMBranchBySign", {"admm_branch": "sign of p"},
+        "the branch of a hidden z is chosen by the sign of the prediction",
+        "The energy may rise. Look at the condition; compute both branches and take the one that costs "
+        "less."),
+    bug("ADMMBiasForgotten", {"admm_bias": "forgotten in the activation"},
+        "the block of a does not subtract the bias of the layer above",
+        "Activations are pulled away by the bias. Look at the right side; it has (z_above - b) W^T."),
+    bug("ADMMWeightsWithoutBias", {"admm_bias": "left out of the weights"},
+        "the weights are solved for without a bias",
+        "The fit lacks its constant. Look at the least squares; append a column of ones to a."),
+    bug("ADMMReluForgotten", {"admm_transfer": "forgotten"},
+        "the block of a sees z in place of relu(z)",
+        "Activations are pulled below 0. Look at the right side; it has activation_penalty relu(z)."),
+    bug("ADMMPenaltiesExchanged", {"admm_penalties": "exchanged"},
+        "the two penalties are exchanged",
+        "Each distance has the other's weight. Look at the order of the arguments."),
+    variant("ADMMPenaltyWhole", {"admm_penalty": "whole"},
+        "the penalty of z lacks its factor 1/2",
+        "As in Taylor et al.; the penalty acts as twice as large. Look at the energy."),
+    variant("ADMMMultiplierHalf", {"admm_multiplier_step": "half"},
+        "the multiplier moves by half of penalty times (z - prediction)",
+        "Right together with a penalty without 1/2, as in Taylor et al., whose penalty is half of this one. "
+        "Look at the last line of a step."),
+    bug("ADMMMultiplierSign", {"admm_multiplier_sign": "minus"},
+        "the multiplier has the opposite sign",
+        "Correct only if all signs of the multiplier are exchanged. Look at its term in the energy; it is "
+        "+ multiplier z."),
+    bug("ADMMLabelsOfBothSigns", {"admm_labels": "-1 and 1"},
+        "the hinge loss is that of labels -1 and 1",
+        "Its kink for the label 0 is at -1 in place of 0. Look at the block of the last z; for the label 0 "
+        "the loss is max(0, z)."),
 )
 # fmt: on

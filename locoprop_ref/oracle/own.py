@@ -233,4 +233,5 @@ _TOPICS: dict[str, Callable[[dict[str, str], Values], Values]] = {
     "kronecker_target": family.kronecker_target,
     "gauss_newton_target": family.gauss_newton_target,
     "mirror": family.mirror,
+    "admm": family.admm,
 }

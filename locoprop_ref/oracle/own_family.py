@@ -12,8 +12,10 @@ from locoprop_ref.layers import Layer
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.losses import output_loss
 from locoprop_ref.memory import Memory
+from locoprop_ref.methods.admm import activation_block, hidden_block, last_block, multiplier_update
 from locoprop_ref.methods.kronecker_targets import KroneckerTargets
 from locoprop_ref.methods.locoprop import LOCAL_LOSSES
+from locoprop_ref.methods.offline import fitted
 from locoprop_ref.mirror import MirrorDescent
 from locoprop_ref.network import Network, forward
 from locoprop_ref.optimizers import SGD
@@ -121,3 +123,24 @@ def mirror(conventions: dict[str, str], inputs: Values) -> Values:
         W = W - change
         path.append(W)
     return {"W_path": array_namespace(W).stack(path)}
+
+
+def admm(conventions: dict[str, str], i: Values) -> Values:
+    """Return the value of one block of ADMM."""
+    relu = transfer("relu")
+    match i["block"]:
+        case "weights":
+            xp, width = array_namespace(i["z"]), (i["a"].shape[1], i["z"].shape[1])
+            zeros = xp.zeros(width, dtype=i["z"].dtype)
+            layer = fitted(Layer(zeros, zeros[0, :], relu), i["a"], i["z"])
+            return {"W": layer.W, "b": layer.b}
+        case "activation":
+            upper, rest = Layer(i["W"], i["b"], relu), (i["activation_penalty"], i["penalty"])
+            return {"a": activation_block(upper, i["z"], i["z_above"], *rest)}
+        case "hidden":
+            return {"z": hidden_block(i["a"], i["prediction"], i["activation_penalty"], i["penalty"])}
+        case "multiplier":
+            step = i["multiplier_step"] * i["penalty"]
+            return {"multiplier": multiplier_update(i["multiplier"], i["z"], i["prediction"], step)}
+    loss: Any = i["block"].removeprefix("output ")
+    return {"z": last_block(i["prediction"], i["t"], i["multiplier"], i["penalty"], loss)}

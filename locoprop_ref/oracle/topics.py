@@ -31,4 +31,5 @@ TOPICS = {
     "kronecker_target": "targets displaced by K-FAC's rule",
     "gauss_newton_target": "targets displaced by Gauss-Newton's rule, with damping",
     "mirror": "mirror descent: EG±, EG, normalized EG, p-norm",
+    "admm": "the blocks of offline ADMM",
 }

@@ -158,6 +158,19 @@ def of_mean_gradient(g):
     return mean.T @ mean
 
 
+def relu_forgotten(m):
+    def cheaper(a, p, gamma, beta, right=m.cheaper, relu=m.relu):
+        m.relu = relu
+        found = right(a, p, gamma, beta)
+        m.relu = no_relu
+        return found
+
+    def no_relu(z):
+        return z
+
+    m.relu, m.cheaper = no_relu, cheaper
+
+
 # name: (what plants it, the flag that the first line must name)
 MISTAKES = {
     # codes
@@ -240,6 +253,23 @@ MISTAKES = {
                parts if geometry == "eg-normalized" else [part / sum(parts).sum(0) for part in parts]),
         "EGNormalizationExchanged"),
     "p for q": (simply("orders", lambda p: (p, p / (p - 1))), "NormOrdersExchanged"),
+    # ADMM
+    "branch by the sign of p": (
+        simply("cheaper", lambda a, p, gamma, beta: np.where(
+            p > 0, np.maximum(0, (gamma * a + beta * p) / (gamma + beta)), np.minimum(p, 0))),
+        "ADMMBranchBySign"),
+    "bias forgotten": (simply("without_bias", lambda z, b: z), "ADMMBiasForgotten"),
+    "weights without bias": (
+        simply("fitted", lambda a, z: (np.linalg.lstsq(a, z, rcond=None)[0], np.zeros(z.shape[1]))),
+        "ADMMWeightsWithoutBias"),
+    "relu forgotten": (relu_forgotten, "ADMMReluForgotten"),
+    "penalties exchanged": (
+        simply("penalties", lambda i: (i["penalty"], i["activation_penalty"])), "ADMMPenaltiesExchanged"),
+    "penalty without a half": (simply("last_penalty", lambda i: 2 * i["penalty"]), "ADMMPenaltyWhole"),
+    "half a multiplier step": (
+        simply("multiplier_length", lambda i: i["multiplier_step"] * i["penalty"] / 2), "ADMMMultiplierHalf"),
+    "multiplier with the other sign": (simply("pulled", lambda multiplier: multiplier), "ADMMMultiplierSign"),
+    "labels of both signs": (simply("hinge_edge", lambda: -1.0), "ADMMLabelsOfBothSigns"),
 }  # fmt: skip
 
 
@@ -265,5 +295,7 @@ UNNAMED = {
     "tau squared": given(tau=lambda i: i["tau"] ** 2),
     "beta doubled": given(beta=lambda i: 2 * i["beta"]),
     "p of the other mean": given(p=lambda i: i["p"] + 0.5),
+    "penalty of ADMM doubled": given(activation_penalty=lambda i: 2 * i["activation_penalty"]),
+    "squared hinge edge": simply("hinge_edge", lambda: 0.5),
     "rates shifted": given(rates=lambda i: np.roll(np.asarray(i["rates"]), 1)),
 }  # fmt: skip

@@ -272,7 +272,8 @@ def example_error(g):
 
 def jacobians(net, a_hats):
     """∂â_M/∂â_m of every example, (B, d_M, d_m)."""
-    J = np.broadcast_to(np.eye(a_hats[-1].shape[1], dtype=a_hats[-1].dtype), (len(a_hats[-1]), *2 * a_hats[-1].shape[1:]))
+    last = a_hats[-1]
+    J = np.broadcast_to(np.eye(last.shape[1], dtype=last.dtype), (len(last), *2 * last.shape[1:]))
     found = [J]
     for m in range(len(net) - 2, -1, -1):
         J = J @ net[m + 1][0].T * SLOPES[net[m][2]](a_hats[m])[:, None, :]
@@ -349,9 +350,78 @@ def mirror(i, c):
     return {"W_path": np.stack(path)}
 
 
+# blocks of ADMM ---------------------------------------------------------------------------------------
+
+
+def relu(z):
+    return np.maximum(z, 0)
+
+
+def penalties(i):
+    return i["activation_penalty"], i["penalty"]
+
+
+def fitted(a, z):
+    W = np.linalg.lstsq(np.hstack([a, np.ones((len(a), 1), a.dtype)]), z, rcond=None)[0]
+    return W[:-1], W[-1]
+
+
+def without_bias(z, b):
+    return z - b
+
+
+def cheaper(a, p, gamma, beta):
+    on, off = relu((gamma * a + beta * p) / (gamma + beta)), np.minimum(p, 0)
+    dear = gamma * (a - on) ** 2 + beta * (on - p) ** 2 > gamma * a**2 + beta * (off - p) ** 2
+    return np.where(dear, off, on)
+
+
+def pulled(multiplier):
+    return -multiplier
+
+
+def last_penalty(i):
+    return i["penalty"]
+
+
+def hinge_edge():
+    return 0.0
+
+
+def last(i):
+    beta = last_penalty(i)
+    if i["block"] == "output squared":
+        return (i["t"] + pulled(i["multiplier"]) + beta * i["prediction"]) / (1 + beta)
+    q = i["prediction"] + pulled(i["multiplier"]) / beta
+    one = np.clip(np.minimum(q + 1 / beta, 1), q, None)
+    return np.where(i["t"] > 0, one, np.minimum(q, np.maximum(hinge_edge(), q - 1 / beta)))
+
+
+def multiplier_length(i):
+    return i["multiplier_step"] * i["penalty"]
+
+
+def admm(i, c):
+    match i["block"]:
+        case "weights":
+            return dict(zip(("W", "b"), fitted(i["a"], i["z"]), strict=True))
+        case "activation":
+            gamma, beta = penalties(i)
+            right = gamma * relu(i["z"]) + beta * without_bias(i["z_above"], i["b"]) @ i["W"].T
+            system = gamma * np.eye(len(i["W"]), dtype=right.dtype) + beta * i["W"] @ i["W"].T
+            return {"a": np.linalg.solve(system, right.T).T}
+        case "hidden":
+            return {"z": cheaper(i["a"], i["prediction"], *penalties(i))}
+        case "multiplier":
+            moved = -pulled(multiplier_length(i) * (i["z"] - i["prediction"]))
+            return {"multiplier": i["multiplier"] + moved}
+    return {"z": last(i)}
+
+
 TOPICS = {
     "codes": "codes", "memory": "memory", "inverse_target": "inverse_target",
     "kronecker_target": "kronecker_target", "gauss_newton_target": "gauss_newton_target", "mirror": "mirror",
+    "admm": "admm",
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from locoprop_ref.oracle import cases, check
-from locoprop_ref.oracle.conventions import WIRED, choices
+from locoprop_ref.oracle.conventions import QUICK, WIRED, choices
 from locoprop_ref.oracle.diagnose import imitation
 from locoprop_ref.oracle.flags import BY_FLAG, FLAGS, FLOAT32
 from locoprop_ref.oracle.own import own_target
@@ -23,7 +23,7 @@ def imitator(flags, cases_):
         change = {}
         for flag in flags:
             change |= flag.change if flag.concerns(topic, conventions) else {}
-        ctx = floats() if topic in WIRED else context(bits=60)
+        ctx = floats() if topic in QUICK else context(bits=60)
         try:
             values = evaluate(topic, choices(conventions) | change, inputs, ctx=ctx)
         except Inapplicable:

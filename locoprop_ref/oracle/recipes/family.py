@@ -1,4 +1,4 @@
-"""Recipes for the relatives of LocoProp: codes, memory, other rules for targets, mirror descent.
+"""Recipes for the relatives of LocoProp: codes, memory, other rules for targets, mirror descent, ADMM.
 
 Sizes are chosen so that no two of batch, widths, K and γ are the same; a case whose property says "Square" or
 "EqualWidths" breaks this rule on purpose. Numbers are multiples of 1/4096, which TF32 products round.
@@ -141,7 +141,30 @@ def mirrors() -> Iterator[Recipe]:
         yield Recipe("mirror", name, f"geometry {geometry}, four steps", inputs)
 
 
+def blocks() -> Iterator[Recipe]:
+    """Yield the recipes of the blocks of ADMM."""
+    B, d, above = 7, 4, 3
+    draw = Draw("admm", GRAIN)
+    penalties = {"activation_penalty": 2.5, "penalty": 0.625}
+    W, b = draw.matrix(d, above), draw.vector(above)
+    z, z_above, a = draw.matrix(B, d, 2.0), draw.matrix(B, above, 2.0), draw.matrix(B, d, 2.0)
+    prediction, multiplier = draw.matrix(B, d, 2.0), draw.matrix(B, above, 2.0)
+    last = {"prediction": draw.matrix(B, above, 2.0), "multiplier": multiplier, "penalty": 0.625}
+    labels = draw.labels(B, above, "0/1")
+    real = draw.matrix(B, above)
+    for name, comment, inputs in (
+        ("weights", "W and b by least squares", {"a": a, "z": z_above}),
+        ("activation", "a of a hidden layer",
+         {"z": z, "z_above": z_above, "W": W, "b": b, **penalties}),
+        ("hidden", "z of a hidden layer", {"a": a, "prediction": prediction, **penalties}),
+        ("output-squared", "z of the last layer, squared loss", {"t": real, **last}),
+        ("output-hinge", "z of the last layer, hinge loss", {"t": labels, **last}),
+        ("multiplier", "the step of the multiplier", {"z": z_above, **last, "multiplier_step": 1.25}),
+    ):
+        yield Recipe("admm", name, comment, {"block": name.replace("-", " "), **inputs})
+
+
 def recipes() -> Iterator[Recipe]:
     """Yield all recipes of this file."""
-    for family in (codes, memories, inverse_targets, displacements, mirrors):
+    for family in (codes, memories, inverse_targets, displacements, mirrors, blocks):
         yield from family()
