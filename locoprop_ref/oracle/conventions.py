@@ -159,7 +159,8 @@ CONVENTIONS = (
     _row("code_inputs", "moved; forward", ("codes",),
          "the local gradients have f of the moved codes as inputs, or the inputs of the forward pass"),
     _row("memory_ridge", "outside; inside | inside every batch; absent", ("memory",),
-         "1/weight_step: added to the system of every batch, or inside the memory once, with the first batch"),
+         "1/weight_step: added to the system of every batch, or inside the memory once, with the first "
+         "batch"),
     _row("memory_decay", "of the past | of the new batch; average; ignored", ("memory",),
          "A <- decay A + x^T x, and C <- decay C + x^T y, before the batch is solved for"),
     _row("memory_of", "inputs and targets | inputs alone", ("memory",),

@@ -165,7 +165,8 @@ FLAGS = (
         "lambda = tau/(1 - tau) and the step times 1 + lambda."),
     bug("LambdaWithoutFactor", {"gauss_newton_damping": "without 1 + lambda"},
         "with lambda = tau/(1 - tau) the step is not multiplied by 1 + lambda",
-        "Displacements vanish as tau goes to 1. Look at the step; with lambda it is target_step (1 + lambda)."),
+        "Displacements vanish as tau goes to 1. Look at the step; with lambda it is target_step "
+        "(1 + lambda)."),
     bug("GaussNewtonMeanError", {"gauss_newton_error": "of the mean loss"},
         "the error of an example is taken from the mean loss, and carries 1/B",
         "Displacements are B times too small. Look at r; it is B times g of the last layer."),

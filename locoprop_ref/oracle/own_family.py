@@ -45,13 +45,13 @@ def codes(conventions: dict[str, str], inputs: Values) -> Values:
         reduction=conventions["code_reduction"],  # type: ignore[arg-type]
         inputs=conventions["code_inputs"],  # type: ignore[arg-type]
     )
-    net, values = _network(inputs), {}
+    net = _network(inputs)
     for k in range(inputs["x"].shape[0]):  # the codes of a batch depend on nothing before it
         x, t = inputs["x"][k, ...], inputs["t"][k, ...]
         trace = forward(net, x)
         found = rule.codes(net, trace, t)
         targets, _ = rule(net, trace, t, LOCAL_LOSSES["squared"], rule.init(net))
-    values |= {f"code_{m}": code for m, code in enumerate(found, start=1)}
+    values: Values = {f"code_{m}": code for m, code in enumerate(found, start=1)}
     for m, (layer, target) in enumerate(zip(net.layers, targets, strict=True), start=1):
         problem = LocalProblem(
             layer.augment(target.x),
@@ -115,7 +115,9 @@ def gauss_newton_target(conventions: dict[str, str], inputs: Values) -> Values:
 
 def mirror(conventions: dict[str, str], inputs: Values) -> Values:
     """Return the weights after every step of mirror descent."""
-    rule = MirrorDescent(inputs["geometry"], **{name: inputs[name] for name in ("beta", "p") if name in inputs})
+    rule = MirrorDescent(
+        inputs["geometry"], **{name: inputs[name] for name in ("beta", "p") if name in inputs}
+    )
     W, path = inputs["W"], []
     state = rule.init(W)
     for k, rate in enumerate(np.asarray(inputs["rates"]).tolist()):

@@ -196,7 +196,8 @@ MISTAKES = {
     "ridge outside": (conventions(memory_ridge="outside"), "MemoryRidgeOutside"),
     "ridge inside every batch": (simply("ridge_now", every_batch), "MemoryRidgeEveryBatch"),
     "no ridge": (simply("ridge_now", lambda where, count: (0.0, 0.0)), "MemoryRidgeAbsent"),
-    "decay on the new batch": (simply("remembered", lambda old, new, rho: old + rho * new), "MemoryDecayOfNew"),
+    "decay on the new batch": (
+        simply("remembered", lambda old, new, rho: old + rho * new), "MemoryDecayOfNew"),
     "running average": (
         simply("remembered", lambda old, new, rho: rho * old + (1 - rho) * new), "MemoryAverage"),
     "decay ignored": (simply("remembered", lambda old, new, rho: old + new), "MemoryDecayIgnored"),

@@ -140,9 +140,9 @@ def test_a_memory_with_the_ridge_inside_is_weighted_ridge_regression(name):
 
 def test_many_sweeps_reach_the_exact_solution():
     case = IDS["memory/sweeps-inside"]
-    inputs = dict(case.inputs)
-    exact = evaluate("memory", choices(case.conventions), {k: v for k, v in inputs.items() if k != "num_sweeps"})
-    swept = evaluate("memory", choices(case.conventions), {**inputs, "num_sweeps": 400}, ctx=floats())
+    full, inputs = choices(case.conventions), {k: v for k, v in case.inputs.items() if k != "num_sweeps"}
+    exact = evaluate("memory", full, inputs)
+    swept = evaluate("memory", full, {**inputs, "num_sweeps": 400}, ctx=floats())
     close(np.array(swept["W"]), np.array(exact["W"], dtype=float), 1e-13)
 
 
@@ -151,15 +151,16 @@ def test_the_difference_vanishes_where_the_target_is_the_output():
     case = IDS["inverse_target/difference"]
     tiny = {**case.inputs, "target_step": 1e-300}
     seen = evaluate("network", choices({}), case.inputs, ctx=floats())
-    got = evaluate("inverse_target", choices(case.conventions), tiny, ctx=floats())
-    plain = evaluate("inverse_target", choices(case.conventions) | {"correction": "plain"}, tiny, ctx=floats())
+    full = choices(case.conventions)
+    got = evaluate("inverse_target", full, tiny, ctx=floats())
+    plain = evaluate("inverse_target", full | {"correction": "plain"}, tiny, ctx=floats())
     for m in (1, 2, 3):
         close(np.array(got[f"y_target_{m}"]), np.array(seen[f"y_hat_{m}"]), 1e-15)
     assert np.abs(np.array(plain["y_target_1"]) - np.array(seen["y_hat_1"])).max() > 0.1
 
 
 def test_the_pseudo_inverse_removes_the_error_to_first_order():
-    """J_m d_m = γ r for every layer: with τ = 0 and a linear output, moving â_m by −hd changes â_M by −hγr."""
+    """J_m d_m = γ r for every layer: with τ = 0, moving â_m by hd changes â_M by hγr."""
     case = IDS["gauss_newton_target/s-pseudo-inverse"]
     i, h = case.inputs, 1e-6
 

@@ -24,8 +24,8 @@ CODES: tuple[tuple[Any, ...], ...] = (
      1.0, {"code_reduction": "mean"}, ()),
     ("two-batches", "the second of two batches; codes are fresh in each", (3, 5, 4, 7),
      ("tanh", "tanh", "softmax"), SOFT, 6, 2, 2, 0.5, {}, ()),
-    ("equal-widths", "hidden layers of the same width", (2, 4, 4, 5), ("tanh", "sigmoid", "identity"), SQUARED,
-     7, 1, 3, 0.75, {}, ("EqualWidths",)),
+    ("equal-widths", "hidden layers of the same width", (2, 4, 4, 5), ("tanh", "sigmoid", "identity"),
+     SQUARED, 7, 1, 3, 0.75, {}, ("EqualWidths",)),
     ("one-step", "one step without momentum and anchor, as in I11", (4, 6, 5, 3), ("tanh", "tanh", "softmax"),
      SOFT, 7, 1, 1, 0.0, {}, ()),
 )  # fmt: skip
@@ -96,30 +96,35 @@ def inverse_targets() -> Iterator[Recipe]:
 
 
 def displacements() -> Iterator[Recipe]:
-    """Yield the recipes of K-FAC's and of Gauss-Newton's targets."""
-    widths = (2, 4, 3)
+    """Yield the recipes of K-FAC's targets."""
+    step: dict[str, Any] = {"target_step": 2.5, "damping": 0.0625}
     for name, method, transfers, loss in (
         ("s", "locoprop-s", ("tanh", "sigmoid"), BINARY),
         ("m", "locoprop-m", ("softplus", "sigmoid"), BINARY),
         ("m-squared", "locoprop-m", ("tanh", "identity"), SQUARED),
     ):
-        x, t = batch(f"kronecker {name}", 11, widths, loss)
-        inputs = {"method": method, **network(f"kronecker {name}", widths, transfers, loss), "x": x, "t": t}
-        inputs |= {"target_step": 2.5, "damping": 0.0625}
-        yield Recipe("kronecker_target", name, f"targets of {method}", inputs)
-    widths = (2, 6, 4, 3)
+        inputs = {"method": method, **_one_batch(f"kronecker {name}", (2, 4, 3), transfers, loss, 11)}
+        yield Recipe("kronecker_target", name, f"targets of {method}", inputs | step)
+
+
+def jacobians() -> Iterator[Recipe]:
+    """Yield the recipes of Gauss-Newton's targets."""
     for name, method, transfers, loss, tau in (
         ("s", "locoprop-s", ("tanh", "sigmoid", "identity"), SQUARED, 0.25),
         ("m", "locoprop-m", ("softplus", "tanh", "sigmoid"), BINARY, 0.375),
         ("s-pseudo-inverse", "locoprop-s", ("tanh", "tanh", "identity"), SQUARED, 0.0),
     ):
-        x, t = batch(f"gauss newton {name}", 7, widths, loss)
-        inputs = {
-            "method": method, **network(f"gauss newton {name}", widths, transfers, loss), "x": x, "t": t
-        }  # fmt: skip
+        inputs = {"method": method, **_one_batch(f"gauss newton {name}", (2, 6, 4, 3), transfers, loss, 7)}
         inputs |= {"target_step": 1.75, "tau": tau}
         comment = f"targets of {method}" + ("" if tau else ", by the pseudo-inverse")
         yield Recipe("gauss_newton_target", name, comment, inputs)
+
+
+def _one_batch(
+    seed: str, widths: tuple[int, ...], transfers: tuple[str, ...], loss: str, size: int
+) -> dict[str, Any]:
+    x, t = batch(seed, size, widths, loss)
+    return {**network(seed, widths, transfers, loss), "x": x, "t": t}
 
 
 def mirrors() -> Iterator[Recipe]:
@@ -154,8 +159,7 @@ def blocks() -> Iterator[Recipe]:
     real = draw.matrix(B, above)
     for name, comment, inputs in (
         ("weights", "W and b by least squares", {"a": a, "z": z_above}),
-        ("activation", "a of a hidden layer",
-         {"z": z, "z_above": z_above, "W": W, "b": b, **penalties}),
+        ("activation", "a of a hidden layer", {"z": z, "z_above": z_above, "W": W, "b": b, **penalties}),
         ("hidden", "z of a hidden layer", {"a": a, "prediction": prediction, **penalties}),
         ("output-squared", "z of the last layer, squared loss", {"t": real, **last}),
         ("output-hinge", "z of the last layer, hinge loss", {"t": labels, **last}),
@@ -166,5 +170,5 @@ def blocks() -> Iterator[Recipe]:
 
 def recipes() -> Iterator[Recipe]:
     """Yield all recipes of this file."""
-    for family in (codes, memories, inverse_targets, displacements, mirrors, blocks):
+    for family in (codes, memories, inverse_targets, displacements, jacobians, mirrors, blocks):
         yield from family()
