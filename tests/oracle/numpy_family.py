@@ -1,6 +1,6 @@
 """LocoProp's relatives in NumPy: a target for the oracle that shares no code with the package.
 
-Functions are small, so that `family_mistakes.py` can replace one of them by a wrong one.
+Functions are small, so that `relatives_mistakes.py` can replace one of them by a wrong one.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """A NumPy program of LocoProp's relatives against the vectors, right and with planted mistakes."""
 
 import pytest
-from family_mistakes import MISTAKES, UNNAMED, fresh_copy
+from relatives_mistakes import MISTAKES, UNNAMED, fresh_copy
 
 from locoprop_ref.oracle import cases, check
 from locoprop_ref.oracle.conventions import FAMILY
