@@ -16,6 +16,13 @@ WIRED_TRAINING = ("convolution_training", "recurrence_training")
 ORDERED = tuple(topic for topic in WIRED if topic not in WIRED_TRAINING)  # they return rows
 PATCHES = ("rows", "adjoint", *IMAGES)
 
+# relatives of LocoProp
+DISPLACED = ("kronecker_target", "gauss_newton_target")
+RULES = ("inverse_target", *DISPLACED)
+FAMILY = ("codes", "memory", *RULES, "mirror", "admm")
+# topics without extreme numbers, which Python's floats imitate
+QUICK = (*WIRED, *FAMILY)
+
 LOSS = ("output_loss", "network", "first_step", "training")
 LOCAL = ("first_step", "closed_form", "local_steps", "exact", "training")
 STEPPED = ("local_steps", "training")
@@ -43,15 +50,15 @@ def _row(name: str, values: str, topics: tuple[str, ...], meaning: str) -> Conve
 
 # fmt: off
 CONVENTIONS = (
-    _row("layout", "examples are rows", ("network", "target", *LOCAL, *WIRED),
+    _row("layout", "examples are rows", ("network", "target", *LOCAL, *WIRED, *FAMILY),
          "x is (B, d_in), W is (d_in, d_out), a_hat = x W + b"),
     _row("weights_used", "as given | transposed", ("network", "target", *LOCAL),
          "the forward pass multiplies by W"),
     _row("weights_returned", "as given | transposed", (*LOCAL, *WIRED),
          "the results have the same layout as the inputs"),
-    _row("loss_reduction", "batch mean | batch sum; element mean", (*LOSS, *WIRED),
+    _row("loss_reduction", "batch mean | batch sum; element mean", (*LOSS, *WIRED, "codes", *RULES),
          "the network loss is summed over the outputs and averaged over the batch"),
-    _row("squared_error", "half | whole", (*LOSS, *WIRED),
+    _row("squared_error", "half | whole", (*LOSS, *WIRED, "codes", *RULES),
          "the squared error is half the squared distance"),
     _row("derivative_at_kink", "left; right", ("transfer", "network", "first_step", "training"),
          "f' at a kink: left is 0 for relu, slope for leaky_relu, alpha for elu; right is 1"),
@@ -64,7 +71,7 @@ CONVENTIONS = (
          "D_F(a_hat, a) = F(a_hat) - F(a) - f(a)(a_hat - a)"),
     _row("gradient_at", "pre-activation | post-activation", (*LOSS, *WIRED),
          "g is the derivative of the network loss with respect to the pre-activation a_hat"),
-    _row("target_sign", "minus | plus", ("target", *LOCAL, *WIRED_LOCAL),
+    _row("target_sign", "minus | plus", ("target", *LOCAL, *WIRED_LOCAL, *RULES),
          "the target moves in the direction of -g"),
     _row("squared_target_base", "a_hat | f(a_hat)", ("target", *LOCAL, *WIRED_LOCAL),
          "the target of S is a_hat - target_step g"),
@@ -132,6 +139,84 @@ CONVENTIONS = (
          "the state before the first step is h0_m where it is given, else zeros"),
     _row("through_time", "total | last step; direct", SEQUENCES,
          "g_t is the total derivative by the pre-activation of step t, through all later steps"),
+    _row("code_of", "pre-activation | post-activation", ("codes",),
+         "a code stands before the transfer of its layer; the layer above reads f of it"),
+    _row("code_order", "gauss-seidel | jacobi", ("codes",),
+         "codes move from the top down, and each sees the moved code above it"),
+    _row("code_coupling", "divides the network loss | multiplies the network loss; divides the losses "
+         "between layers", ("codes",),
+         "the network loss has the weight 1/coupling, the losses between layers have the weight 1"),
+    _row("code_momentum", "nesterov | heavy ball", ("codes",),
+         "nesterov: v <- momentum v + G, c <- c - code_lr (G + momentum v)"),
+    _row("code_momentum_state", "fresh | kept over layers; kept over batches", ("codes",),
+         "v starts from zero for every code of every batch"),
+    _row("code_anchor", "as given | without gradient", ("codes",),
+         "the gradient of a code has the term anchor (c - a_hat)"),
+    _row("code_steps", "K | K - 1", ("codes",), "every code takes num_code_steps steps"),
+    _row("code_reduction", "sum; mean", ("codes",),
+         "sum: half the sum of squares over batch and units; mean: the mean of the squares, for the losses "
+         "between layers, the anchor and the local losses of hidden layers; the network loss is the same"),
+    _row("code_inputs", "moved; forward", ("codes",),
+         "the local gradients have f of the moved codes as inputs, or the inputs of the forward pass"),
+    _row("memory_ridge", "outside; inside | inside every batch; absent", ("memory",),
+         "1/weight_step: added to the system of every batch, or inside the memory once, with the first "
+         "batch"),
+    _row("memory_decay", "of the past | of the new batch; average; ignored", ("memory",),
+         "A <- decay A + x^T x, and C <- decay C + x^T y, before the batch is solved for"),
+    _row("memory_of", "inputs and targets | inputs alone", ("memory",),
+         "A = sum of x^T x and C = sum of x^T y are both kept"),
+    _row("memory_moment", "x^T y | y^T x", ("memory",), "C is (d_in + 1, d_out)"),
+    _row("memory_sweep", "from the first row | from the last row; all rows at once", ("memory",),
+         "a sweep goes over the rows of W from the first to the bias, and each sees the new rows before it"),
+    _row("correction", "difference; plain | before the inverse; at the top only", ("inverse_target",),
+         "difference: y_hat below + psi(y*) - psi(y_hat); plain: psi(y*)"),
+    _row("start", "penultimate; output", ("inverse_target",),
+         "penultimate: y* of layer M-1 is y_hat - target_step dL/dy_hat, and that of layer M the label; "
+         "output: y* of layer M is y_hat - target_step g"),
+    _row("start_derivative", "by the post-activation | by the pre-activation", ("inverse_target",),
+         "start penultimate takes the derivative of the network loss by y_hat, without f'"),
+    _row("inverse_transfer", "of the layer below | of the layer itself; none", ("inverse_target",),
+         "psi_m(y) is f of layer m-1, of y V_m + c_m"),
+    _row("displacement", "of the pre-activation | of the post-activation", DISPLACED,
+         "the target of M is f(a_hat - d), that of S is a_hat - d"),
+    _row("kronecker_factor", "mean over examples | sum over examples; gradients of the mean loss; of the "
+         "mean gradient", ("kronecker_target",),
+         "G is the mean over the examples of the outer product of B g with itself"),
+    _row("kronecker_damping", "added to G | not added; added to the inverse; split", ("kronecker_target",),
+         "the damping is added to the diagonal of G as it is, before the inverse is taken"),
+    _row("gauss_newton_damping", "as given | tau and 1 - tau exchanged; tau as lambda; without 1 + lambda",
+         ("gauss_newton_target",), "d = target_step J^T ((1 - tau) J J^T + tau I)^-1 r"),
+    _row("gauss_newton_error", "of every example | of the mean loss", ("gauss_newton_target",),
+         "r is B times g of the last layer"),
+    _row("gauss_newton_jacobian", "of every example | averaged; by the post-activation",
+         ("gauss_newton_target",), "J is the derivative of the last pre-activation by that of the layer"),
+    _row("exponent_sign", "minus | plus", ("mirror",), "the dual weights move against the gradient"),
+    _row("eg_halves", "both | the positive one", ("mirror",),
+         "both halves of eg+- move: w+ <- w+ exp(-s g), w- <- w- exp(s g)"),
+    _row("eg_start", "product | positive and negative part", ("mirror",),
+         "eg+- starts from the w+ and w- with w+ - w- = w and w+ w- = beta^2/4"),
+    _row("eg_factor", "exp | 1 - s g", ("mirror",), "a weight is multiplied by exp(-s g)"),
+    _row("eg_normalized", "as given | exchanged", ("mirror",),
+         "only eg-normalized divides by the sum of the weights of a unit"),
+    _row("eg_sum", "of every unit | over all units", ("mirror",),
+         "eg-normalized divides every column by its own sum"),
+    _row("norm_order", "q, p | p, q", ("mirror",),
+         "p-norm: the dual weights are the gradient of half the squared q-norm, 1/p + 1/q = 1"),
+    _row("admm_branch", "cheaper | sign of p", ("admm",),
+         "hidden z: the cheaper of the best z >= 0 and the best z <= 0, whatever the sign of the prediction"),
+    _row("admm_bias", "included | forgotten in the activation; left out of the weights", ("admm",),
+         "the prediction is a W + b: b is subtracted from z_above, and the weights are solved for with b"),
+    _row("admm_transfer", "relu | forgotten", ("admm",), "the block of a sees relu(z)"),
+    _row("admm_penalties", "as given | exchanged", ("admm",),
+         "activation_penalty weighs the distance of a and relu(z), penalty that of z and the prediction"),
+    _row("admm_penalty", "half | whole", ("admm",),
+         "the penalty of z is penalty/2 times the squared distance; Taylor et al. have no 1/2"),
+    _row("admm_multiplier_step", "whole | half", ("admm",),
+         "the multiplier moves by multiplier_step times penalty times (z - prediction)"),
+    _row("admm_multiplier_sign", "plus | minus", ("admm",),
+         "the Lagrangian has the term + multiplier z, so that the multiplier moves along z - prediction"),
+    _row("admm_labels", "0 and 1 | -1 and 1", ("admm",),
+         "hinge: max(0, 1 - z) for the label 1, and max(0, z) for the label 0"),
 )
 # fmt: on
 BY_NAME = {row.name: row for row in CONVENTIONS}

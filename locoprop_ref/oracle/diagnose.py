@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from locoprop_ref.oracle.compare import deviations
-from locoprop_ref.oracle.conventions import WIRED, choices
+from locoprop_ref.oracle.conventions import QUICK, choices
 from locoprop_ref.oracle.flag import VARIANT, Flag
 from locoprop_ref.oracle.flags import BY_FLAG, FLAGS, FLOAT32
 from locoprop_ref.oracle.outcome import Result
@@ -170,8 +170,8 @@ def imitation(case: Case, flags: Flags) -> dict[str, np.ndarray] | None:
     if flags == (FLOAT32,):
         return case.expected
     change = {key: value for flag in flags for key, value in flag.change.items()}
-    # networks with positions have no extreme numbers, but ten times as many as others
-    ctx = floats() if case.topic in WIRED else context(bits=53)
+    # these topics have no extreme numbers, but ten times as many as others
+    ctx = floats() if case.topic in QUICK else context(bits=53)
     try:
         values = evaluate(case.topic, choices(case.conventions) | change, case.inputs, ctx=ctx)
     except (Inapplicable, ArithmeticError):

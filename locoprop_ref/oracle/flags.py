@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from locoprop_ref.oracle import positions_flags
+from locoprop_ref.oracle import family_flags, positions_flags
 from locoprop_ref.oracle.flag import BUG, PROPERTY, Flag
 from locoprop_ref.oracle.flag import bug as _bug
 from locoprop_ref.oracle.flag import variant as _variant
@@ -160,6 +160,7 @@ FLAGS = (
     _bug("MatchingLossSwapped", {"matching_arguments": "(a, a_hat)"},
          "the arguments of the matching loss are swapped", "Not convex in the weights."),
     *positions_flags.FLAGS,
+    *family_flags.FLAGS,
 )
 # fmt: on
 BY_FLAG = {flag.name: flag for flag in FLAGS}
@@ -181,6 +182,7 @@ PROPERTIES = {
     "IllConditioned": "X^T X has eigenvalues of very different size.",
     "Gentle": "weight_step times the largest eigenvalue of X^T X is below 1 in every layer.",
     "Ties": "Some windows have several largest numbers.",
+    "EqualWidths": "Hidden layers have the same width, so that a buffer of one fits another.",
     "Square": "W is square, so that a transposed W is not found by its shape.",
 }
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from locoprop_ref.data.files import write_atomically
 from locoprop_ref.data.records import read_json
-from locoprop_ref.oracle.conventions import CONVENTIONS, WIRED, choices
+from locoprop_ref.oracle.conventions import CONVENTIONS, FAMILY, QUICK, WIRED, choices
 from locoprop_ref.oracle.flags import FLAGS, notes
 from locoprop_ref.oracle.layout import text
 from locoprop_ref.oracle.recipes import Recipe, all_recipes
@@ -34,6 +34,7 @@ VISIBLE = 16
 # case of these topics lists the pairs that it cannot tell apart.
 TOLD_APART = 100
 PROVEN = ("rows", "adjoint", "pooling", *WIRED)
+PAIRED = (*PROVEN, *FAMILY)
 
 
 class ChangedValues(ValueError):
@@ -94,7 +95,7 @@ def certified(recipe: Recipe, stated: dict[str, str]) -> dict[str, Any]:
     truth = evaluate(recipe.topic, full, recipe.inputs)
     tolerance = {dtype: _tolerance(recipe, full, truth, dtype) for dtype in DTYPES}
     visible = visible_flags(recipe, stated, truth, tolerance["float64"])
-    alike = cannot_tell(visible, tolerance["float64"]) if recipe.topic in PROVEN else []
+    alike = cannot_tell(visible, tolerance["float64"]) if recipe.topic in PAIRED else []
     return {
         "id": recipe.id,
         "comment": recipe.comment,
@@ -152,8 +153,8 @@ def visible_flags(
 ) -> dict[str, dict[str, Any]]:
     """Return the flags under which the result of the case would be clearly different, with these results."""
     visible = {}
-    # networks with positions have no extreme numbers, but ten times as many as others
-    ctx = floats() if recipe.topic in WIRED else context(bits=80)
+    # these topics have no extreme numbers, but ten times as many as others
+    ctx = floats() if recipe.topic in QUICK else context(bits=80)
     for flag in FLAGS:
         if not flag.concerns(recipe.topic, stated):
             continue
@@ -211,7 +212,7 @@ def write(folder: Path = FOLDER) -> list[Path]:
 
 def content(document: dict[str, Any]) -> str:
     """Return the text of a file of vectors; the large matrices of newer topics are broken like paragraphs."""
-    return text(document, paragraphs_from=1 if document["topic"] in PROVEN else 13) + "\n"
+    return text(document, paragraphs_from=1 if document["topic"] in PAIRED else 13) + "\n"
 
 
 def _write(path: Path, content: str) -> None:

@@ -17,6 +17,7 @@ from locoprop_ref.methods.backprop import BackProp
 from locoprop_ref.methods.locoprop import LocoProp
 from locoprop_ref.network import Network, backward, forward, network_loss
 from locoprop_ref.optimizers import Optimizer, optimizer
+from locoprop_ref.oracle import own_family as family
 from locoprop_ref.oracle import own_positions as wired
 from locoprop_ref.solvers import ClosedForm, Descend, Newton, closed_form, descend, newton
 from locoprop_ref.transfers import Transfer, transfer
@@ -226,4 +227,11 @@ _TOPICS: dict[str, Callable[[dict[str, str], Values], Values]] = {
     "recurrence": wired.passes,
     "recurrence_local": _wired_local,
     "recurrence_training": _wired_training,
+    "codes": family.codes,
+    "memory": family.memory,
+    "inverse_target": family.inverse_target,
+    "kronecker_target": family.kronecker_target,
+    "gauss_newton_target": family.gauss_newton_target,
+    "mirror": family.mirror,
+    "admm": family.admm,
 }

@@ -25,4 +25,11 @@ TOPICS = {
     "recurrence": "recurrent networks: forward pass, backward pass through time, gradients",
     "recurrence_local": "recurrent networks: local targets, first local gradient",
     "recurrence_training": "recurrent networks: whole training steps",
+    "codes": "alternating minimization: codes, and the local gradients that follow from them",
+    "memory": "squared local problem with a memory of its batches (AM-mem)",
+    "inverse_target": "targets of (difference) target propagation, with given inverses",
+    "kronecker_target": "targets displaced by K-FAC's rule",
+    "gauss_newton_target": "targets displaced by Gauss-Newton's rule, with damping",
+    "mirror": "mirror descent: EG±, EG, normalized EG, p-norm",
+    "admm": "the blocks of offline ADMM",
 }

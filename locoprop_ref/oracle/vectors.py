@@ -20,7 +20,8 @@ DTYPES = ("float64", "float32")
 _WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 # inputs that stay as JSON has them: text, and the shapes and wirings of layers with positions; every other
 # input is a number or an array of numbers
-_AS_IT_IS = ("transfer", "transfers", "output_loss", "optimizer", "method", "shape", "wiring", "wirings")
+_AS_IT_IS = ("transfer", "transfers", "output_loss", "optimizer", "method", "shape", "wiring", "wirings",
+             "geometry", "block")  # fmt: skip
 
 
 @dataclass(frozen=True)

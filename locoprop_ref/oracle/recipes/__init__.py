@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from locoprop_ref.oracle.recipes import elementary, layer, network, optimizer, positions, wired
+from locoprop_ref.oracle.recipes import elementary, family, layer, network, optimizer, positions, wired
 from locoprop_ref.oracle.recipes.draw import Recipe
 
 __all__ = ["Recipe", "all_recipes"]
@@ -10,5 +10,5 @@ __all__ = ["Recipe", "all_recipes"]
 
 def all_recipes() -> Iterator[Recipe]:
     """Yield every recipe; the recipes of one topic keep their order."""
-    for family in (elementary, layer, network, optimizer, positions, wired):
-        yield from family.recipes()
+    for part in (elementary, layer, network, optimizer, positions, wired, family):
+        yield from part.recipes()

@@ -5,7 +5,15 @@ The names returned here are those of `expected` in the vectors; FORMAT.md descri
 
 from typing import Any
 
-from locoprop_ref.oracle.second_source import local, positions_topics, training
+from locoprop_ref.oracle.second_source import (
+    admm,
+    codes,
+    displacements,
+    local,
+    memory,
+    positions_topics,
+    training,
+)
 from locoprop_ref.oracle.second_source import network as networks
 from locoprop_ref.oracle.second_source import optimizer as optimizers
 from locoprop_ref.oracle.second_source.numbers import matrix, number, product, vector
@@ -148,6 +156,10 @@ TOPICS = {
     "optimizer": optimizer,
     "training": train,
     **positions_topics.TOPICS,
+    **codes.TOPICS,
+    **displacements.TOPICS,
+    **memory.TOPICS,
+    **admm.TOPICS,
 }
 
 
