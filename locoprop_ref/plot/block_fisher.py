@@ -31,7 +31,7 @@ def kronecker_fisher(fisher: Any, input_factor: Any, output_factor: Any) -> "Fig
         raise ValueError(f"fisher must be a matrix of shape {product.shape} that is not zero, got {F.shape}")
     error = float(np.linalg.norm(F - product) / np.linalg.norm(F))
     figure, axes = panels(
-        3, width=11, height=4.6, right=1.0, gap=0.55, title=f"A ⊗ G {_misses(error)}: {_counts(A, G)}"
+        3, width=11, height=4.6, right=1.25, gap=0.55, title=f"A ⊗ G {_misses(error)}: {_counts(A, G)}"
     )
     most = float(max(np.abs(F).max(), np.abs(product).max()))
     titles = ("Fisher matrix of the layer", "A ⊗ G", "the difference")

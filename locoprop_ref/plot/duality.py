@@ -70,9 +70,21 @@ def bregman_duality(name: str = "sigmoid", a_hat: float = 1.5, step: float = 0.6
     reach = max(REACH, abs(a) + 0.5) if found else REACH
     z = np.linspace(-reach, reach, 321)
     _draw_convex(primal, z, f.F, ("F", "D_F"), (a, a0, y))
-    label(primal, title="F, with its tangent at a*" if found else "F has no tangent of slope y*", x="pre-activation a", y="F(a)", legend=None)
+    label(
+        primal,
+        title="F, with its tangent at a*" if found else "F has no tangent of slope y*",
+        x="pre-activation a",
+        y="F(a)",
+        legend=None,
+    )
     _draw_area(area, f, z, (a0, y0), (a, y))
-    label(area, title="f: the same number as an area" if found else "f does not reach y*", x="pre-activation a", y="y", legend=None)
+    label(
+        area,
+        title="f: the same number as an area" if found else "f does not reach y*",
+        x="pre-activation a",
+        y="y",
+        legend=None,
+    )
     _draw_convex(dual, f.f(z), f.F_star, ("F*", "D_F*"), (y0, y if found else np.nan, a0))
     label(dual, title=_conjugate_at(f, y, found), x="post-activation y", y="F*(y)", legend=None)
     for panel in (primal, area, dual):
@@ -92,7 +104,7 @@ def bregman_duality(name: str = "sigmoid", a_hat: float = 1.5, step: float = 0.6
 
 
 def _conjugate_at(f: Transfer, y: float, found: bool) -> str:
-    """Return what the panel of F* shows; at an end of the range F* may be finite although f does not reach it."""
+    """Return what the panel of F* shows; at an end of the range, not reached by f, F* may be finite."""
     outside = not found and not np.isfinite(f.F_star(np.array(y)))
     return "F* is infinite at y*" if outside else "F*, with its tangent at ŷ"
 
@@ -126,7 +138,9 @@ def _draw_area(
     panel.plot(z, f.f(z), **line_style(0), label="f")
     if np.isfinite(a):
         inside = np.linspace(min(a, a0), max(a, a0), 101)
-        panel.fill_between(inside, f.f(inside), y, color=COLOURS[1], alpha=0.45, linewidth=0, label="area D_F")
+        panel.fill_between(
+            inside, f.f(inside), y, color=COLOURS[1], alpha=0.45, linewidth=0, label="area D_F"
+        )
         panel.plot([a], [y], "ks", markersize=8, label="(a*, y*)")
     panel.axhline(y, color=GREY, linewidth=1.3)
     panel.plot([a0, a0], [y0, y], color=COLOURS[2], linewidth=3, label="−γg, on ŷ")

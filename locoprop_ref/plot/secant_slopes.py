@@ -138,7 +138,7 @@ def secant_slopes(place: float = 2.0, target_step: float = 30.0, weight_step: fl
         f"A tanh unit on nine inputs, at {where}. The left panel shows the local transfer function with its "
         f"nine secants from the old to the new pre-activations; {said}. The right panel shows contours of "
         f"the local loss over the weight and the bias, and the step to its minimum: its length is "
-        f"{spell(size)}, at an angle of {turned:.0f} degrees to the negative gradient. A dotted line connects "
+        f"{spell(size)}, at an angle of {turned:.0f} degrees to the negative gradient. A dotted line joins "
         f"the minima of SGD, S and M, at distances of "
         f"{', '.join(spell(float(np.linalg.norm(path[i] - np.array(START)))) for i in (0, 10, 20))}.",
     )
@@ -154,7 +154,9 @@ def _draw_secants(panel: "Axes", problem: LocalProblem, W: Any) -> None:
         panel.plot(ends, f.f(ends), color=COLOURS[1], label="secant" if i == 0 else None)
     panel.plot(old, f.f(old), "ko", markersize=6, linestyle="", label="old â")
     panel.plot(new, f.f(new), "o", color="white", markeredgecolor="black", linestyle="", label="new â")
-    label(panel, title="D̄: slopes from the old to the new â", x="pre-activation â", y="local f(â)", legend=None)
+    label(
+        panel, title="D̄: slopes from the old to the new â", x="pre-activation â", y="local f(â)", legend=None
+    )
     panel.set_ylim(-1.1 * max(np.abs(f.f(z)).max(), 1.0), 1.1 * max(np.abs(f.f(z)).max(), 1.0))
 
 
@@ -165,8 +167,12 @@ def _draw_valley(panel: "Axes", problem: LocalProblem, path: np.ndarray) -> None
     # one unit is as long on both axes, so that angles are seen as they are
     half = 0.62 * max(size[1], size[0] / SHAPE) * np.array([SHAPE, 1.0])
     first, second = (np.linspace(m - h, m + h, 61) for m, h in zip(middle, half, strict=True))
-    values = np.array([[float(problem.value(np.array([[w], [b]]))) for w in first] for b in second])
-    excess = values - float(problem.value(solution(problem)))
+    W = np.stack([part.ravel() for part in np.meshgrid(first, second)])
+    a = problem.x @ W
+    data = np.sum(problem.transfer.F(a) - problem.y_target * a, axis=0)
+    values = data + np.sum((W - problem.W0) ** 2, axis=0) / (2 * problem.weight_step)
+    # on the grid the loss is at least that of the minimum, up to rounding
+    excess = np.maximum(values - float(problem.value(solution(problem))), 0.0).reshape(61, 61)
     levels = np.linspace(0, np.sqrt(np.max(excess)), 12)[1:] ** 2
     panel.contour(first, second, excess, levels=levels, colors="#bbbbbb", linewidths=0.9)
     panel.set(aspect="equal")
@@ -186,9 +192,7 @@ def _spread(slopes: np.ndarray) -> str:
 
 
 @styled
-def tangent_errors(
-    target_steps: Any, tangent: "Mapping[str, Any]", secant: "Mapping[str, Any]"
-) -> "Figure":
+def tangent_errors(target_steps: Any, tangent: "Mapping[str, Any]", secant: "Mapping[str, Any]") -> "Figure":
     r"""Draw the relative errors of second-order predictions of a step against γ, on logarithmic axes.
 
     Args:
@@ -197,11 +201,14 @@ def tangent_errors(
         secant: for every kind of step the error with secant slopes; an error of 0 is drawn at 1e-17.
 
     Raises:
-        ValueError: the γ are not in increasing order over two decades, or a number of errors is another.
+        ValueError: the γ are not in increasing order over two decades, no error is given, or another
+            number of them.
     """
     gamma = np.asarray(target_steps, dtype=float)
     if gamma.ndim != 1 or gamma.size < 3 or not np.all(np.diff(gamma) > 0) or gamma[-1] < 100 * gamma[0]:
         raise ValueError("target_steps must be increasing numbers over two decades, got others")
+    if not tangent or not secant:
+        raise ValueError("tangent and secant must hold at least one kind of step each, got none")
     curves = {name: np.asarray(values, dtype=float) for name, values in {**tangent, **secant}.items()}
     for name, values in curves.items():
         if values.shape != gamma.shape:
@@ -209,10 +216,8 @@ def tangent_errors(
     exponents = {name: first_exponent(gamma, curves[name]) for name in tangent}
     grows = " and ".join(f"γ^{exponent:.2f}" for exponent in exponents.values())
     most = max(float(np.max(curves[name])) for name in secant)
-    figure, (panel,) = panels(
-        width=9.5, height=5.0, left=0.95,
-        title=f"tangents: for small γ the errors grow as {grows}; secants: at most {most:.0e}".replace("-", "−"),
-    )  # fmt: skip
+    title = f"tangents: for small γ the errors grow as {grows}; secants: at most {most:.0e}"
+    figure, (panel,) = panels(width=9.5, height=5.0, left=0.95, title=title.replace("-", "−"))
     for i, (name, values) in enumerate(curves.items()):
         shown = np.maximum(values, 1e-17)
         panel.plot(gamma, shown, marker="os^D"[i % 4], markersize=5, **line_style(i), label=name)
@@ -225,9 +230,9 @@ def tangent_errors(
     details = "; ".join(f"{name}: {values[0]:.0e} to {values[-1]:.0e}" for name, values in curves.items())
     return describe(
         figure,
-        f"Relative errors of formulas for the step against γ from {spell(gamma[0])} to {spell(gamma[-1])}, on "
-        f"logarithmic axes, from the smallest to the largest γ. {details}. With tangents the errors grow at "
-        f"first as {grows}.",
+        f"Relative errors of formulas for the step against γ from {spell(gamma[0])} to {spell(gamma[-1])}, "
+        f"on logarithmic axes, from the smallest to the largest γ. {details}. With tangents the errors "
+        f"grow at first as {grows}.",
     )
 
 

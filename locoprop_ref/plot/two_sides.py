@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from locoprop_ref import checks
-from locoprop_ref.plot.style import COLOURS, describe, label, label_powers_of_ten, line_style, panels, spell, styled
+from locoprop_ref.plot.style import (
+    COLOURS,
+    describe,
+    label,
+    label_powers_of_ten,
+    line_style,
+    panels,
+    spell,
+    styled,
+)
 from locoprop_ref.spectrum import descent_filter, exact_filter
 
 if TYPE_CHECKING:
@@ -26,18 +35,22 @@ def damped_descent_filter(eigenvalues: Any, damping: float, num_steps: int) -> A
         damping: δ > 0.
         num_steps: K ≥ 1.
 
+    Raises:
+        ValueError, TypeError: δ or K is out of its range.
+
     >>> damped_descent_filter(np.array([0.0, 3.0]), 1.0, 2)
     array([0.4375, 0.25  ])
     """
-    shifted = np.asarray(eigenvalues) + damping
-    return descent_filter(shifted, (1 / float(shifted.max()),) * num_steps)
+    shifted = np.asarray(eigenvalues) + checks.positive("damping", damping)
+    K = checks.integer("num_steps", num_steps)
+    return descent_filter(shifted, (1 / float(np.max(shifted)),) * K)
 
 
 @styled
 def two_sided_filters(
     below: Any, above: Any, *, weight_step: float = 1.0, coupling: float = 1.0, num_steps: int = 10
 ) -> "Figure":
-    r"""Draw the filters of a step with two sides: 1/(λ + 1/η) from below, 1/(ρ + μ) from above, their product.
+    r"""Draw the filters of a two-sided step: 1/(λ + 1/η) from below, 1/(ρ + μ) from above, and their product.
 
     Along an eigenvector of X̃ᵀX̃ with eigenvalue λ and one of WWᵀ/B with eigenvalue ρ, the gradient is
     multiplied by both. Instead of the exact solutions K steps may be taken on either side, with the step size
@@ -71,6 +84,8 @@ def two_sided_filters(
         label(panel, title=title, x=f"eigenvalue {letter} of {matrix}", y="filter", legend=None)
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
     grid.grid(False)
+    whole: dict[str, Any] = {"nbins": 5, "integer": True}
+    grid.locator_params("both", **whole)
     image = grid.imshow(np.log10(factors), origin="lower", aspect="auto", cmap="cividis")
     bar = figure.add_axes((1 - 0.98 / 12, grid.get_position().y0, 0.014, grid.get_position().height))
     figure.colorbar(image, cax=bar)
@@ -104,10 +119,12 @@ def _draw_side(panel: "Axes", values: np.ndarray, damping: float, num_steps: int
     top, low = values[-1], 1e-4 * values[-1]
     grid, marks = np.logspace(np.log10(low), np.log10(top), 120), np.maximum(values, low)
     for i, (name, K) in enumerate({exact: None, f"K = {num_steps} steps": num_steps}.items()):
-        for where, look in ((grid, {**line_style(i), "label": name}),
-                            (marks, {"linestyle": "", "marker": "os"[i], "markersize": 5, "color": COLOURS[i]})):  # fmt: skip
-            shape = exact_filter(where, 1 / damping) if K is None else _steps(where, damping, K)
-            panel.plot(where, shape, **look)
+        at_grid, at_marks = (
+            exact_filter(where, 1 / damping) if K is None else _steps(where, damping, K)
+            for where in (grid, marks)
+        )
+        panel.plot(grid, at_grid, **line_style(i), label=name)
+        panel.plot(marks, at_marks, linestyle="", marker="os"[i], markersize=5, color=COLOURS[i])
     panel.set(xscale="log", yscale="log")
     low, high = panel.get_ylim()
     panel.set_ylim(min(low, high / 200), high)
