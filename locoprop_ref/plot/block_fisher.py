@@ -54,8 +54,8 @@ def kronecker_fisher(fisher: Any, input_factor: Any, output_factor: Any) -> "Fig
         figure,
         f"Three matrices of {len(F)} by {len(F)} numbers in the same colours, white for zero. The left one "
         f"is the block of the Fisher matrix of a layer, with {len(A)} by {len(A)} blocks of {len(G)} by "
-        f"{len(G)}. The middle one is the Kronecker product of an input factor and an output factor. The "
-        f"right one is their difference, whose length is {100 * error:.2g} % of that of the Fisher matrix.",
+        f"{len(G)}. The middle one is the Kronecker product of an input factor and an output factor. "
+        f"The right one is their difference, whose length is {spell(100 * error)} % of that of the left one.",
     )
 
 
@@ -63,11 +63,11 @@ def _misses(error: float) -> str:
     """Return in words how far A ⊗ G is from the Fisher matrix.
 
     >>> _misses(0.231), _misses(1e-16)
-    ('differs from the Fisher matrix by 23 %', 'is the Fisher matrix up to rounding')
+    ('differs from the Fisher matrix by 23.1 %', 'is the Fisher matrix up to rounding')
     """
     if error < 1e-12:
         return "is the Fisher matrix up to rounding"
-    return f"differs from the Fisher matrix by {100 * error:.2g} %"
+    return f"differs from the Fisher matrix by {spell(100 * error)} %"
 
 
 def _counts(A: np.ndarray, G: np.ndarray) -> str:

@@ -176,6 +176,7 @@ def _draw_valley(panel: "Axes", problem: LocalProblem, path: np.ndarray) -> None
     levels = np.linspace(0, np.sqrt(np.max(excess)), 12)[1:] ** 2
     panel.contour(first, second, excess, levels=levels, colors="#bbbbbb", linewidths=0.9)
     panel.set(aspect="equal")
+    panel.locator_params("both", nbins=5)
     panel.grid(False)
 
 

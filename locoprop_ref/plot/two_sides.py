@@ -75,7 +75,7 @@ def two_sided_filters(
     figure, (left, right, grid) = panels(
         3, width=12, height=4.9, below=1.35, right=1.15,
         title=f"exact: the gradient is multiplied by {spell(factors.min())} to {spell(factors.max())}; "
-        f"K = {K} steps differ by at most {100 * apart:.2g} %",
+        f"K = {K} {_plural(K)} at most {spell(100 * apart)} % off",
     )  # fmt: skip
     names = ("X̃ᵀX̃", "WWᵀ/B"), ("λ", "ρ"), ("1/η", "μ"), ("from below: weights", "from above: codes")
     sides = zip((left, right), (lam, rho), dampings, *names, strict=True)
@@ -97,7 +97,7 @@ def two_sided_filters(
         f"{spell(lam[0])} to {spell(lam[-1])}, damped by {spell(dampings[0])}. The panel in the middle shows "
         f"the filter from above against {rho.size} eigenvalues of the weights above from {spell(rho[0])} to "
         f"{spell(rho[-1])}, damped by {spell(dampings[1])}. Both panels show the exact filter and that of "
-        f"{K} steps. The right panel shows the product of the exact filters for every pair of eigenvectors: "
+        f"{K} {_plural(K)}. The right panel shows the product of the exact filters for every pair: "
         f"from {spell(factors.min())} to {spell(factors.max())}.",
     )
 
@@ -110,6 +110,10 @@ def _eigenvalues(name: str, values: Any) -> np.ndarray:
     return np.maximum(found, 0.0)
 
 
+def _plural(K: int) -> str:
+    return "step" if K == 1 else "steps"
+
+
 def _steps(values: np.ndarray, damping: float, num_steps: int) -> np.ndarray:
     return np.asarray(damped_descent_filter(values, damping, num_steps))
 
@@ -118,7 +122,7 @@ def _draw_side(panel: "Axes", values: np.ndarray, damping: float, num_steps: int
     """Draw the exact filter and that of K steps, with a mark at each eigenvalue."""
     top, low = values[-1], 1e-4 * values[-1]
     grid, marks = np.logspace(np.log10(low), np.log10(top), 120), np.maximum(values, low)
-    for i, (name, K) in enumerate({exact: None, f"K = {num_steps} steps": num_steps}.items()):
+    for i, (name, K) in enumerate({exact: None, f"K = {num_steps} {_plural(num_steps)}": num_steps}.items()):
         at_grid, at_marks = (
             exact_filter(where, 1 / damping) if K is None else _steps(where, damping, K)
             for where in (grid, marks)
