@@ -57,7 +57,7 @@ def test_secant_slopes(place, gamma, eta):
     assert_allclose(change, by_slopes, atol=1e-10 * np.linalg.norm(change))
     title = figure.get_suptitle()
     cosine = -change @ (x.T @ step) / np.linalg.norm(change) / np.linalg.norm(x.T @ step)
-    assert title.endswith(f"{np.degrees(np.arccos(min(cosine, 1.0))):.0f}° from the negative gradient")
+    assert title.endswith(f", {np.degrees(np.arccos(min(cosine, 1.0))):.0f}° from the negative gradient")
     assert f"length {spelled(np.linalg.norm(change))}, " in title
     if place <= 1:
         assert title.startswith(f"all secant slopes are {place:.2f};")
