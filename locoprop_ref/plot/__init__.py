@@ -11,6 +11,10 @@
     one_unit          S and M on a saturated unit and on a partly inactive one
     libraries         times and results of several array libraries
     patches           a convolution as a dense layer on patches: rows, table, Gram matrix
+    secant_slopes     SGD, S and M on one slider; errors of tangents and of secants against γ
+    block_fisher      a layer's block of the Fisher matrix, and a Kronecker product
+    two_sides         filters from below and from above
+    duality           a matching loss and its dual, as gaps and as an area
     shared_weights    filters, also before and after a step; what each step of a sequence adds to the gradient
     notebook          figures and source code in the form that a notebook displays
 
@@ -24,6 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from locoprop_ref.data.files import check_outputs, user_path
+from locoprop_ref.plot.block_fisher import kronecker_fisher
+from locoprop_ref.plot.duality import bregman_duality
 from locoprop_ref.plot.filters import inner_step_filters
 from locoprop_ref.plot.images import image_grid, reconstructions
 from locoprop_ref.plot.libraries import library_comparison
@@ -35,9 +41,11 @@ from locoprop_ref.plot.one_unit import half_dead_unit, saturated_unit
 from locoprop_ref.plot.patches import gram_of_patches, patches_as_rows, table_turned_round
 from locoprop_ref.plot.preconditioning import preconditioned_step
 from locoprop_ref.plot.save import rendered, save
+from locoprop_ref.plot.secant_slopes import secant_slopes, tangent_errors
 from locoprop_ref.plot.shared_weights import filters_of_a_step, filters_of_network, gradient_through_time
 from locoprop_ref.plot.style import alt_text
 from locoprop_ref.plot.training import training_curves
+from locoprop_ref.plot.two_sides import two_sided_filters
 from locoprop_ref.plot.update_path import update_against_gradient
 
 __all__ = [
@@ -48,6 +56,7 @@ __all__ = [
     "saturated_unit", "half_dead_unit", "library_comparison",
     "patches_as_rows", "table_turned_round", "gram_of_patches",
     "filters_of_network", "filters_of_a_step", "gradient_through_time",
+    "secant_slopes", "tangent_errors", "kronecker_fisher", "two_sided_filters", "bregman_duality",
     "show", "source", "source_of",
 ]  # fmt: skip
 
