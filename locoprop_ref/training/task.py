@@ -57,10 +57,17 @@ def examples(dataset: Dataset, config: Config, xp: Any) -> Examples:
     largest = int(max(dataset.labels_train.max(), dataset.labels_test.max()))
     if largest >= sizes[-1]:
         raise ValueError(f"layers must end with at least {largest + 1} classes, got {sizes[-1]}")
-    one_hot = np.eye(sizes[-1], dtype=config.dtype)
-    t_train, t_test = one_hot[dataset.labels_train], one_hot[dataset.labels_test]
+    t_train, t_test = (
+        _one_hot(labels, sizes[-1], config.dtype) for labels in (dataset.labels_train, dataset.labels_test)
+    )
     on = [to_backend(a, xp=xp, dtype=config.dtype) for a in (x_train, t_train, x_test, t_test)]
     return Examples(on[0], on[1], on[2], on[3], dataset.labels_train, dataset.labels_test)
+
+
+def _one_hot(labels: Any, classes: int, dtype: str) -> Any:
+    t = np.zeros((len(labels), classes), dtype)
+    t[np.arange(len(labels)), labels] = 1
+    return t
 
 
 def _check_shape(dataset: Dataset, layers: str) -> None:

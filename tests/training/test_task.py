@@ -11,8 +11,11 @@ from small_runs import (
 )
 
 from locoprop_ref import network
+from locoprop_ref.data.dataset import checked_dataset
 from locoprop_ref.methods import registry
 from locoprop_ref.training import evaluate
+from locoprop_ref.training.config import resolve
+from locoprop_ref.training.task import examples
 
 
 def naive_losses(net, x, t, labels):
@@ -108,3 +111,15 @@ def test_every_method_lowers_the_train_loss(tiny, name):
     result = run(tiny, method=name, epochs=5, **settings.get(name, {}), **step)
     losses = [row["train"]["ce"] for row in result.run["epochs"]]
     assert losses[-1] < losses[0] - 0.05
+
+
+def test_many_classes_take_no_square_of_memory():
+    """The identity matrix of 300,000 classes would take 720 GB; the four rows of it that count take 10 MB."""
+    classes, x, labels = 300_000, np.zeros((2, 3)), np.array([0, 299_999])
+    arrays = {"x_train": x, "x_test": x, "labels_train": labels, "labels_test": labels[::-1].copy()}
+    config = resolve(data="own.npz", task="classify", layers=f"3-{classes}", batch_size=2, dtype="float64")
+    data = examples(checked_dataset("own", arrays, source="test"), config, np)
+    for t, wanted in ((data.t_train, labels), (data.t_test, labels[::-1])):
+        assert t.shape == (2, classes)
+        np.testing.assert_array_equal(np.nonzero(t)[1], wanted)
+        assert t.sum() == 2
