@@ -16,7 +16,9 @@ Curves = Mapping[str, Any]
 
 
 @styled
-def learning_by_step(steps: Any, methods: Curves, inverses: Curves, *, metric: str = "train loss") -> "Figure":
+def learning_by_step(
+    steps: Any, methods: Curves, inverses: Curves, *, metric: str = "train loss"
+) -> "Figure":
     """Draw a metric of several methods, and the reconstruction errors of inverses, after the same steps.
 
     Args:
@@ -46,8 +48,12 @@ def learning_by_step(steps: Any, methods: Curves, inverses: Curves, *, metric: s
     right.axhline(1.0, color="black", linewidth=1)
     fallen = sum(bool(values[-1] < values[0]) for values in inverses.values())
     title = f"reconstruction error: falls for {fallen} of {len(inverses)} inverses"
-    label(right, title=title, x="batches", y="share of the variance", legend="lower left")
-    ends = [f"{name} from {spell(v[0])} to {spell(v[-1])}" for name, v in (*methods.items(), *inverses.items())]
+    low, high = right.get_ylim()
+    right.set_ylim(low, high * (high / low) ** 0.5)  # room for the legend
+    label(right, title=title, x="batches", y="share of the variance", legend="upper right")
+    ends = [
+        f"{name} from {spell(v[0])} to {spell(v[-1])}" for name, v in (*methods.items(), *inverses.items())
+    ]
     return describe(
         figure,
         f"The left panel shows the {metric} of {len(methods)} methods against the number of batches, up to "
@@ -70,6 +76,11 @@ def _draw(axes: "Axes", x: np.ndarray, curves: Curves) -> None:
     every = max(1, len(x) // 5)
     for i, (name, values) in enumerate(curves.items()):
         axes.plot(
-            x, values, **line_style(i), marker=MARKERS[i % len(MARKERS)], markevery=(i % every, every), label=name
+            x,
+            values,
+            **line_style(i),
+            marker=MARKERS[i % len(MARKERS)],
+            markevery=(i % every, every),
+            label=name,
         )
     log_axis(axes)

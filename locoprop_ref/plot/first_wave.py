@@ -78,9 +78,20 @@ def wave(network: Network, x: Any, t: Any, *, step: float, nudge: float, times: 
     return history
 
 
-def settled(network: Network, x: Any, t: Any, nudge: float) -> list[Any]:
-    """Return the errors at convergence, after 1000 steps of size 0.2, which is enough for the network here."""
-    return wave(network, x, t, step=0.2, nudge=nudge, times=1001)[-1]
+def settled(
+    network: Network, x: Any, t: Any, nudge: float, *, step: float = 0.2, num_steps: int = 1000
+) -> list[Any]:
+    """Return the errors at convergence.
+
+    Args:
+        network: of dense layers.
+        x: (B, d_0).
+        t: (B, d_M), what the network should say.
+        nudge: how far the output is held from the forward pass, in multiples of −∂L/∂â_M.
+        step: s, default 0.2, small enough for weights of size 1.
+        num_steps: how many of them, default 1000, enough for a network of five layers.
+    """
+    return wave(network, x, t, step=step, nudge=nudge, times=num_steps + 1)[-1]
 
 
 @styled
@@ -110,7 +121,10 @@ def errors_arriving(network: Network, x: Any, t: Any, *, step: float = 0.5, nudg
     far = [apart(e, g_m, nudge) for e, g_m in zip(last, g, strict=True)]
     says = "BackProp's error" if step == 1 else f"{spell(step)}ᴹ⁻ᵐ of BackProp's error"
     figure, (table, bars) = panels(
-        2, height=4.8, gap=1.1, title=f"the first wave brings {says}; the converged error is {_range(far)} off"
+        2,
+        height=4.8,
+        gap=1.1,
+        title=f"the first wave brings {says}; the converged error is {_range(far)} off",
     )
     _draw_table(table, lengths)
     _draw_bars(bars, first, far, [-cosine(e, g_m) for e, g_m in zip(last, g, strict=True)])
@@ -156,7 +170,9 @@ def _draw_table(axes: "Axes", lengths: np.ndarray) -> None:
         colour = "white" if value > 1 else "black"
         axes.text(k, m, text, ha="center", va="center", color=colour, fontsize=12)
         if m + k == M - 1:
-            frame = Rectangle((k - 0.47, m - 0.47), 0.94, 0.94, fill=False, edgecolor=COLOURS[1], linewidth=2.5)
+            frame = Rectangle(
+                (k - 0.47, m - 0.47), 0.94, 0.94, fill=False, edgecolor=COLOURS[1], linewidth=2.5
+            )
             axes.add_patch(frame)
     axes.grid(False)
     axes.set(xticks=range(M), yticks=range(M))

@@ -87,7 +87,9 @@ def codes_moving(num_steps: int = 10, code_lr: float = 0.5, coupling: float = 1.
     lower, upper = code_paths(num_steps, s, mu)
     network, t = example()
     g = backward(network, forward(network, X), t)
-    figure, (top, low) = panels(2, height=5.0, title=f"after {_steps(num_steps)}: {_fallen(lower, upper, mu)}")
+    figure, (top, low) = panels(
+        2, height=5.0, title=f"after {_steps(num_steps)}: {_fallen(lower, upper, mu)}"
+    )
     parts = ((top, 2, upper, s / mu), (low, 1, lower, s**2 / mu))
     for axes, number, path, gamma in parts:
         _draw_plane(axes, number, upper[-1], mu)
@@ -108,9 +110,9 @@ def codes_moving(num_steps: int = 10, code_lr: float = 0.5, coupling: float = 1.
         figure,
         f"Two panels with contours, one for each hidden layer of two units. The codes start at the forward "
         f"pass and take {_steps(num_steps)} of size {spell(s)} downhill, layer 2 first, with the weight "
-        f"1/μ = {spell(1 / mu)} of the network loss; {_fallen(lower, upper, mu)}. Two squares mark the targets "
-        f"of LocoProp-S with γ = {spell(s**2 / mu)} in layer 1 and {spell(s / mu)} in layer 2, where the codes "
-        "stand if K = 1.",
+        f"1/μ = {spell(1 / mu)} of the network loss; {_fallen(lower, upper, mu)}. Two squares mark the "
+        f"targets of LocoProp-S with γ = {spell(s**2 / mu)} in layer 1 and {spell(s / mu)} in layer 2, where "
+        "the codes stand if K = 1.",
     )
 
 
@@ -120,7 +122,10 @@ def _steps(number: int) -> str:
 
 def _fallen(lower: np.ndarray, upper: np.ndarray, coupling: float) -> str:
     """Return in words what is left of each objective."""
-    ends = objectives(lower[[0, -1]], upper[-1], coupling)[0], objectives(upper[[0, -1]], upper[-1], coupling)[1]
+    ends = (
+        objectives(lower[[0, -1]], upper[-1], coupling)[0],
+        objectives(upper[[0, -1]], upper[-1], coupling)[1],
+    )
     parts = [_percent(float(values[1] / values[0])) for values in ends]
     return f"{parts[1]} of the objective of layer 2 is left, {parts[0]} of layer 1's"
 

@@ -1,8 +1,8 @@
 r"""A figure of the mistakes of Perceptron and Winnow, the same local problem in two geometries.
 
 A sign unit says sign(xw), and its matching loss with the label ±1 as the target is the perceptron loss. One
-step ½ of gradient descent on it is the Perceptron, one step (ln 2)/2 of EG is Winnow. Both touch their weights
-only after a mistake.
+step ½ of gradient descent on it is the Perceptron, one step (ln 2)/2 of EG is Winnow. Both change their
+weights only after a mistake.
 """
 
 from collections.abc import Sequence
@@ -91,9 +91,7 @@ def perceptron_and_winnow(relevant: int = 3) -> "Figure":
     )
     for i, (name, values) in enumerate(counts.items()):
         axes.plot(IRRELEVANT, values, **line_style(i), marker=MARKERS[i], markersize=8, label=name)
-        axes.annotate(
-            f"{values[-1]:.0f}", (last, values[-1]), xytext=(9, -4), textcoords="offset points"
-        )
+        axes.annotate(f"{values[-1]:.0f}", (last, values[-1]), xytext=(9, -4), textcoords="offset points")
     axes.set_xscale("log")
     axes.set(xticks=IRRELEVANT, xlim=(8.5, 1150), ylim=(0, 1.12 * max(max(v) for v in counts.values())))
     axes.set_xticks([], minor=True)
@@ -103,9 +101,7 @@ def perceptron_and_winnow(relevant: int = 3) -> "Figure":
         axes, title=f"{inputs}; mean of {STREAMS} streams of {EXAMPLES} examples",
         x="irrelevant inputs", y="mistakes", legend="upper left",
     )  # fmt: skip
-    spelled = "; ".join(
-        f"{name} from {values[0]:.0f} to {values[-1]:.0f}" for name, values in counts.items()
-    )
+    spelled = "; ".join(f"{name} from {values[0]:.0f} to {values[-1]:.0f}" for name, values in counts.items())
     return describe(
         figure,
         f"Mistakes in {EXAMPLES} examples against the number of irrelevant inputs, from {first} to {last}, "

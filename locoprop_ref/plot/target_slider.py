@@ -110,8 +110,8 @@ def target_displacements(tau: float = 0.1, target_step: float = 0.8, ratio: floa
     inverse = by_exact_inverses(np.linspace(0, gamma, 41), ratio)
     to_both = [_degrees(cosines(move[None], end)[0]) for end in (steepest, inverse[-1])]
     figure, (plane, right) = panels(
-        2, height=5.0, title=f"τ = {spell(tau)}: the target lies {to_both[0]:.0f}° from LocoProp's direction, "
-        f"{to_both[1]:.0f}° from target propagation's",
+        2, height=5.0, title=f"τ = {spell(tau)}: the target lies {to_both[0]:.0f}° from LocoProp's "
+        f"direction, {to_both[1]:.0f}° from target propagation's",
     )  # fmt: skip
     _draw_plane(plane, ratio, paths, inverse, {"move": move, "steepest": steepest})
     plane.set_title(f"γ = {spell(gamma)}, singular values 1 and {spell(1 / ratio)} above")
@@ -125,17 +125,18 @@ def target_displacements(tau: float = 0.1, target_step: float = 0.8, ratio: floa
     return describe(
         figure,
         f"The left panel shows contours of the network loss as a function of two pre-activations, and how "
-        f"targets move them: along the gradient for τ = 1, and more and more towards the point where the loss "
-        f"vanishes as τ becomes smaller. With τ = {spell(tau)} and γ = {spell(gamma)} the displacement is "
-        f"{to_both[0]:.0f} degrees from LocoProp's direction and {to_both[1]:.0f} degrees from that of target "
-        "propagation with exact inverses. The right panel shows both cosines against τ.",
+        f"targets move them: along the gradient for τ = 1, and by the pseudo-inverse for τ near 0. With "
+        f"τ = {spell(tau)} and γ = {spell(gamma)} the displacement is {to_both[0]:.0f} degrees from "
+        f"LocoProp's direction and {to_both[1]:.0f} degrees from that of target propagation with exact "
+        "inverses. The right panel shows both cosines against τ.",
     )
 
 
 def _between(name: str, value: float, least: float) -> float:
     number = checks.number(name, value)
     if not (least <= number <= 1 and number > 0):
-        raise ValueError(f"{name} must be above {least:g} and at most 1, got {value!r}")
+        above = f"at least {least:g}" if least else "above 0"
+        raise ValueError(f"{name} must be {above} and at most 1, got {value!r}")
     return number
 
 
