@@ -95,7 +95,7 @@ def codes_moving(num_steps: int = 10, code_lr: float = 0.5, coupling: float = 1.
         _draw_plane(axes, number, upper[-1], mu)
         goal = path[0] - gamma * g[number - 1][0]
         axes.plot(*path.T, **line_style(0), marker="o", markersize=5, label="code, step by step")
-        axes.plot(*path[0], "ko", markersize=9, label="forward pass")
+        axes.plot(*path[0], "ko", markersize=7, label="forward pass")
         axes.plot(
             *goal, color=COLOURS[1], marker="s", markersize=11, markerfacecolor="none", markeredgewidth=2,
             linestyle="none", label=f"target of S, γ = {spell(gamma)}",
