@@ -46,8 +46,8 @@ def learning_by_step(
     label(left, title=f"{metric} of {len(methods)} methods", x="batches", y=metric, legend="lower left")
     _draw(right, x, inverses)
     right.axhline(1.0, color="black", linewidth=1)
-    fallen = sum(bool(values[-1] < values[0]) for values in inverses.values())
-    title = f"reconstruction error: falls for {fallen} of {len(inverses)} inverses"
+    left_over = [float(values[-1]) for values in inverses.values()]
+    title = f"reconstruction error: {spell(min(left_over))} to {spell(max(left_over))} at the end"
     low, high = right.get_ylim()
     right.set_ylim(low, high * (high / low) ** 0.5)  # room for the legend
     label(right, title=title, x="batches", y="share of the variance", legend="upper right")

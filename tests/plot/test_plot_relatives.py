@@ -100,7 +100,7 @@ def test_learning_by_step():
             assert_equal(line.get_label(), name)
             assert_array_equal(line.get_xydata().T, [STEPS, values])
     assert_equal(figure.get_suptitle(), "test error after 10 batches: lowest another, 0.25; highest one, 1")
-    assert_equal(right.get_title(), "reconstruction error: falls for 1 of 2 inverses")
+    assert_equal(right.get_title(), "reconstruction error: 0.4 to 0.7 at the end")
 
 
 # ------------------------------ codes
