@@ -12,9 +12,7 @@ from numpy.testing import assert_equal
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 EXPECTED = [
     "1-first-step-is-backprop", "2-loss-surfaces", "3-locoprop-s-closed-form", "4-locoprop-m",
-    "5-deep-autoencoder", "6-numpy-to-cupy",
-    "7-second-order",
-    "9-convolution",
+    "5-deep-autoencoder", "6-numpy-to-cupy", "7-second-order", "8-relatives", "9-convolution",
 ]  # fmt: skip
 
 
