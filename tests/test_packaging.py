@@ -270,6 +270,7 @@ def run_with_skips(
         ([GPU, TORCH, JAX, MNIST], {"CI": "true", "LOCOPROP_REF_NOT_INSTALLED": "jax torch mnist"}),
     ],
 )
+@pytest.mark.full
 def test_skips_are_accepted(tmp_path, reasons, environment):
     run = run_with_skips(tmp_path, *reasons, **environment)
     assert run.returncode == 0, run.stdout
@@ -281,9 +282,10 @@ def test_skips_are_accepted(tmp_path, reasons, environment):
     [
         ([TORCH], [], "", 0),
         ([TORCH], [JAX], "jax", 0),
-        pytest.param([JAX, MNIST, "too slow today"], [GPU, TORCH], "torch", 2, marks=pytest.mark.full),
+        ([JAX, MNIST, "too slow today"], [GPU, TORCH], "torch", 2),
     ],
 )
+@pytest.mark.full
 def test_a_skip_in_ci_is_a_failure(tmp_path, refused, accepted, not_installed, workers):
     """With the tests in one process and in several."""
     environment = {"CI": "true", "LOCOPROP_REF_NOT_INSTALLED": not_installed}

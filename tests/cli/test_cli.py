@@ -797,6 +797,7 @@ def test_default_name_of_a_run(here, capsys):
     assert "runs/locoprop-s-tiny-seed7.json" in out
 
 
+@pytest.mark.full
 def test_processes(here):
     """`python -m locoprop_ref` and its exit status, outside of this process."""
     done = shell(*TRAIN, cwd=here)

@@ -279,6 +279,7 @@ def test_a_figure_that_cannot_be_written_leaves_the_old_file(tmp_path, monkeypat
     assert_equal((path.read_bytes() == old, [p.name for p in tmp_path.iterdir()]), (True, ["loss.png"]))
 
 
+@pytest.mark.full
 def test_figures_draws_tanh_and_relu(tmp_path):
     paths = plot.figures(tmp_path / "out")
     assert_equal(sorted(p.name for p in (tmp_path / "out").iterdir()), sorted(p.name for p in paths))

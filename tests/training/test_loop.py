@@ -221,7 +221,7 @@ def killed_at_a_random_moment(arguments, rng, by_time):
     return process.returncode
 
 
-@pytest.mark.parametrize("moments", [3, pytest.param(20, marks=pytest.mark.full)])
+@pytest.mark.parametrize("moments", [1, pytest.param(20, marks=pytest.mark.full)])
 def test_killed_at_any_moment_and_resumed(tiny, tmp_path, uninterrupted, moments):
     """SIGKILL, resumed each time: the bits of a run that nobody killed, and only whole files on the way."""
     epochs, out, rng = 15 * moments, tmp_path / "r.json", np.random.default_rng(moments)
@@ -259,7 +259,7 @@ def test_a_relative_killed_and_resumed(tiny, tmp_path, name):
     assert_same_run(out, straight)
 
 
-@pytest.mark.parametrize("moments", [2, pytest.param(12, marks=pytest.mark.full)])
+@pytest.mark.parametrize("moments", [1, pytest.param(12, marks=pytest.mark.full)])
 def test_interrupted(tiny, tmp_path, uninterrupted, moments):
     """Ctrl-C: one sentence, status 130, the run file says so, and the run continues from there."""
     # far more epochs than pass between the first line and the signal, on the quickest machine

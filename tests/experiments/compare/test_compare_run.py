@@ -175,9 +175,7 @@ def test_reconstructions_are_those_of_the_networks(compared, tiny):
 
 
 def test_a_diverged_run_is_kept_and_the_rest_goes_on(tiny, tmp_path, monkeypatch, one_process):
-    monkeypatch.setitem(
-        tuned.ALL, "sgd", {"method": "backprop", "optimizer": "sgd", "learning_rate": 1e30}
-    )
+    monkeypatch.setitem(tuned.ALL, "sgd", {"method": "backprop", "optimizer": "sgd", "learning_rate": 1e30})
     plan = plan_of(tiny, ["sgd", "rmsprop"], [0], tuned=False)
     with logged() as said:
         assert_equal(compare(plan, tmp_path, clock=False, progress=False), [])

@@ -219,6 +219,7 @@ def test_a_run_waits_for_another_command_at_it(here, started, monkeypatch):
     assert run.is_done()
 
 
+@pytest.mark.full
 def test_two_commands_share_the_runs_of_a_final(here, monkeypatch, started):
     """The second one comes when the first has trained one candidate: it trains the others, not that one."""
     runs, right, others = [a_run(rate) for rate in (0.1, 0.2, 0.3)], FinalRun.is_done, []

@@ -28,6 +28,7 @@ from locoprop_ref.experiments.tune.study import STARTUP_TRIALS, open_study
 from locoprop_ref.training import DIVERGENCE
 
 
+@pytest.mark.full
 def test_the_same_seed_gives_the_same_study_resumed_or_not(here):
     """Beyond the random trials, so that what the sampler learns from is in it too."""
     count = STARTUP_TRIALS + 3
@@ -100,6 +101,7 @@ def test_a_study_is_extended_and_a_done_one_only_written_again(here):
     assert search(trials=2)["study"]["trials"] == 4  # what is there counts
 
 
+@pytest.mark.full
 def test_pruned_trials_count_and_are_never_the_best(here, said):
     warm_up, epochs = study_module.PRUNER["min_resource"], 9
     record = search("sgd", trials=14, on=small(epochs=epochs))

@@ -168,6 +168,7 @@ def test_optunas_logging_is_left_as_it_was(here):
         optuna.logging.set_verbosity(optuna.logging.INFO)
 
 
+@pytest.mark.full
 def test_the_command_line_runs_a_final(here, capsys):
     assert cli.main(["tune", "sgd", "--trials", "2", "--out", "out", *FLAGS[1:]]) == 0
     assert ", in the final " in capsys.readouterr().out

@@ -26,6 +26,7 @@ from locoprop_ref.experiments.tune.storage import Storage
 from locoprop_ref.experiments.tune.trials import Work
 
 
+@pytest.mark.full
 def test_two_jobs(here):
     names = ["sgd", "rmsprop"]
     alone = tune(names, small(), trials=2, progress=False, storage="sqlite:///alone.db")
