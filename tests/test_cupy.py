@@ -11,10 +11,9 @@ from cupy_signatures import refusal
 from numpy.testing import assert_array_equal
 from positions import NETWORKS, of
 
-from locoprop_ref import METHODS, method
+from locoprop_ref import METHODS, initialize, method
 from locoprop_ref import backend as doors
 from locoprop_ref.methods.locoprop import LocoProp
-from locoprop_ref.methods.registry import OFFLINE
 from locoprop_ref.parallel import side_by_side
 
 # a stand-in for CuPy ------------------------------------------------------------------------------
@@ -156,7 +155,8 @@ def test_a_step_converts_nothing_to_python_numbers(conversions, name, network):
     strict, counts = conversions
     net, x, t, _ = of(network, strict)
     ours = method(name)
-    if name in OFFLINE and (name == "admm" or network == "recurrent"):  # ADMM takes dense ReLU networks alone
+    dense_alone = ("admm", "tp", "dtp")
+    if name in dense_alone or (name in ("am", "am-mem", "mac") and network == "recurrent"):
         with pytest.raises(ValueError, match=r"^network must have"):
             ours.init(net)
         return
@@ -169,6 +169,20 @@ def test_a_step_converts_nothing_to_python_numbers(conversions, name, network):
         assert set(counts) == {"__bool__"}
     else:
         assert not counts
+
+
+@pytest.mark.parametrize("name", ["tp", "dtp", "admm"])
+def test_a_step_of_a_dense_network_converts_nothing_to_python_numbers(conversions, name):
+    """Of the methods that take no others."""
+    strict, counts = conversions
+    net = initialize((3, 4, 4, 2), transfers=("relu", "relu", "identity"), xp=strict.xp)
+    rng = np.random.default_rng(0)
+    x, t = (strict.asarray(rng.normal(size=(6, width)), "float64") for width in (3, 2))
+    ours = method(name)
+    state = ours.init(net)
+    counts.clear()
+    ours.step(net, state, x, t)
+    assert not counts
 
 
 def test_diagnostics_convert_four_numbers_a_layer(conversions):

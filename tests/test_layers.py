@@ -48,8 +48,9 @@ def test_the_passes_ask_the_layer(monkeypatch):
 @pytest.mark.parametrize("name", METHODS)
 def test_a_step_keeps_the_stacked_weights(name):
     """After a step W and b are views of one array, so that the next step concatenates no weights."""
-    network, x, t = initialize((3, 4, 2), transfers="tanh"), np.ones((5, 3)), np.zeros((5, 2))
-    ours = method(name)
+    # relu below the output for ADMM, a linear output for the squared error as the last layer's matching loss
+    network = initialize((3, 4, 2), transfers=("relu", "identity"))
+    x, t, ours = np.ones((5, 3)), np.zeros((5, 2)), method(name)
     moved, _, _ = ours.step(network, ours.init(network), x, t)
     for layer in moved.layers:
         assert np.shares_memory(layer.W, layer.stacked)
