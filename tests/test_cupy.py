@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from backends import OPEN
+from bridge import draw
 from cupy_signatures import refusal
 from numpy.testing import assert_array_equal
 from positions import NETWORKS, of
 
-from locoprop_ref import METHODS, initialize, method
+from locoprop_ref import METHODS, method
 from locoprop_ref import backend as doors
 from locoprop_ref.methods.locoprop import LocoProp
 from locoprop_ref.parallel import side_by_side
@@ -175,9 +176,7 @@ def test_a_step_converts_nothing_to_python_numbers(conversions, name, network):
 def test_a_step_of_a_dense_network_converts_nothing_to_python_numbers(conversions, name):
     """Of the methods that take no others."""
     strict, counts = conversions
-    net = initialize((3, 4, 4, 2), transfers=("relu", "relu", "identity"), xp=strict.xp)
-    rng = np.random.default_rng(0)
-    x, t = (strict.asarray(rng.normal(size=(6, width)), "float64") for width in (3, 2))
+    net, x, t = draw(strict, ("relu", "identity", "squared_error"))
     ours = method(name)
     state = ours.init(net)
     counts.clear()
