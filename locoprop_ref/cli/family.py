@@ -21,6 +21,7 @@ def _family(given: argparse.Namespace) -> int:
 
     results = {result.id: result for result in verify(given.seed)}
     print(family_table(FAMILY, results))
+    print("error: the largest of an identity's equalities; for its limits and counterexamples, see `verify`")
     rows = [row for row in FAMILY if row.proof]
     held = sum(results[row.proof].holds for row in rows)
     print(f"{held} of {len(rows)} identities of the rows hold (seed {given.seed}, float64)")

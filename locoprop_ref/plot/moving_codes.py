@@ -131,7 +131,7 @@ def _fallen(lower: np.ndarray, upper: np.ndarray, coupling: float) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share >= 0.001 else "less than 0.1 %"
+    return f"{100 * share:.2g} %" if share >= 0.001 else "< 0.1 %"
 
 
 def _draw_plane(axes: "Axes", number: int, above: np.ndarray, coupling: float) -> None:

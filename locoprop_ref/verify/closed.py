@@ -110,7 +110,13 @@ def one_example_is_lms(seed: int = 0, xp: Any = np) -> Identity:
         distance.append(far(change, lms, scale))
         predicted.append(far(change, lms * (1 - 1 / (1 + eta * square)), scale))
     parts: tuple[Measurement, ...] = (
-        Measurement("W̃ − W̃₀ = −γx̃ᵀg/‖x̃‖² as η → ∞", worst(distance), 1e-6, "1/(1 + η‖x̃‖²) at η‖x̃‖² = 2e6"),
+        Measurement(
+            "W̃ − W̃₀ = −γx̃ᵀg/‖x̃‖² as η → ∞",
+            worst(distance),
+            1e-6,
+            "1/(1 + η‖x̃‖²) at η‖x̃‖² = 2e6",
+            kind="limit",
+        ),
         Measurement("its relative error is 1/(1 + η‖x̃‖²)", worst(predicted), 1e-14, "rounding of W̃"),
     )
     for where in POSITIONS:
@@ -141,7 +147,11 @@ def _one_example_with_positions(where: str, seed: int, xp: Any) -> tuple[Measure
         predicted.append(far(change, damped, scale))
     return (
         Measurement(
-            on(where, "R rows: −γX̃⁺g as η → ∞"), worst(distance), 1e-6, "1/(1 + ησ²) at the least ησ² = 2e6"
+            on(where, "R rows: −γX̃⁺g as η → ∞"),
+            worst(distance),
+            1e-6,
+            "1/(1 + ησ²) at the least ησ² = 2e6",
+            kind="limit",
         ),
         Measurement(
             on(where, "relative error 1/(1 + ησ²)"), worst(predicted), 1e-12, "rounding times cond(X̃X̃ᵀ)"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 
 from locoprop_ref.methods.family import Member
-from locoprop_ref.verify.measure import Identity
+from locoprop_ref.verify.measure import Identity, worst
 
 HEAD = (
     "algorithm", "kind", "local loss", "targets", "inputs", "regularizer", "solver", "identity", "reference",
@@ -12,7 +12,11 @@ HEAD = (
 
 
 def measured(row: Member, results: Mapping[str, Identity]) -> str:
-    """Return the identity of a row and its largest measured error, or why there is none.
+    """Return the identity of a row and its measured error, or why there is none.
+
+    The error is the largest of the identity's equalities, which is rounding. Its limits and counterexamples
+    have to hold too, but their errors measure something else and are left to `verify`. If a part fails, the
+    error is the largest of the parts that fail, of whatever kind.
 
     Args:
         row: the row.
@@ -25,8 +29,10 @@ def measured(row: Member, results: Mapping[str, Identity]) -> str:
     if not row.proof:
         return "a rule of its own"
     result = results[row.proof]
-    error = max(part.error for part in result.parts)
-    return f"{row.proof} {'holds' if result.holds else 'FAILS'}, error {error:.0e}"
+    if not result.holds:
+        return f"{row.proof} FAILS, error {worst([p.error for p in result.parts if not p.holds]):.0e}"
+    equalities = [part.error for part in result.parts if part.kind == "equality"]
+    return f"{row.proof} holds, error {worst(equalities):.0e}"
 
 
 def family_table(rows: Sequence[Member], results: Mapping[str, Identity]) -> str:
@@ -34,7 +40,7 @@ def family_table(rows: Sequence[Member], results: Mapping[str, Identity]) -> str
 
     Args:
         rows: of `methods.family.FAMILY`.
-        results: of `verify`, by their ids; the error of a row is the largest of its identity's parts.
+        results: of `verify`, by their ids; the error of a row is that of `measured`.
     """
     lines = [HEAD]
     for row in rows:

@@ -1,7 +1,7 @@
 """Measurements and identities, and the distance between two arrays."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,12 +12,23 @@ EPS = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measured part of an identity; it holds if error ≤ bound, and never if the error is nan."""
+    """One measured part of an identity; it holds if error ≤ bound, and never if the error is nan.
+
+    Args:
+        claim: what is measured.
+        error: the largest relative distance of the two sides; of a counterexample, what the test expects of
+            their distance over this distance.
+        bound: the largest error with which the part holds.
+        reason: where the bound comes from.
+        kind: "equality", where the error is rounding alone; "limit", where the two sides agree only in a
+            limit; "counterexample", where they are shown to differ.
+    """
 
     claim: str
     error: float
     bound: float
     reason: str
+    kind: Literal["equality", "limit", "counterexample"] = "equality"
 
     @property
     def holds(self) -> bool:

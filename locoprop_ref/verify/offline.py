@@ -82,7 +82,13 @@ def codes_of_mac_are_targets(seed: int = 0, xp: Any = np) -> Identity:
         "the codes of all examples are targets of S",
         (
             Measurement("Z-step solved: c_m = ĉ_m − g_m/μ for every m", worst(uniform), 1e-12, "rounding"),
-            Measurement("μ = 1e6: μ(ĉ − c) is BackProp's g", worst(limit), 1e-4, "O(1/μ), roundings times μ"),
+            Measurement(
+                "μ = 1e6: μ(ĉ − c) is BackProp's g",
+                worst(limit),
+                1e-4,
+                "O(1/μ), roundings times μ",
+                kind="limit",
+            ),
             Measurement("a sweep: one step of anchored AM", worst(sweeps), 0.0, "the same operations"),
         ),
     )

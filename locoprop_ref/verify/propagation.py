@@ -122,6 +122,7 @@ def gauss_newton_target_is_gauss_newton(seed: int = 0, xp: Any = np) -> Identity
                 worst([NOT_EQUAL / off for off in beyond]),
                 1.0,
                 "off by more than a hundredth of the step",
+                kind="counterexample",
             ),
         ),
     )

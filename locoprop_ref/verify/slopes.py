@@ -53,13 +53,18 @@ def matching_loss_is_second_order(seed: int = 0, xp: Any = np) -> Identity:
                 "K steps: the ordered product, secants", worst(steps), 1e-10, "rounding of K products"
             ),
             Measurement(
-                "exact M: tangents, error linear in γ", worst(exact), 0.05, "slope 1 in log-log, terms of γ²"
+                "exact M: tangents, error linear in γ",
+                worst(exact),
+                0.05,
+                "slope 1 in log-log, terms of γ²",
+                kind="limit",
             ),
             Measurement(
                 "K steps: tangents, error linear in γ",
                 worst(inexact),
                 0.05,
                 "slope 1 in log-log, terms of γ²",
+                kind="limit",
             ),
         ),
     )

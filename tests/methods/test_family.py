@@ -183,6 +183,31 @@ def test_a_row_whose_identity_fails_says_so(results):
     assert measured(member("SGD"), {**results, "A1": broken}) == "A1 FAILS, error 5e-01"
 
 
+def test_the_error_is_that_of_the_equalities(results):
+    """Not of limits and counterexamples, whose numbers are no rounding: their bounds are above 1e-7."""
+    for result in results.values():
+        for part in result.parts:
+            assert (part.kind == "equality") == (part.bound < 1e-7), (result.id, part.claim)
+    marked = {r.id: {p.kind for p in r.parts} - {"equality"} for r in results.values()}
+    others = {"I10": {"limit"}, "I13": {"limit"}, "MAC": {"limit"}, "E3": {"counterexample"}}
+    assert {name: kinds for name, kinds in marked.items() if kinds} == others
+    for row in FAMILY:
+        if row.proof:  # the largest bound of an equality is that of I7, and rounding is far below it
+            assert float(measured(row, results).rpartition(" ")[2]) < 1e-9
+
+
+def test_a_limit_or_counterexample_that_fails_is_shown():
+    exact, apart = (
+        Measurement("a", 1e-15, 1e-14, "rounding"),
+        Measurement("b", 2.0, 1.0, "off", "counterexample"),
+    )
+    found = measured(member("Gauss–Newton targets"), {"E3": Identity("E3", "claim", (exact, apart))})
+    assert found == "E3 FAILS, error 2e+00"
+    undecided = replace(exact, error=float("nan"))
+    found = measured(member("Gauss–Newton targets"), {"E3": Identity("E3", "claim", (undecided, exact))})
+    assert found == "E3 FAILS, error nan"
+
+
 def test_the_command(capsys, monkeypatch, results):
     monkeypatch.setattr("locoprop_ref.verify.verify", lambda seed: list(results.values()))
     assert cli.main(["family", "--seed", "3"]) == 0

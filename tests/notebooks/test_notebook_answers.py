@@ -1,6 +1,6 @@
 """The code in answers.md: every block runs, and prints what the text around it says.
 
-The blocks of section 7 run by themselves. Those of section 8 continue the eighth notebook, one after the other.
+The blocks of section 7 run by themselves. Those of section 8 continue the eighth notebook.
 """
 
 import contextlib

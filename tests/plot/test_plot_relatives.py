@@ -141,7 +141,7 @@ def test_codes_moving(K, s, mu):
     # what is left of ½‖ŷW₃ + b₃ − t‖²
     ends = [np.sum((network.layers[2].pre_activation(np.tanh(c)) - t) ** 2) for c in wanted[1][[0, -1]]]
     share = ends[1] / ends[0]
-    spelled = f"{100 * share:.2g} %" if share >= 0.001 else "less than 0.1 %"
+    spelled = f"{100 * share:.2g} %" if share >= 0.001 else "< 0.1 %"
     assert f": {spelled} of the objective of layer 2 is left" in figure.get_suptitle()
 
 
