@@ -131,5 +131,6 @@ def _draw_side(panel: "Axes", values: np.ndarray, damping: float, num_steps: int
         panel.plot(marks, at_marks, linestyle="", marker="os"[i], markersize=5, color=COLOURS[i])
     panel.set(xscale="log", yscale="log")
     low, high = panel.get_ylim()
+    high = max(high, 1.5 * panel.dataLim.y1)  # a filter that is nearly constant has no margin of its own
     panel.set_ylim(min(low, high / 200), high)
     label_powers_of_ten(panel.xaxis, panel.yaxis)
