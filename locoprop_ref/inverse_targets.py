@@ -131,11 +131,12 @@ class InverseTargets:
             targets.append(network_loss_target(last, network.loss, trace.x[-1], t, trace.a_hat[-1]))
         return targets, self._trained(network, trace, state)
 
-    def _check(self, state: State, network: Network) -> None:
+    def _check(self, state: Any, network: Network) -> None:
         shapes = [(layer.W.shape[1] + 1, layer.W.shape[0]) for _, layer in self._pairs(network)]
-        inverses = state.get("inverses", ())
+        inverses = state.get("inverses") if isinstance(state, dict) else None
         if isinstance(inverses, tuple):
-            state = {**state, "inverses": tuple(psi["W"] for psi in inverses)}
+            stacked = tuple(psi.get("W") if isinstance(psi, dict) else None for psi in inverses)
+            state = {**state, "inverses": stacked}
         check_state(state, network, step=None, seed=None, inverses=shapes)
 
     def _propagated(self, network: Network, trace: Trace, t: Any, inverses: Sequence[State]) -> list[Any]:
