@@ -247,6 +247,10 @@ def newton_cost(layer_sizes: tuple[int, ...], batch_size: int, *, bias: bool = T
     is a scaled copy of one Gram matrix, so that only the solve remains.
     """
     checks.boolean("bias", bias)
+    batch_size = checks.integer("batch_size", batch_size)
+    if len(layer_sizes) < 2:
+        raise ValueError(f"layer_sizes must have at least two widths, got {layer_sizes!r}")
+    layer_sizes = tuple(checks.integer("layer_sizes", width) for width in layer_sizes)
     total = 0.0
     for d_in, d_out in pairwise(layer_sizes):
         d = d_in + bias
