@@ -4,6 +4,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from locoprop_ref import checks
 from locoprop_ref.data import Dataset
 from locoprop_ref.network import Network
@@ -81,7 +83,8 @@ def _check_configuration(saved: Checkpoint, config: Config, dataset: Dataset, pa
 def _check_state(saved: Checkpoint, config: Config, path: Path, xp: Any) -> None:
     """Compare keys, shapes and dtypes with those of a run that begins now."""
     untrained = build_network(config, config.seed, xp=xp)
-    state = build_method(config).init(untrained, config.seed)
+    with np.errstate(over="ignore"):
+        state = build_method(config).init(untrained, config.seed)
     if _forms(untrained) != _forms(saved.network) or not _fits(form(saved.state), form(state)):
         raise ValueError(f"{path} must fit its own configuration, got other weights or state")
     try:

@@ -111,7 +111,8 @@ def untrained(config: Config, dataset: Dataset, data: Examples, xp: Any) -> Chec
         "epochs": [row],
         "status": "running",
     }
-    state = build_method(config).init(network, config.seed)
+    with np.errstate(over="ignore"):  # of a scale beyond the dtype; the first epoch reports what comes of it
+        state = build_method(config).init(network, config.seed)
     return Checkpoint(network, state, dict(rng.bit_generator.state), run)
 
 
