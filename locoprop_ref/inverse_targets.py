@@ -49,7 +49,7 @@ class InverseTargets:
     Args:
         step: γ > 0 of the first target, default 10, that of `GradientTargets`, untuned here.
         correction: "difference" (default) or "plain".
-        start: "penultimate" (default; probably the original, not checked): y*_{M−1} = ŷ_{M−1} −
+        start: "penultimate" (default; believed to be the original's choice): y*_{M−1} = ŷ_{M−1} −
             γ∂L/∂ŷ_{M−1}, and the last layer learns on the network loss itself; or "output": y*_M = ŷ_M −
             γg_M, which needs ψ_M. In both the 1/B of the mean over the batch is in the derivative.
         forward_loss: "matching" (default: y* is the target of the layer's matching loss; needs

@@ -64,13 +64,13 @@ class Newton:
         return {}
 
     def __call__(self, problem: LocalProblem, state: State, rate: float) -> tuple[Any, State, Info]:
-        """Return (W̃, {}, info) for the regularizer of the rate; rate 0 moves nothing, has nothing to report.
+        """Return (W̃, {}, info) for the regularizer scaled by the rate; at rate 0, (W̃₀, {}, {}).
 
         The search starts at W̃₀ for the proximal term, and for another regularizer where that one is least.
 
         Returns:
             info["converged"], info["newton_steps"] and info["relative_gradient"], the largest of all units
-            (for a metric that is a matrix by the coordinates P^{1/2}W̃).
+            (where the metric is a matrix, measured in the coordinates P^{1/2}W̃).
 
         Raises:
             ValueError: softmax (its Hessian couples the units), sign (it has no slope), η = inf, or a
