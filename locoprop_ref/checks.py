@@ -43,9 +43,13 @@ def number(name: str, value: Any) -> float:
     """Check that a value is a real number (not a bool, not NaN) and return it as a float."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if math.isnan(value):
+    try:
+        result = float(value)
+    except OverflowError:  # an integer or a fraction; its digits would fill the screen
+        raise ValueError(f"{name} must be a number of at most 1.8e308, got a larger one") from None
+    if math.isnan(result):
         raise ValueError(f"{name} must be a number, got nan")
-    return float(value)
+    return result
 
 
 def positive(name: str, value: Any, *, infinite: bool = False) -> float:

@@ -2,8 +2,8 @@ r"""Matching losses D_F(â, a) = F(â) − F(a) − f(a)·(â − a) without can
 
 Where â is near a, the definition takes nearly equal numbers from each other: D is about ½f′(a)(â − a)², and
 F(â), F(a) and f(a)·(â − a) may be larger by any factor. Each function here is the same D_F in a form of the
-difference d = â − a whose terms have one sign, so that only a few roundings are lost, and that is a number or
-∞ where F(â) and F(a) overflow both. With e(u) = eᵘ − 1 − u ≥ 0,
+difference d = â − a whose terms have one sign, so that only a few roundings are lost. Where F(â) and F(a)
+both overflow, it is a number or ∞, while the definition gives ∞ − ∞. With e(u) = eᵘ − 1 − u ≥ 0,
 
     sigmoid      log(1 + p·e(qd) + q·e(−pd)),    p = σ(a), q = 1 − p; tanh: the same with 2a and 2d
     softmax      log(1 + Σ p_j e(d_j − Σ p d))

@@ -39,8 +39,8 @@ class FeedbackTargets:
     ±scale·√(6/(rows + columns)), the range of Glorot and Bengio for weights. They are drawn in float64 by
     NumPy, and so the same on every array library, and stand in the state.
 
-    A convolution shares R_m over its positions as it shares its weights; direct feedback has a matrix for all
-    positions, (P d_m × d_M), and takes no path through time in a recurrent layer.
+    A convolution shares R_m over its positions as it shares its weights. Direct feedback has one matrix for
+    all positions together, (P d_m × d_M), and in a recurrent layer it leaves out the path through time.
 
     Args:
         step: γ > 0; default 10, that of `GradientTargets`, untuned here.

@@ -49,7 +49,7 @@ class InverseTargets:
     Args:
         step: γ > 0 of the first target, default 10, that of `GradientTargets`, untuned here.
         correction: "difference" (default) or "plain".
-        start: "penultimate" (default; probably the original, not checked): y*_{M−1} = ŷ_{M−1} −
+        start: "penultimate" (default; believed to be the original's choice): y*_{M−1} = ŷ_{M−1} −
             γ∂L/∂ŷ_{M−1}, and the last layer learns on the network loss itself; or "output": y*_M = ŷ_M −
             γg_M, which needs ψ_M. In both the 1/B of the mean over the batch is in the derivative.
         forward_loss: "matching" (default: y* is the target of the layer's matching loss; needs
@@ -131,11 +131,12 @@ class InverseTargets:
             targets.append(network_loss_target(last, network.loss, trace.x[-1], t, trace.a_hat[-1]))
         return targets, self._trained(network, trace, state)
 
-    def _check(self, state: State, network: Network) -> None:
+    def _check(self, state: Any, network: Network) -> None:
         shapes = [(layer.W.shape[1] + 1, layer.W.shape[0]) for _, layer in self._pairs(network)]
-        inverses = state.get("inverses", ())
+        inverses = state.get("inverses") if isinstance(state, dict) else None
         if isinstance(inverses, tuple):
-            state = {**state, "inverses": tuple(psi["W"] for psi in inverses)}
+            stacked = tuple(psi.get("W") if isinstance(psi, dict) else None for psi in inverses)
+            state = {**state, "inverses": stacked}
         check_state(state, network, step=None, seed=None, inverses=shapes)
 
     def _propagated(self, network: Network, trace: Trace, t: Any, inverses: Sequence[State]) -> list[Any]:

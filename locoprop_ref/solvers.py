@@ -24,6 +24,7 @@ A class of your own with the two methods of `Solver` is a solver, and inherits f
 """
 
 import functools
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
@@ -286,6 +287,8 @@ def local_rates(local_lr: float, num_local_steps: int, local_decay: str = "autho
     """
     s = checks.positive("local_lr", local_lr)
     K = checks.integer("num_local_steps", num_local_steps)
+    if K > sys.maxsize:
+        raise ValueError(f"num_local_steps must be at most {sys.maxsize}, got a larger number")
     checks.one_of("local_decay", local_decay, LOCAL_DECAYS)
     if local_decay == "constant":
         return (s,) * K

@@ -27,6 +27,7 @@ methods of `Targets` is a target rule, and inherits from nothing:
 True
 """
 
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -181,7 +182,8 @@ def check_state(state: Any, network: Network, **wanted: Any) -> None:
     Args:
         state: the state.
         network: the network, in whose dtype the arrays are.
-        **wanted: for every name None for a number, or a list with the shape of every array of a tuple.
+        **wanted: for every name None for a count, an integer of at least 0, or a list with the shape of
+            every array of a tuple.
 
     Raises:
         ValueError: the state is another nest.
@@ -193,7 +195,7 @@ def check_state(state: Any, network: Network, **wanted: Any) -> None:
     for name, shapes in wanted.items() if right else ():
         value = state[name]
         if shapes is None:
-            right = right and not hasattr(value, "shape")
+            right = right and isinstance(value, numbers.Integral) and int(value) >= 0
         elif not isinstance(value, tuple) or len(value) != len(shapes):
             right = False
         else:

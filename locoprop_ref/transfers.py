@@ -159,7 +159,10 @@ class Transfer:
         given |= {"F_star": F_star, "D": D, "vjp": vjp}
         for key, formula in given.items():
             if not (callable(formula) or (formula is None and key not in ("f", "F"))):
-                raise TypeError(f"{key} must be a function of an array and its namespace, got {formula!r}")
+                arrays = (
+                    "two arrays and their namespace" if key in ("D", "vjp") else "an array and its namespace"
+                )
+                raise TypeError(f"{key} must be a function of {arrays}, got {formula!r}")
         if (derivative is None) == (vjp is None):
             raise ValueError(
                 "derivative must be given for an elementwise transfer and vjp for any other, "

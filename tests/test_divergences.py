@@ -107,5 +107,5 @@ def test_losses_with_a_slope_or_alpha():
 
 def test_a_form_of_ones_own_must_be_a_function():
     f = transfer("tanh")
-    with pytest.raises(TypeError, match="D must be a function"):
+    with pytest.raises(TypeError, match=r"^D must be a function of two arrays and their namespace, got"):
         Transfer("own", f=f._f, F=f._F, derivative=f._derivative, D=1.0)

@@ -278,7 +278,9 @@ def test_a_state_of_another_network_or_rule_is_refused(numpy_backend):
     rule, trace = InverseTargets(start="output"), forward(network, x)
     others = [draw(numpy_backend, CASES[3], sizes=sizes)[0] for sizes in ((3, 5, 3, 2), (3, 2))]
     single = draw(numpy_backend, CASES[3], dtype="float32")[0]
-    for state in ({}, {**rule.init(network), "more": 1}, *map(rule.init, (*others, single))):
+    fresh = rule.init(network)
+    damaged = [{**fresh, "seed": -1}, {**fresh, "step": "4"}, {**fresh, "inverses": (1, 2)}, None, np.ones(3)]
+    for state in ({}, {**rule.init(network), "more": 1}, *damaged, *map(rule.init, (*others, single))):
         with pytest.raises(
             ValueError, match=r"^state\['targets'\] must be what init made of this network, got"
         ):

@@ -447,6 +447,20 @@ def test_newton_cost_by_hand():
     assert_allclose(newton_cost((3, 2, 2), 5), newton_cost((3, 2), 5) + newton_cost((2, 2), 5), rtol=1e-15)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (((3,), 5), ValueError, r"layer_sizes must have at least two widths, got \(3,\)$"),
+        (((-3, 4), 5), ValueError, "layer_sizes must be an integer of at least 1, got -3$"),
+        (((3, 4), 0), ValueError, "batch_size must be an integer of at least 1, got 0$"),
+        (((3, 4), 1.5), TypeError, "batch_size must be an integer, got 1.5$"),
+    ],
+)
+def test_a_newton_cost_of_no_network_is_refused(arguments, error, words):
+    with pytest.raises(error, match=f"^{words}"):
+        newton_cost(*arguments)
+
+
 # the solver objects -------------------------------------------------------------------------------
 
 

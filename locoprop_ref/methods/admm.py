@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Literal, get_args
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace, device, solve_positive_definite
 from locoprop_ref.layers import Layer
-from locoprop_ref.methods.base import Info, State, check_step
+from locoprop_ref.methods.base import Info, State, check_network, check_step
 from locoprop_ref.methods.offline import check_examples, fitted
 from locoprop_ref.network import Network, forward
 
@@ -234,7 +234,7 @@ def _codes_of_forward_pass(network: Network, state: State, x: Any) -> State:
 
 
 def _check_network(network: Network) -> None:
-    for layer in network.layers:
+    for layer in check_network(network).layers:
         if layer.wiring is not None:
             raise ValueError("network must have dense layers alone for admm, got one with positions")
     for layer in network.layers[:-1]:

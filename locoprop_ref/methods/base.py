@@ -8,6 +8,7 @@ in place. The state is a nest of dicts and tuples of arrays and numbers. `rate` 
 the step size, never of γ.
 """
 
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -54,14 +55,26 @@ class Method(Protocol):
         """
 
 
+def check_network(network: Network) -> Network:
+    """Check that what a method is given to train is a network, and not its state or the class.
+
+    Raises:
+        TypeError: it is not.
+    """
+    checked: Network = checks.instance("network", network, Network, "a Network, as initialize makes")
+    return checked
+
+
 def check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> float:
     """Check of a method's `step` what the forward and the backward pass do not: state, rate, finite values.
 
     On a device the values of x and t are not looked at. The rate is returned, as a plain number.
 
     Raises:
-        ValueError, TypeError: r < 0, a state of another network, or (on the host) nan or infinity in x or t.
+        ValueError, TypeError: no network, r < 0, a state of another network, or (on the host) nan or infinity
+            in x or t.
     """
+    check_network(network)
     entries = state.get("layers") if isinstance(state, dict) else None
     if not isinstance(entries, tuple) or len(entries) != len(network.layers):
         count = len(network.layers)
@@ -117,7 +130,13 @@ def _alike(entry: Any, example: Any, shapes: tuple[tuple[int, int], ...], dtype:
                 return False
         elif hasattr(got, "shape"):
             return False
+        elif _is_number(wanted) and not _is_number(got):
+            return False
     return True
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def run_layers(

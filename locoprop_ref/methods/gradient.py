@@ -30,7 +30,7 @@ import numpy as np
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace
 from locoprop_ref.layers import Layer
-from locoprop_ref.methods.base import Info, State, check_entries, check_step, run_layers
+from locoprop_ref.methods.base import Info, State, check_entries, check_network, check_step, run_layers
 from locoprop_ref.microbatches import gradients_in_microbatches, microbatches_that_pay
 from locoprop_ref.network import Network, Trace, backward, forward
 
@@ -84,7 +84,7 @@ class GradientMethod:
             network: the network to train.
             seed: for methods that draw random numbers; most do not.
         """
-        layers = tuple(self.init_layer(layer.stacked) for layer in network.layers)
+        layers = tuple(self.init_layer(layer.stacked) for layer in check_network(network).layers)
         return {"layers": layers, **self.counts(seed)}
 
     def init_layer(self, W: Any) -> State:

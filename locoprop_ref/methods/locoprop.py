@@ -26,7 +26,7 @@ import numpy as np
 from locoprop_ref import checks
 from locoprop_ref.layers import Layer
 from locoprop_ref.local import LOCAL_LOSSES, REDUCTIONS, LocalProblem, Reduction
-from locoprop_ref.methods.base import Info, State, check_entries, check_step, run_layers
+from locoprop_ref.methods.base import Info, State, check_entries, check_network, check_step, run_layers
 from locoprop_ref.methods.diagnostics import diagnostics
 from locoprop_ref.network import Network, Trace, backward, forward
 from locoprop_ref.regularizers import Proximal, Regularizer
@@ -173,7 +173,7 @@ class LocoProp:
             network: the network to train.
             seed: for target rules that draw random numbers.
         """
-        layers = tuple(self._init_layer(layer.stacked) for layer in network.layers)
+        layers = tuple(self._init_layer(layer.stacked) for layer in check_network(network).layers)
         return {"targets": self.targets.init(network, seed), "layers": layers}
 
     def _init_layer(self, W: Any) -> State:

@@ -30,7 +30,7 @@ from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace
 from locoprop_ref.code_targets import CodeTargets
 from locoprop_ref.layers import Layer
-from locoprop_ref.methods.base import Info, State, check_step
+from locoprop_ref.methods.base import Info, State, check_network, check_step
 from locoprop_ref.methods.offline import check_examples, fitted, guarded_step, least_squares_change
 from locoprop_ref.network import Network, forward
 
@@ -80,7 +80,7 @@ class MAC:
         Raises:
             ValueError: the network has a recurrent layer.
         """
-        CodeTargets().init(network)  # which refuses recurrent layers
+        CodeTargets().init(check_network(network))  # which refuses recurrent layers
         return {"layers": tuple(dict.fromkeys(names) for names in _names(network))}
 
     def step(
@@ -103,9 +103,10 @@ class MAC:
         """
         r = check_step(network, state, x, t, rate)
         CodeTargets().init(network)
-        codes = [entry.get("code") for entry in state["layers"][:-1]]
         if check_examples(network, state, x, t, _names(network)):
             codes = list(forward(network, x).a_hat[:-1])
+        else:
+            codes = [entry["code"] for entry in state["layers"][:-1]]
         if r:
             codes = self.code_sweep(network, codes, x, t, rate=r)
             network = self._fitted(network, codes, x, t)

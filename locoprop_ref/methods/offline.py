@@ -109,9 +109,10 @@ def check_examples(network: Network, state: State, x: Any, t: Any, names: Sequen
                 "got another nest"
             )
         counts |= {None if code is None else code.shape[0] // layer.positions for code in entry.values()}
-    if not counts <= {None} and counts != {x.shape[0]}:
-        count = max(count or 0 for count in counts)
-        raise ValueError(f"x must hold the same {count} examples in every step, got {x.shape[0]}")
+    if len(counts) > 1:
+        raise ValueError("state must hold codes of the same examples in every layer, got different numbers")
+    if not counts <= {None, x.shape[0]}:
+        raise ValueError(f"x must hold the same {counts.pop()} examples in every step, got {x.shape[0]}")
     return None in counts
 
 

@@ -122,7 +122,8 @@ def assembled(name: str, options: Mapping[str, Any]) -> Method:
         options: of those of `options_of`; what is not given keeps its default.
 
     Raises:
-        ValueError, TypeError: a value out of its range, named by its option.
+        ValueError, TypeError: an option that the method does not have, or a value out of its range, which is
+            named by its option.
 
     >>> assembled("am", {"optimizer": "sgd", "local_lr": 0.1, "code_steps": 5}).targets.code_steps
     5
@@ -131,7 +132,7 @@ def assembled(name: str, options: Mapping[str, Any]) -> Method:
     chosen = values.pop("optimizer", default_optimizer(name))
     known, changes = places(name, chosen), dict[str, Any]()
     for option, value in values.items():
-        way, argument = known[option]
+        way, argument = known[checks.one_of("option", option, known)]
         inner = changes
         for part in way:
             inner = inner.setdefault(part, {})

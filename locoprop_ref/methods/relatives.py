@@ -82,12 +82,13 @@ def am_mem(
 ) -> LocoProp:
     """Return AM-mem: alternating minimization whose weights solve the least squares of all batches so far.
 
-    The decay, η and the step 500 are those of the known numbers of an independent program on MNIST, with
-    batches of 200; μ = 1/500 gives the codes the same step as the last layer's target. They are not tuned.
+    The decay, η and the step 500 are those with which an independent program trained a classifier on MNIST,
+    with batches of 200; μ = 1/500 gives the codes the same step as the last layer's target. They are not
+    tuned.
 
     Args:
         targets: the codes, default `CodeTargets(coupling=1/500, last_layer="gradient", last_step=500)`: the
-            memory takes squared problems, so that the last layer gets a target as well.
+            memory takes squared problems alone, so that the last layer needs a target as well.
         solver: default `Memory()`, with a decay of 0.9 and the ridge outside the memory.
         weight_step: η > 0, default 0.1: the ridge is 1/η.
         **settings: the others of `LocoProp`.

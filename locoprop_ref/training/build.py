@@ -15,6 +15,9 @@ from locoprop_ref.targets import GradientTargets
 from locoprop_ref.training.options import Config
 from locoprop_ref.transfers import DISCONTINUOUS, TRANSFERS
 
+# how often something is repeated in a step: once is enough to see what is refused
+_COUNTS = ("num_local_steps", "code_steps", "num_sweeps", "inverse_steps")
+
 
 def layer_plans(config: Config) -> tuple[LayerPlan, ...]:
     """Return the layers of `config.layers`, deeper and wider by the two multipliers.
@@ -99,11 +102,17 @@ def check_fits(config: Config) -> None:
     ours = build_method(config)
     if not isinstance(ours, LocoProp) or isinstance(ours.targets, GradientTargets):
         return
-    thin = replace(config, width=1e-9, depth=1)
+    fewest: dict[str, Any] = {name: 1 for name in _COUNTS if getattr(config, name) is not None}
+    thin = replace(config, width=1e-9, depth=1, **fewest)
+    ours = build_method(thin)
     network, sizes = build_network(thin, 0, xp=np), layer_sizes(thin)
     x, t = np.zeros((2, sizes[0]), config.dtype), np.zeros((2, sizes[-1]), config.dtype)
     t[:, 0] = 1  # the first class; a value in [0, 1] where the outputs are pixels
-    ours.step(network, ours.init(network), x, t)
+    with np.errstate(all="ignore"):  # numbers too large for the dtype are for the run to meet, and to report
+        try:
+            ours.step(network, ours.init(network), x, t)
+        except np.linalg.LinAlgError:
+            return
 
 
 def epoch_rate(config: Config, epoch: int) -> float:

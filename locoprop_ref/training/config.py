@@ -166,7 +166,8 @@ def _check_numbers(config: Config) -> None:
     parse_steps(config.evaluate_steps)
     layers = len(layer_transfers(config))
     if checks.integer("frozen_layers", config.frozen_layers or 0, minimum=0) >= layers:
-        raise ValueError(f"frozen_layers must leave one of {layers} layers, got {config.frozen_layers}")
+        wanted = f"below {layers}, the number of layers, so that one of them moves"
+        raise ValueError(f"frozen_layers must be {wanted}, got {config.frozen_layers}")
     if config.schedule == "authors":
         checks.integer("schedule_epochs", config.schedule_epochs, minimum=0)
         if config.schedule_epochs < config.epochs:
@@ -194,15 +195,29 @@ def _check_together(config: Config, explicit: Mapping[str, Any]) -> None:
         raise ValueError("transfer must be elementwise for method locoprop-m-exact, got a softmax layer")
     if "last_target_step" in explicit and config.last_layer != "gradient":
         raise ValueError(f"last_target_step has no meaning for last_layer {config.last_layer}")
+    if config.method == "am-mem":
+        _check_last_layer(config)
     _check_sign(config)
     if config.method == "admm":
         _check_admm(config)
+
+
+def _check_last_layer(config: Config) -> None:
+    """Refuse a last layer whose own loss is not the squared one, which is all that a memory takes."""
+    last = layer_transfers(config)[-1]
+    if config.last_layer != "gradient" and last != "identity":
+        raise ValueError(
+            f"last_layer must be gradient for method am-mem with the last transfer {last}, "
+            f"got {config.last_layer!r}"
+        )
 
 
 def _check_sign(config: Config) -> None:
     with_sign = set(DISCONTINUOUS) & set(layer_transfers(config))
     if config.method == "locoprop-m-exact" and with_sign:
         raise ValueError("transfer must be continuous for method locoprop-m-exact, got a sign layer")
+    if config.method == "ste" and config.transfer in DISCONTINUOUS and not with_sign:
+        raise ValueError(f"layers must have a hidden layer with sign for method ste, got {config.layers!r}")
     if config.method == "ste" and not with_sign:
         raise ValueError(
             f"transfer must be sign in at least one layer for method ste, got {config.transfer!r} "

@@ -73,7 +73,7 @@ class Loop:
         first = self.last_epoch
         if first == 0:
             log.info(describe(start.run["epochs"][0]))
-        with self._bar(self.config.epochs - first) as bar, np.errstate(over="ignore", invalid="ignore"):
+        with self._bar(self.config.epochs - first) as bar, np.errstate(all="ignore"):
             for epoch in range(first, self.config.epochs):
                 try:
                     network, state, row = self._epoch(epoch, network, state, rng, bar)

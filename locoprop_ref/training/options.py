@@ -144,44 +144,82 @@ class Config:
     form: Any = _setting("form", "closed form; auto goes by shape")
     # the relatives: alternating minimization
     code_steps: Any = _setting("code_steps", "gradient steps on every code of am, am-mem and mac", "", int)
-    code_lr: Any = _setting("code_lr", "size of these steps, which mac halves where they fail", _GUESS, float)
+    code_lr: Any = _setting(
+        "code_lr", "size of these steps, which mac halves where one would raise its objective", _GUESS, float
+    )
     coupling: Any = _setting(
         "coupling",
-        "weight mu of the losses between layers in the codes' steps: 1/mu for the network loss",
+        "mu of am, am-mem and mac: where codes move, the network loss has the weight 1/mu and the losses "
+        "between layers have the weight 1",
         _GUESS,
         float,
     )
     code_momentum: Any = _setting(
-        "code_momentum", "of the codes' steps, Nesterov's", "0.9 in the published code", float
+        "code_momentum", "Nesterov's momentum of the codes' steps", "0.9 in the published code", float
     )
-    code_anchor: Any = _setting("code_anchor", "weight of 1/2 (code - forward pass)^2", "", float)
+    code_anchor: Any = _setting(
+        "code_anchor", "weight of the penalty 1/2 (code - its value in the forward pass)^2", "", float
+    )
     code_reduction: Any = _setting(
-        "code_reduction", "losses between layers over the batch", "mean in the published code"
+        "code_reduction",
+        "losses between layers are summed, or averaged, over batch and units",
+        "mean in the published code",
     )
-    code_inputs: Any = _setting("code_inputs", "a layer's input: of the moved codes, or of the forward pass")
+    code_inputs: Any = _setting(
+        "code_inputs", "a layer's input is made of the moved codes, or taken from the forward pass"
+    )
     last_layer: Any = _setting(
-        "last_layer", "the last layer of am and am-mem learns on the network loss itself, or by gradient"
+        "last_layer",
+        "the last layer of am and am-mem learns on the network loss itself, or towards a gradient target",
     )
     last_target_step: Any = _setting(
-        "last_target_step", "step gamma of the last layer's target with last-layer gradient", "", float
+        "last_target_step",
+        "step gamma of the last layer's gradient target, with --last-layer gradient",
+        "",
+        float,
     )
-    memory_decay: Any = _setting("memory_decay", "of am-mem's running sums", "", float)
-    num_sweeps: Any = _option(None, "sweeps of am-mem a batch (default none: the exact solution)", int)
+    memory_decay: Any = _setting(
+        "memory_decay",
+        "share of am-mem's running sums that is kept with every batch; 1 forgets nothing",
+        "",
+        float,
+    )
+    num_sweeps: Any = _option(
+        None,
+        "sweeps of coordinate descent that am-mem makes for a batch (default none: the exact solution)",
+        int,
+    )
     ridge: Any = _setting(
-        "ridge", "am-mem: 1/eta in its sums or outside; auto: inside without decay, else outside"
+        "ridge",
+        "am-mem adds the ridge 1/eta once to its sums (inside), or anew for every batch (outside); auto: "
+        "inside with memory-decay 1, else outside",
     )
     # target propagation and feedback alignment
     target_start: Any = _setting(
-        "target_start", "tp and dtp: the first target is that of the penultimate layer, or of the output"
+        "target_start", "tp and dtp: the topmost layer that gets a target, a gradient step from its value"
     )
     forward_loss: Any = _setting(
-        "forward_loss", "tp and dtp: the matching loss, or 1/2 (f(a) - target)^2", "Lee et al."
+        "forward_loss",
+        "tp and dtp: the weights learn on the matching loss, or on 1/2 (f(a) - target)^2",
+        "Lee et al.",
     )
-    inverse_noise: Any = _setting("inverse_noise", "on which tp and dtp train their inverses", _GUESS, float)
-    inverse_lr: Any = _setting("inverse_lr", "of the inverses' Adam", "its paper", float)
-    inverse_steps: Any = _setting("inverse_steps", "of the inverses a batch", "", int)
+    inverse_noise: Any = _setting(
+        "inverse_noise",
+        "standard deviation of the noise with which tp and dtp train their inverses",
+        _GUESS,
+        float,
+    )
+    inverse_lr: Any = _setting(
+        "inverse_lr", "learning rate of Adam, which trains the inverses of tp and dtp", "Adam's paper", float
+    )
+    inverse_steps: Any = _setting(
+        "inverse_steps", "steps that the inverses of tp and dtp make for a batch", "", int
+    )
     feedback_scale: Any = _setting(
-        "feedback_scale", "of the random weights of fa and dfa; 1: those of Glorot and Bengio", "", float
+        "feedback_scale",
+        "factor of the random feedback weights of fa and dfa; 1 for the range of Glorot and Bengio",
+        "",
+        float,
     )
     # second-order methods
     damping: Any = _setting("damping", "lambda of kfac and foof, added to the curvature", _GUESS, float)
@@ -206,15 +244,23 @@ class Config:
     )
     grafting_epsilon: Any = _setting("grafting_epsilon", "of the same rmsprop", "", float)
     # all examples at once
-    activation_penalty: Any = _setting("activation_penalty", "gamma of admm", _GUESS, float)
-    pre_activation_penalty: Any = _setting("pre_activation_penalty", "beta of admm", _GUESS, float)
-    multiplier_step: Any = _setting(
-        "multiplier_step", "kappa of admm; 0 for block coordinate descent", "", float
+    activation_penalty: Any = _setting(
+        "activation_penalty", "admm: weight gamma of 1/2 (a - relu(z))^2", _GUESS, float
     )
-    last_loss: Any = _setting("last_loss", "of admm, whatever the network loss is: squared or hinge")
+    pre_activation_penalty: Any = _setting(
+        "pre_activation_penalty", "admm: weight beta of 1/2 (z - its value from below)^2", _GUESS, float
+    )
+    multiplier_step: Any = _setting(
+        "multiplier_step", "step kappa of the multiplier of admm; 0 for block coordinate descent", "", float
+    )
+    last_loss: Any = _setting(
+        "last_loss", "the loss that admm has at the output, whatever the network loss is"
+    )
     warm_start: Any = _setting("warm_start", "epochs of admm before its multiplier moves", "", int)
     frozen_layers: Any = _option(
-        None, "first layers that keep their initial weights, whatever the method (default none)", int
+        None,
+        "how many layers, counted from the input, keep their initial weights (default none)",
+        int,
     )
     # how it is computed
     seed: int = _option(0, "of weights and batches (default 0)", int)

@@ -4,6 +4,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from locoprop_ref import checks
 from locoprop_ref.data import Dataset
 from locoprop_ref.network import Network
@@ -53,6 +55,29 @@ def resumed(config: Config, dataset: Dataset, path: Path, xp: Any) -> Checkpoint
     return Checkpoint(saved.network, saved.state, saved.generator, run)
 
 
+def check_codes(saved: Checkpoint, config: Config, x: Any, t: Any, path: Path) -> None:
+    """Refuse codes of a method that sees all examples where they are not those of these examples.
+
+    A step of rate 0 compares them, and moves nothing.
+
+    Args:
+        saved: from `resumed`.
+        config: resolved.
+        x, t: all examples of the training set.
+        path: the checkpoint, for the sentence.
+
+    Raises:
+        ValueError: other codes.
+    """
+    ours: Any = build_method(config)
+    if not getattr(ours, "sees_all_examples", False):
+        return
+    try:
+        ours.step(saved.network, saved.state, x, t, rate=0.0)
+    except ValueError:
+        raise ValueError(f"{path} must fit its own configuration, got other weights or state") from None
+
+
 def _check_is_a_run(saved: Checkpoint, path: Path) -> None:
     if saved.generator is None:
         raise ValueError(f"{path} must be a checkpoint of a run, got a network without one")
@@ -81,8 +106,10 @@ def _check_configuration(saved: Checkpoint, config: Config, dataset: Dataset, pa
 def _check_state(saved: Checkpoint, config: Config, path: Path, xp: Any) -> None:
     """Compare keys, shapes and dtypes with those of a run that begins now."""
     untrained = build_network(config, config.seed, xp=xp)
-    state = build_method(config).init(untrained, config.seed)
-    if _forms(untrained) != _forms(saved.network) or not _fits(form(saved.state), form(state)):
+    with np.errstate(over="ignore"):
+        state = build_method(config).init(untrained, config.seed)
+    fits = _fits(form(saved.state), form(state)) and not _counts_below_0(saved.state)
+    if _forms(untrained) != _forms(saved.network) or not fits:
         raise ValueError(f"{path} must fit its own configuration, got other weights or state")
     try:
         saved.random_generator()
@@ -101,6 +128,13 @@ def _fits(saved: Any, fresh: Any) -> bool:
     if isinstance(fresh, tuple) and isinstance(saved, tuple):
         return len(saved) == len(fresh) and all(map(_fits, saved, fresh))
     return bool(saved == fresh)
+
+
+def _counts_below_0(state: Any) -> bool:
+    """Tell whether a count in a state, of steps or of batches, or a seed in it, is below 0."""
+    if isinstance(state, dict | tuple):
+        return any(map(_counts_below_0, state.values() if isinstance(state, dict) else state))
+    return isinstance(state, int) and state < 0
 
 
 def _forms(network: Network) -> list[Any]:

@@ -19,7 +19,7 @@ from locoprop_ref.training.checkpoint import Checkpoint
 from locoprop_ref.training.environment import environment
 from locoprop_ref.training.loop import Loop, TrainedRun
 from locoprop_ref.training.options import Config
-from locoprop_ref.training.resume import recorded, resumed
+from locoprop_ref.training.resume import check_codes, recorded, resumed
 from locoprop_ref.training.run_file import SCHEMA, Files, read_run
 from locoprop_ref.training.step_evaluations import check_within_run
 from locoprop_ref.training.task import Examples, examples, losses_of
@@ -82,6 +82,8 @@ def train(
         if files:
             _check_files(files, config, resume, overwrite)  # another run may have begun and ended meanwhile
         start = resumed(config, dataset, files.checkpoint, xp) if files and resume else None
+        if files and start is not None:
+            check_codes(start, config, data.x_train, data.t_train, files.checkpoint)
         if start is None:
             start = untrained(config, dataset, data, xp)
         start = replace(start, run=_with_jobs(start.run, jobs))
@@ -111,7 +113,8 @@ def untrained(config: Config, dataset: Dataset, data: Examples, xp: Any) -> Chec
         "epochs": [row],
         "status": "running",
     }
-    state = build_method(config).init(network, config.seed)
+    with np.errstate(over="ignore"):  # of a scale beyond the dtype; the first epoch reports what comes of it
+        state = build_method(config).init(network, config.seed)
     return Checkpoint(network, state, dict(rng.bit_generator.state), run)
 
 

@@ -296,6 +296,27 @@ def test_a_state_of_another_network_is_refused_in_one_sentence(name, state):
 
 
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("wrong", [None, 5, Network, {"layers": ()}], ids=["none", "int", "class", "state"])
+def test_what_is_no_network_is_refused_in_one_sentence(name, wrong):
+    ours = method(name)
+    got = f"^network must be a Network, as initialize makes, got {type(wrong).__name__}$"
+    with pytest.raises(TypeError, match=got):
+        ours.init(wrong)
+    with pytest.raises(TypeError, match=got):
+        ours.step(wrong, {"layers": ()}, np.ones((2, 3)), np.ones((2, 1)))
+
+
+@pytest.mark.parametrize("count", ["x", None, (), True])
+def test_a_count_that_is_no_number_is_refused_in_one_sentence(count):
+    """Adam's count of steps, as a checkpoint that was changed by hand may have it."""
+    ours, network = method("am"), initialize((3, 2), transfers="identity")
+    state = ours.init(network)
+    kept = {**state["layers"][0], "solver": {**state["layers"][0]["solver"], "count": count}}
+    with pytest.raises(ValueError, match=r"^state\['layers'\]\[0\] must be what init made"):
+        ours.step(network, {**state, "layers": (kept,)}, np.ones((2, 3)), np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_a_state_of_a_deeper_network_is_refused_in_one_sentence(name):
     ours = method(name)
     with pytest.raises(ValueError, match=r"^state must be what init made of this network of 1 layers"):

@@ -142,6 +142,27 @@ def test_codes_of_another_network_are_refused_in_one_sentence(numpy_backend, nam
         ours.step(network, state, x, t)
 
 
+@every_method
+@pytest.mark.parametrize("entry", [None, "code", -1, ()])
+def test_an_entry_that_is_no_dict_is_refused_in_one_sentence(numpy_backend, name, entry):
+    network, x, t = problem(numpy_backend)
+    ours = method(name)
+    _, state, _ = ours.step(network, ours.init(network), x, t)
+    with pytest.raises(ValueError, match=r"^state\['layers'\]\[0\] must be what init or a step made of"):
+        ours.step(network, {**state, "layers": (entry, *state["layers"][1:])}, x, t)
+
+
+@every_method
+@pytest.mark.parametrize("cut", [lambda code: code[:5], lambda code: None])
+def test_codes_of_different_numbers_of_examples_are_refused(numpy_backend, name, cut):
+    network, x, t = problem(numpy_backend)
+    ours = method(name)
+    _, state, _ = ours.step(network, ours.init(network), x, t)
+    first = {key: cut(code) for key, code in state["layers"][0].items()}
+    with pytest.raises(ValueError, match=r"^state must hold codes of the same examples in every layer"):
+        ours.step(network, {**state, "layers": (first, *state["layers"][1:])}, x, t)
+
+
 def test_admm_wants_its_count(numpy_backend):
     network, x, t = problem(numpy_backend)
     ours = method("admm")

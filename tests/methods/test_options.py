@@ -24,7 +24,7 @@ from locoprop_ref import (
 from locoprop_ref.methods import FOOF, KFAC, Shampoo
 from locoprop_ref.methods.backprop import LEARNING_RATES, BackProp
 from locoprop_ref.methods.locoprop import LocoProp, locoprop_m_exact, locoprop_s_closed
-from locoprop_ref.methods.options import choices_of, defaults_in_words, methods_with, options_of
+from locoprop_ref.methods.options import assembled, choices_of, defaults_in_words, methods_with, options_of
 from locoprop_ref.methods.relatives import am, am_mem, dfa, dtp, fa, ste, tp
 from locoprop_ref.optimizers import OPTIMIZERS, SGD, AdaGrad, Adam, Momentum, RMSProp
 from locoprop_ref.training.build import build_method
@@ -126,3 +126,10 @@ def test_the_docstrings_are_read():
     assert dict(documented(KFAC))["damping"] == "0.01"
     assert dict(documented(LocoProp))["project_targets"] == "False"
     assert sum(len(list(documented(owner))) for owner in DOCUMENTED) > 35
+
+
+def test_an_option_that_the_method_does_not_have_is_refused():
+    with pytest.raises(
+        ValueError, match=r"option must be one of .*, got 'code_step' \(did you mean 'code_steps'"
+    ):
+        assembled("am", {"code_step": 3})

@@ -802,6 +802,18 @@ REFUSED = {
         {"method": "ste", "transfer": "tanh"},
         r"transfer must be sign in at least one layer for method ste, got 'tanh' \(without",
     ),
+    "ste without a hidden layer": (
+        {"method": "ste", "data": "d.npz", "layers": "9-9"},
+        "layers must have a hidden layer with sign for method ste, got '9-9'$",
+    ),
+    "steps beyond counting": (
+        {"method": "am", "num_local_steps": 10**400},
+        "num_local_steps must be at most 9223372036854775807, got a larger number$",
+    ),
+    "a number beyond floats": (
+        {"method": "am", "coupling": 10**400},
+        "coupling must be a number of at most 1.8e308, got a larger one$",
+    ),
     "codes through time": (
         {"method": "am", **ROWS},
         "network must have no recurrent layer for codes",
@@ -828,7 +840,7 @@ REFUSED = {
     ),
     "memory of no squared loss": (
         {"method": "am-mem", "last_layer": "network_loss"},
-        "transfer must be 'identity' for a memory, got 'sigmoid'",
+        "last_layer must be gradient for method am-mem with the last transfer sigmoid, got 'network_loss'$",
     ),
     "memory without eta": (
         {"method": "am-mem", "weight_step": math.inf},
@@ -941,3 +953,22 @@ def test_base_is_not_the_default():
     config, default = resolve(data="own.npz", **BASE), resolve(layers=BASE["layers"])
     unlike = {f for f in FIELDS if getattr(config, f) != getattr(default, f)}
     assert unlike == {"data", "batch_size", "epochs", "schedule", "schedule_epochs", "local_lr"}
+
+
+@pytest.mark.parametrize("option", ["code_steps", "inverse_steps", "num_sweeps"])
+def test_a_network_is_tried_in_one_repetition(option):
+    """A million steps on the codes are for the run; what resolve tries out takes none of them."""
+    method = {"code_steps": "am", "inverse_steps": "dtp", "num_sweeps": "am-mem"}[option]
+    assert getattr(resolve(method=method, **{option: 10**12}), option) == 10**12
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"method": "am", "coupling": 1e-320}, {"method": "am", "code_lr": 1e308},
+     {"method": "dtp", "inverse_noise": 1e300}, {"method": "fa", "feedback_scale": 1e300},
+     {"method": "am-mem", "coupling": 1e-300}],
+    ids=lambda given: given["method"],
+)  # fmt: skip
+def test_numbers_beyond_the_dtype_give_no_warning(given):
+    """They are for the run to report, in one line; warnings would be errors here."""
+    assert resolve(**given).method == given["method"]

@@ -1,5 +1,7 @@
 """Resuming: the same bits as without a break, and checkpoints of other runs are refused."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from small_runs import (
@@ -153,3 +155,43 @@ def test_a_checkpoint_of_other_data_is_refused(tiny, tmp_path):
     other = write_data(tmp_path / "tiny.npz", x_test=np.ones((TEST, 9), np.uint8))
     with pytest.raises(ValueError, match=r"another configuration: data sha256 '.*' there, '.*' here$"):
         run(other, out=tmp_path / "r.json", resume=True)
+
+
+def changed(path, place, value):
+    """Rewrite a checkpoint with another value at a place of the method's state."""
+
+    def put(nest, keys):
+        if not keys:
+            return value(nest)
+        if isinstance(nest, dict):
+            return {**nest, keys[0]: put(nest[keys[0]], keys[1:])}
+        return tuple(put(item, keys[1:]) if i == keys[0] else item for i, item in enumerate(nest))
+
+    saved = checkpoint.load_checkpoint(path, xp=np)
+    checkpoint.save_checkpoint(path, dataclasses.replace(saved, state=put(saved.state, place)))
+
+
+CHANGED = {
+    "steps of adam": ("am", ("layers", 0, "solver", "count"), lambda count: -1),
+    "batches of a memory": ("am-mem", ("layers", 1, "solver", "count"), lambda count: -count),
+    "seed of the noise": ("dtp", ("targets", "seed"), lambda seed: -1),
+    "steps of admm": ("admm", ("steps",), lambda steps: -1),
+    "dtype of codes": ("mac", ("layers", 0, "code"), lambda code: code.astype("float64")),
+    "examples of codes": ("admm", ("layers", 0, "z"), lambda z: z[:5]),
+    "width of codes": ("admm", ("layers", 0, "a"), lambda a: a[:, 1:]),
+    "codes of one layer": ("admm", ("layers", 0, "a"), lambda a: None),
+}
+
+
+@pytest.mark.parametrize(("method", "place", "value"), CHANGED.values(), ids=CHANGED)
+def test_a_state_that_no_step_makes_is_refused(tiny, tmp_path, method, place, value):
+    """It is no run that diverges: the run file stays as it is."""
+    options = {"method": method, "layers": "9-6-9", "num_local_steps": None, "dtype": "float32"}
+    run(tiny, out=tmp_path / "r.json", epochs=1, **options)
+    changed(tmp_path / "r.npz", place, value)
+    before = [(tmp_path / name).read_bytes() for name in ("r.json", "r.npz")]
+    with pytest.raises(
+        ValueError, match=r"r\.npz must fit its own configuration, got other weights or state$"
+    ):
+        run(tiny, out=tmp_path / "r.json", epochs=2, resume=True, **options)
+    assert [(tmp_path / name).read_bytes() for name in ("r.json", "r.npz")] == before

@@ -134,7 +134,9 @@ def test_a_loss_that_is_not_finite_is_null(tiny, monkeypatch):
     assert_equal(found["status"], "finished")
 
 
-@pytest.mark.parametrize("value", ["", "1,,2", "a", "0,1", "-1", "2,1", "1,1", "1.5", "1 2"])
+@pytest.mark.parametrize(
+    "value", ["", "1,,2", "a", "0,1", "-1", "2,1", "1,1", "1.5", "1 2", "1_0", "٣", "+1"]
+)
 def test_malformed_steps_are_refused(tiny, capsys, value):
     sentence = f"evaluate_steps must be rising numbers of steps from 1 on, as in 1,2,5,10, got {value!r}"
     with pytest.raises(ValueError) as error:
@@ -145,6 +147,11 @@ def test_malformed_steps_are_refused(tiny, capsys, value):
     with pytest.raises(TypeError, match=r"from 1 on, as in 1,2,5,10, got \[1\]"):
         resolve(evaluate_steps=[1])
     assert_equal(parse_steps("3, 40"), (3, 40))
+
+
+def test_numbers_beyond_any_run_are_refused_without_their_digits():
+    with pytest.raises(ValueError, match=r"as in 1,2,5,10, got one of 5000 digits$"):
+        parse_steps("1," + "9" * 5000)
 
 
 def test_a_run_file_with_wrong_steps_is_refused(tiny):
@@ -212,7 +219,11 @@ def test_frozen_equals_training_the_upper_layers_alone(tiny):
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(4, "frozen_layers must leave one of 4 layers, got 4"), (-1, "-1")]
+    ("number", "words"),
+    [
+        (4, "frozen_layers must be below 4, the number of layers, so that one of them moves, got 4$"),
+        (-1, "-1"),
+    ],
 )
 def test_as_many_frozen_layers_as_there_are_is_refused(tiny, number, words):
     with pytest.raises(ValueError, match=words):
