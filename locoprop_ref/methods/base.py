@@ -74,7 +74,8 @@ def check_step(network: Network, state: Any, x: Any, t: Any, rate: float) -> flo
         ValueError, TypeError: no network, r < 0, a state of another network, or (on the host) nan or infinity
             in x or t.
     """
-    check_network(network)
+    if not isinstance(network, Network):
+        check_network(network)  # which raises the error; a step of a small network calls as little as it can
     entries = state.get("layers") if isinstance(state, dict) else None
     if not isinstance(entries, tuple) or len(entries) != len(network.layers):
         count = len(network.layers)
