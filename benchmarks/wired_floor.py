@@ -13,6 +13,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from benchmarks.floor import Product, local_products, run_all
 from benchmarks.wired import WiredProblem, network
+from locoprop_ref.backend import one_blas_thread
 from locoprop_ref.layers import Layer
 from locoprop_ref.microbatches import microbatches_that_pay
 from locoprop_ref.parallel import side_by_side
@@ -93,8 +94,10 @@ def _solve(x: np.ndarray, d_out: int) -> None:
     d = x.shape[1]
     system = np.eye(d + 1, dtype=x.dtype, order="F")
     system[:d, :d] += np.matmul(x.T, x)
-    factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
-    cho_solve(factor, np.ones((d + 1, d_out), x.dtype, order="F"), overwrite_b=True, check_finite=False)
+    # with one BLAS thread, as in the package: SciPy's threads and NumPy's would wait for each other
+    with one_blas_thread():
+        factor = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
+        cho_solve(factor, np.ones((d + 1, d_out), x.dtype, order="F"), overwrite_b=True, check_finite=False)
 
 
 def _gradient(layer: Layer, examples: int) -> Product:
