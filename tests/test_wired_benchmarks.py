@@ -1,5 +1,7 @@
 """The benchmarks of networks with positions: every peer takes the same step, and the floor its products."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -8,7 +10,7 @@ from test_benchmarks import Counted, after_three_steps, products_of
 from benchmarks import layers, wired_floor
 from benchmarks.measure import Median
 from benchmarks.peers import WIRED_PEERS
-from benchmarks.results import read, save
+from benchmarks.results import FOLDER, read, save
 from benchmarks.wired import WIRED_METHODS, WiredProblem, batch_of, network
 from locoprop_ref import forward
 from locoprop_ref.methods import gradient
@@ -113,5 +115,27 @@ def test_a_table_is_saved_whole(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().out == text
     assert len(result["bounds"]) == 4
     for bound in result["bounds"]:
+        (line,) = (line for line in text.splitlines() if bound["what"] + ":" in line)
+        assert ("kept" in line) == bound["kept"]
+
+
+def test_the_speed_page_and_the_text_have_the_numbers_of_the_saved_table():
+    saved = read(FOLDER / "layers.json")
+    labels = {
+        "backprop-adam": "BackProp, Adam", "locoprop-s-closed": "LocoProp-S, closed form",
+        "locoprop-m": "LocoProp-M, K = 10",
+    }  # fmt: skip
+    lines = (FOLDER.parent.parent / "docs" / "speed.md").read_text(encoding="utf-8").splitlines()
+    for name, case in saved["cases"].items():
+        for method, found in case["methods"].items():
+            (line,) = (line for line in lines if line.startswith(f"| {name}: {labels[method]} |"))
+            peers = ("wired-ours", "wired-jax", "wired-torch", found["floor"])
+            cells = [f"{1e3 * found['peers'][peer]['seconds']['median']:.1f}" for peer in peers]
+            assert line.split(" | ")[1:] == [*cells[:-1], cells[-1] + " |"], (name, method)
+    text = (FOLDER / "layers.txt").read_text(encoding="utf-8")
+    again = [asdict(bound) for bound in layers.bounds(saved["cases"])]
+    for bound, other in zip(saved["bounds"], again, strict=True):
+        assert {key: bound[key] for key in ("what", "measured", "bound")}.items() <= other.items()
+    for bound in saved["bounds"]:
         (line,) = (line for line in text.splitlines() if bound["what"] + ":" in line)
         assert ("kept" in line) == bound["kept"]
