@@ -1,7 +1,9 @@
 """What is committed under results/ and figures/: the tables and figures follow from the runs, to the byte."""
 
+import itertools
 import json
 import re
+import shlex
 import shutil
 import statistics
 from pathlib import Path
@@ -95,9 +97,19 @@ def test_a_page_says_what_came_out_and_what_made_it(folder):
         assert made in page.partition("## How it was made")[2]
 
 
+def parted(command):
+    """The words of a command of a comparison without its seeds, and its seeds."""
+    words = shlex.split(command)
+    first = words.index("--seeds") + 1
+    seeds = list(itertools.takewhile(str.isdecimal, words[first:]))
+    return words[:first] + words[first + len(seeds) :], set(map(int, seeds))
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_every_run_says_what_made_it(folder):
+    """The comparison's command; where a folder has grown, with the seeds that it had when the run was made."""
     plan = manifest(folder)
+    words, seeds = parted(plan["command"])
     for name in plan["contestants"]:
         for seed in plan["seeds"]:
             run = read_run(folder / f"{name}-seed{seed}.json")
@@ -105,8 +117,11 @@ def test_every_run_says_what_made_it(folder):
             assert run["data"]["sha256"] == plan["data"]["sha256"]
             assert run["environment"]["versions"]["numpy"]
             assert run["status"] in ("finished", "diverged")
-            assert run["command"] == plan["command"]
+            made, had = parted(run["command"])
+            assert made == words
+            assert seed in had <= seeds
     assert plan["command"].startswith("locoprop-ref compare")
+    assert seeds == set(plan["seeds"])
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
