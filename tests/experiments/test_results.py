@@ -107,7 +107,7 @@ def parted(command):
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_every_run_says_what_made_it(folder):
-    """The comparison's command; where a folder has grown, with the seeds that it had when the run was made."""
+    """The command of the comparison; where a folder has grown, with the seeds that it had at that time."""
     plan = manifest(folder)
     words, seeds = parted(plan["command"])
     for name in plan["contestants"]:
