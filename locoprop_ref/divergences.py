@@ -13,7 +13,6 @@ both overflow, it is a number or ∞, while the definition gives ∞ − ∞. Wi
 `a_hat` and `a` are arrays of one shape and `xp` is their namespace.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -142,7 +141,6 @@ def _remainder(second_order: Callable[[Any, Any], Any], a: Any, d: Any) -> Any:
     return sum((weight * (1 - τ)) * second_order(a + τ * d, d) for τ, weight in _points(12))
 
 
-@functools.cache
 def _points(count: int) -> tuple[tuple[float, float], ...]:
     """Return points and weights of Gauss's quadrature on [0, 1]."""
     points, weights = np.polynomial.legendre.leggauss(count)

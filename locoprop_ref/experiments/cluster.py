@@ -15,6 +15,7 @@ Commands end with the command line that started them. The scheduler then release
 ends the process of a task that was released.
 """
 
+import logging
 import os
 import signal
 import subprocess
@@ -116,6 +117,7 @@ def _connect(address: str) -> Any:
             "scheduler needs the package distributed, which is not installed: "
             "pip install 'locoprop-ref[cluster]'"
         ) from None
+    logging.getLogger("asyncio").addFilter(_says_something)
     try:
         client = Client(address, timeout=SECONDS_TO_ANSWER, set_as_default=False)
     except (OSError, TimeoutError) as error:
@@ -128,6 +130,16 @@ def _connect(address: str) -> Any:
         client.close()
         raise OSError(f"scheduler must have at least one worker, got {address}, which has none") from error
     return client
+
+
+def _says_something(record: logging.LogRecord) -> bool:
+    """Tell a message of asyncio from the one about a timer that ran out while its connection was closed.
+
+    A connection of `distributed` waits with a timer for what is to be sent. Nobody asks for the end of the
+    timer of a closed connection, which asyncio then prints as an exception that was never retrieved.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, TimeoutError) and "never retrieved" in record.getMessage())
 
 
 def _finished(command: Command, future: Any) -> Finished:

@@ -1,6 +1,9 @@
 """A comparison on a Dask cluster: two workers, one of them killed; what is refused, and what ends with it."""
 
+import asyncio
+import gc
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -13,6 +16,7 @@ from numpy.testing import assert_equal
 from small_runs import command, environment, shell, without_seconds, write_data
 
 from locoprop_ref.cli import main as cli
+from locoprop_ref.experiments.cluster import _says_something
 from locoprop_ref.experiments.compare.plan import comparison
 from locoprop_ref.training import train
 from locoprop_ref.training.run_file import read_run
@@ -174,3 +178,15 @@ def test_a_scheduler_that_does_not_answer_is_refused(tiny, tmp_path, monkeypatch
     wanted = "scheduler must be the address of a Dask scheduler that answers, got tcp://127.0.0.1:9"
     assert_equal((done.returncode, done.stderr), (2, f"locoprop-ref compare: {wanted}\n"))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_timer_that_nobody_asks_is_not_printed(caplog):
+    """What `distributed` leaves behind where a connection is closed; another error is printed as ever."""
+    logging.getLogger("asyncio").addFilter(_says_something)
+    loop = asyncio.new_event_loop()
+    for error in (TimeoutError("Timeout"), OSError("broken")):
+        loop.create_future().set_exception(error)
+        gc.collect()
+    loop.close()
+    logging.getLogger("asyncio").removeFilter(_says_something)
+    assert_equal([record.exc_info[1].args for record in caplog.records], [("broken",)])
