@@ -95,9 +95,9 @@ _PENALTIES = (
 _BACKPROP_ADAM = (Range("learning_rate", 1e-4, 3e-2), *_ADAM)
 # fmt: off
 RELATIVES_SPACE: Mapping[str, tuple[Range, ...]] = {
-    "am-sgd":     (Range("local_lr", 1e-3, 3.0), Range("code_lr", 1e-2, 10.0),
-                   among("code_steps", 1, 5)),
-    "am-adam":    (_ADAM_STEP, Range("code_lr", 1e-2, 10.0), among("code_steps", 1, 5), *_ADAM),
+    "am-sgd":     (Range("local_lr", 1e-3, 30.0), Range("code_lr", 1e-2, 10.0),
+                   among("code_steps", 1, 5, 20)),
+    "am-adam":    (_ADAM_STEP, Range("code_lr", 1e-2, 10.0), among("code_steps", 1, 5, 20), *_ADAM),
     "am-mem":     (Range("last_target_step", 10.0, 5e3), Range("coupling", 1e-4, 1.0),
                    Range("weight_step", 1e-3, 10.0),     one_minus("memory_decay", 1e-2, 1.0)),
     "dtp":        (_ADAM_STEP, Range("target_step", 0.3, 300.0), Range("inverse_lr", 1e-4, 1e-2),
