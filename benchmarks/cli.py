@@ -1,10 +1,10 @@
-"""Command line of the benchmarks: table, layers, scaling, gram, profile, side-by-side, compare."""
+"""Command line of the benchmarks: table, layers, scaling, gram, profile, side-by-side, compare, gpu."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import compare, gram, layers, profile, scaling, side_by_side, table
+from benchmarks import compare, gpu, gram, layers, profile, scaling, side_by_side, table
 
 OTHERS = {
     "layers": layers.run, "scaling": scaling.run, "gram": gram.run, "profile": profile.run,
@@ -14,7 +14,7 @@ OTHERS = {
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=("table", *OTHERS, "compare"))
+    parser.add_argument("what", choices=("table", *OTHERS, "compare", "gpu"))
     parser.add_argument(
         "--rounds", type=int, default=20, help="number of measurements of each library (default 20)"
     )
@@ -22,7 +22,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--baseline", type=Path, default=compare.BASELINE, help="compare: the saved table to compare with"
     )
+    parser.add_argument("--backend", choices=("cupy", "numpy"), default="cupy", help="gpu: default cupy")
+    parser.add_argument(
+        "--minutes", type=float, default=9.0, help="gpu: begin nothing new after so many minutes (default 9)"
+    )
     arguments = parser.parse_args()
+    if not 0 < arguments.minutes < float("inf"):
+        parser.error(f"--minutes must be above 0 and finite, got {arguments.minutes:g}")
     if arguments.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {arguments.rounds}")
     return arguments
@@ -37,6 +43,13 @@ def main() -> int:
         except ValueError as error:
             print(error, file=sys.stderr)
             return 2
+    if arguments.what == "gpu":
+        try:
+            gpu.run(rounds=arguments.rounds, backend=arguments.backend, minutes=arguments.minutes)
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
+        return 0
     if arguments.what == "table":
         table.run(rounds=arguments.rounds, tests=arguments.tests)
     else:

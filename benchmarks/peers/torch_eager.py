@@ -32,7 +32,7 @@ def _rmsprop(p, gradient, state, rate, decay, momentum, epsilon):
 
 class _Run:
     def __init__(self, problem: Problem, method: str) -> None:
-        self.problem, self.method = problem, method
+        self.problem, self.method, self.rmsprop = problem, method, _rmsprop
         self.params = [[torch.tensor(p) for p in (layer.W, layer.b)] for layer in network(problem).layers]
         for p in _flat(self.params):
             p.requires_grad_(True)
@@ -63,7 +63,7 @@ class _Run:
                     p.sub_(gradient, alpha=rate)
                 return
             for p, gradient, state in zip(params, gradients, _flat(self.states), strict=True):
-                _rmsprop(p, gradient, state, rate, problem.decay, 0.0, problem.epsilon)
+                self.rmsprop(p, gradient, state, rate, problem.decay, 0.0, problem.epsilon)
 
     def _locoprop(self) -> None:
         xs, a_hats, loss = self._forward()
@@ -88,8 +88,8 @@ class _Run:
                 torch.addmm(b, x, W, out=a)
             residual = _F_IN_PLACE[name](a).sub_(y)
             torch.mm(x.T, residual, out=gradient)
-            _rmsprop(W, gradient, W_state, rate, *hyper)
-            _rmsprop(b, residual.sum(0), b_state, rate, *hyper)
+            self.rmsprop(W, gradient, W_state, rate, *hyper)
+            self.rmsprop(b, residual.sum(0), b_state, rate, *hyper)
 
     def _closed(self, m, x, g) -> None:
         eta, gamma = self.problem.closed_weight_step, self.problem.closed_target_step
@@ -106,7 +106,7 @@ class _Run:
         b.sub_(change[-1], alpha=eta * gamma)
 
     def weights(self) -> list[np.ndarray]:
-        return [p.detach().numpy() for p in _flat(self.params)]
+        return [p.detach().cpu().numpy() for p in _flat(self.params)]
 
 
 def prepare(problem: Problem, method: str) -> _Run:
