@@ -93,7 +93,9 @@ def _for_all_examples(config: Config, explicit: Mapping[str, Any]) -> Config:
         raise ValueError(f"schedule must be constant for method {config.method}, got {config.schedule!r}")
     chosen: dict[str, Any] = {"batch_size": None, "schedule": "constant"}
     if config.method == "admm":
-        chosen |= {name: "relu" for name in ("transfer", "code_transfer") if name not in explicit}
+        # code_transfer has a meaning for an autoencoder alone
+        names = ("transfer", "code_transfer") if config.task == "autoencode" else ("transfer",)
+        chosen |= {name: "relu" for name in names if name not in explicit}
     return replace(config, **chosen)
 
 
