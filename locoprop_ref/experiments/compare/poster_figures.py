@@ -4,6 +4,7 @@ Errors are shares of the test images, in percent on a logarithmic axis, so that 
 room as their beginnings have. Every title is computed from the numbers that are drawn.
 """
 
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def first_epoch(results: Results) -> "Figure":
         raise ValueError("results must hold a run with evaluate_steps, got none")
     shown = sorted({int(step) for b in bands.values() for step in b["step"]})
     at = TITLE_STEP if TITLE_STEP in shown else shown[len(shown) // 2]
-    title = f"after {at} batches: {_ranking(results, bands, at)}"
+    title = _in_lines(f"after {at} batches: {_ranking(results, bands, at)}", width=11)
     figure, (panel,) = panels(width=11, height=5.8, right=3.4, title=title)
     for entry, b in bands.items():
         _draw(panel, results, entry, b)
@@ -117,10 +118,9 @@ def epochs(results: Results) -> "Figure":
     online = {name: b for name, b in bands.items() if not is_offline(name)}
     offline = {name: b for name, b in bands.items() if is_offline(name)}
     parts = [part for part in (online, offline) if part]
-    figure, axes = panels(
-        len(parts), width=8 + 4.5 * (len(parts) - 1) + 3, height=5.8, right=3.4, sharey=True,
-        title=_title_of_ends(results, online, offline),
-    )  # fmt: skip
+    width = 8 + 4.5 * (len(parts) - 1) + 3
+    title = _in_lines(_title_of_ends(results, online, offline), width)
+    figure, axes = panels(len(parts), width=width, height=5.8, right=3.4, sharey=True, title=title)
     from matplotlib.ticker import MaxNLocator
 
     handles: list[Any] = []
@@ -153,11 +153,12 @@ def _axes(panel: "Axes", x: str, bands: Mapping[str, Band]) -> None:
 
 
 def _ranking(results: Results, bands: Mapping[str, Band], step: int) -> str:
-    """Return the errors after a step of the best entry, of AM-Adam and of Adam, from the least on."""
+    """Return the errors after a step of the best entry and of those it is about, from the least on."""
     at = {entry: _value(b, step) for entry, b in bands.items()}
     known = {entry: value for entry, value in at.items() if value is not None}
     best = min(known, key=lambda entry: known[entry])
-    chosen = sorted({best, *({"am-adam", "adam", "sgd"} & known.keys())}, key=lambda entry: known[entry])
+    of_note = {"am-adam", "adam", "sgd", "ste", "dtp"} if "ste" in known else {"am-adam", "adam", "sgd"}
+    chosen = sorted({best, *(of_note & known.keys())}, key=lambda entry: known[entry])
     return ", ".join(f"{_label(results, entry)} {spell(known[entry])} %" for entry in chosen) + " test error"
 
 
@@ -180,6 +181,11 @@ def _title_of_ends(results: Results, online: Mapping[str, Band], offline: Mappin
         least = float(np.min(offline[best]["median"]))
         told.append(f"best offline, {_label(results, best)}, {least:.1f} %")
     return "test error at the end: " + "; ".join(told)
+
+
+def _in_lines(title: str, width: float) -> str:
+    """Return a title in lines that fit over a figure of that many inches."""
+    return "\n".join(textwrap.wrap(title, width=int(7 * width)))
 
 
 def _label(results: Results, entry: str) -> str:

@@ -62,6 +62,8 @@ _ONLY_WITH: dict[str, Callable[[Row], object]] = {
 def columns(rows: list[Row]) -> list[list[str]]:
     """Return the table's cells as text, the head first."""
     left_out = {name for name, of in _ONLY_WITH.items() if all(of(row) is UNSET for row in rows)}
+    if all(row.entry != MARK for row in rows):  # nothing to be measured against
+        left_out |= {f"epochs to {MARK}", f"s to {MARK}"}
     kept = {name: cell for name, cell in COLUMNS.items() if name not in left_out}
     return [list(kept), *([cell(row) for cell in kept.values()] for row in rows)]
 

@@ -281,7 +281,12 @@ def test_the_figures_show_the_numbers(tmp_path):
     )
     assert "ADMM from 50 at 1 to 70 at 2" in alt_text(ends)
     signs = poster_figures.epochs(folder_of(tmp_path / "s", SIGNS, "poster-signs"))
-    assert "AM-Adam 2.50 %, Straight-through 3.00 %, DTP 5.00 %, First layer frozen" in signs.get_suptitle()
+    lines = signs.get_suptitle().splitlines()
+    assert "AM-Adam 2.50 %, Straight-through 3.00 %, DTP 5.00 %, First layer frozen" in " ".join(lines)
+    signs.draw_without_rendering()
+    box = signs._suptitle.get_window_extent()
+    assert len(lines) == 2 and box.x0 > 0 and box.x1 < signs.bbox.width  # the title is not cut off
+    assert box.y0 > signs.axes[0].get_window_extent().y1
     with pytest.raises(ValueError, match="results must hold a run with evaluate_steps, got none"):
         poster_figures.first_epoch(folder_of(tmp_path / "o", {"offline-admm": AS_CLAIMED["offline-admm"]}))
 
