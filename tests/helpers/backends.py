@@ -1,9 +1,14 @@
 """The array libraries as the tests see them, opened on request."""
 
+import os
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,10 +64,39 @@ def _torch() -> Backend:
     return Backend("torch", _namespace("torch"))
 
 
+# Almost all the time of a test on JAX goes into XLA, which compiles every operation anew for every shape, for
+# arrays of a few numbers. LLVM's optimizations and XLA's newer emitter of fused loops take more than half of
+# it. The numbers differ by roundings from those of the usual compilation, which the adapter for JAX is tested
+# with (`tests/oracle/test_oracle_examples.py`).
+COMPILE_QUICKLY = (
+    "--xla_backend_optimization_level=0",
+    "--xla_llvm_disable_expensive_passes=true",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
+COMPARED_WITH = Path(__file__).resolve().parents[2] / "requirements" / "other-libraries.txt"
+
+
+@contextmanager
+def compile_quickly() -> Iterator[None]:
+    """What makes its first array of JAX inside compiles quickly from then on; child processes as by default.
+
+    XLA ends a process at a flag that it does not know. Therefore the flags are set for the pinned release
+    alone, with which they were tried; any other compiles as it does by default.
+    """
+    pinned = re.search(r"^jaxlib==(\S+)$", COMPARED_WITH.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    with pytest.MonkeyPatch.context() as patch:
+        if pinned and metadata.version("jaxlib") == pinned[1]:
+            patch.setenv("XLA_FLAGS", " ".join([*COMPILE_QUICKLY, os.environ.get("XLA_FLAGS", "")]))
+        yield
+
+
 def _jax() -> Iterator[Backend]:
     _installed("jax")
-    import jax
+    with compile_quickly():
+        import jax
 
+        jax.numpy.zeros(1).block_until_ready()  # XLA reads its flags now
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
     yield Backend("jax", _namespace("jax"))

@@ -8,6 +8,7 @@ the positional arguments], "keywords": {name: kind}}. The kind of an array is it
 argument its type, and that of a list or tuple holds the kinds of its items.
 """
 
+import cProfile
 import functools
 import inspect
 import json
@@ -71,19 +72,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Note the functions that a test calls, in its own thread by a profiler written in C, which is quick."""
     codes = FOUND.setdefault(library_of(item) or "", set())
 
     def note(frame: FrameType, event: str, _: Any) -> None:
         if event == "call":
             codes.add(frame.f_code)
 
-    threading.setprofile(note)
-    sys.setprofile(note)
+    profile = cProfile.Profile(subcalls=False, builtins=False)
+    threading.setprofile(note)  # cProfile sees no other thread
+    profile.enable()
     try:
         return (yield)
     finally:
-        sys.setprofile(None)
+        profile.disable()
         threading.setprofile(None)  # type: ignore[arg-type]
+        codes.update(entry.code for entry in profile.getstats() if isinstance(entry.code, CodeType))
 
 
 def pytest_sessionfinish() -> None:
