@@ -20,7 +20,7 @@ from array_api_compat import array_namespace, device
 from locoprop_ref import checks
 
 __all__ = [
-    "BACKENDS", "array_namespace", "describe_device", "device", "device_bytes", "dtype_name",
+    "BACKENDS", "array_namespace", "check_regular", "describe_device", "device", "device_bytes", "dtype_name",
     "free_device_reserve", "namespace", "on_host", "one_blas_thread", "solve_positive_definite",
     "synchronize", "to_backend", "to_numpy",
 ]  # fmt: skip
@@ -141,10 +141,35 @@ def _device_pool(xp: Any) -> Any:
 
 
 def identity_plus(factor: float, A: Any, xp: Any) -> Any:
-    """Return I + factor·A for a square matrix A, or a stack of them; A is overwritten."""
+    """Return I + factor·A for a positive semidefinite A, or a stack of them; A is overwritten.
+
+    Raises:
+        numpy.linalg.LinAlgError: factor·A is so large that adding I does not change its digits.
+    """
+    check_regular(factor, A, xp)
     A *= factor
     A += xp.eye(A.shape[-1], dtype=A.dtype, device=device(A))
     return A
+
+
+def check_regular(factor: float, A: Any, xp: Any) -> None:
+    """Check that a system I + factor·A is regular after rounding too: factor·trace(A) < 1/eps.
+
+    The trace bounds the largest eigenvalue, so that below the bound no eigenvalue of the sum is rounded to 0.
+    On a device this waits for one number.
+
+    Args:
+        factor: at least 0.
+        A: (d, d), positive semidefinite, or a stack of them.
+        xp: its array namespace.
+
+    Raises:
+        numpy.linalg.LinAlgError: it is not.
+    """
+    size = factor * float(xp.max(xp.linalg.trace(A)))
+    if not size * float(xp.finfo(A.dtype).eps) < 1:  # so that nan is refused too
+        of = "its numbers are too large, or nan or infinity is among them"
+        raise np.linalg.LinAlgError(f"a system I + A is singular in {dtype_name(A)}: {of}")
 
 
 def solve_positive_definite(A: Any, b: Any, *, xp: Any, smallest_threaded: int = 2000) -> Any:
@@ -160,13 +185,24 @@ def solve_positive_definite(A: Any, b: Any, *, xp: Any, smallest_threaded: int =
             of its own, and its threads and those of NumPy's wait for each other where the two take turns: on
             two cores, X̃ᵀX̃ and its Cholesky solve took 8 ms with d = 157, and 1 ms with one thread; up to
             d = 2000, the default, one thread was never slower.
+
+    Raises:
+        numpy.linalg.LinAlgError: A is not positive definite after rounding (CuPy and JAX return nan instead).
     """
-    if not on_host(A):
-        return xp.linalg.solve(A, b)
-    if A.shape[0] < smallest_threaded:
-        with one_blas_thread():
-            return _cholesky_solve(A, b)
-    return _cholesky_solve(A, b)
+    try:
+        if not on_host(A):
+            return xp.linalg.solve(A, b)
+        if A.shape[0] < smallest_threaded:
+            with one_blas_thread():
+                return _cholesky_solve(A, b)
+        return _cholesky_solve(A, b)
+    except (np.linalg.LinAlgError, RuntimeError) as error:  # PyTorch's error of this name is a RuntimeError
+        if not type(error).__name__.endswith("LinAlgError"):
+            raise
+        wanted = "its numbers are too far apart, or nan or infinity is among them"
+        raise np.linalg.LinAlgError(
+            f"a system of {A.shape[0]} equations is not positive definite in {dtype_name(b)}: {wanted}"
+        ) from error
 
 
 def _cholesky_solve(A: Any, b: Any) -> Any:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace, identity_plus
 from locoprop_ref.local import LocalProblem
@@ -39,6 +41,10 @@ class Newton:
     (Armijo); at kinks f′ is a generalized derivative and the method is semismooth Newton. For R < d̃ the
     step is computed in the span of the inputs: w̃ = w̃₀ + X̃ᵀc leaves an R×R system per unit,
     (I/η + diag(f′)X̃X̃ᵀ) Δc = −(f(â) − y* + c/η).
+
+    Where I/η is below the rounding of a Hessian, which is then singular, the same steps are taken in
+    coordinates of the span of the inputs, with H_j from its eigenvalues; those below its rounding count as 0.
+    For a target outside the range of f the weights grow with η, and info says so where they do not arrive.
 
     Args:
         tolerance: a unit is solved when ‖∇_j‖ is at most this share of the size of its terms before they
@@ -101,7 +107,7 @@ class Newton:
         """Return (W̃, state, info) for a problem with the proximal term."""
         xp, tolerance = array_namespace(problem.x), self.tolerance or 100 * float(_number(problem).eps)
         solved = [
-            _newton_block(problem, part, tolerance, self.max_newton_steps, xp)
+            _robust_block(problem, part, tolerance, self.max_newton_steps, xp)
             for part in self._blocks(problem)
         ]
         parts, residuals, steps = zip(*solved, strict=True)
@@ -188,7 +194,55 @@ def _check_quadratic(problem: LocalProblem, W: Any) -> None:
         raise ValueError(f"regularizer must be quadratic for newton, got {got}, whose metric changes with W̃")
 
 
-def _newton_block(problem: LocalProblem, units: slice, tolerance: float, max_steps: int, xp: Any) -> Any:
+def _robust_block(problem: LocalProblem, units: slice, tolerance: float, max_steps: int, xp: Any) -> Any:
+    """Return what `_newton_block` does, also for η so small or so large that its numbers are no use."""
+    x, W0, number = problem.x, problem.W0[:, units], _number(problem)
+    eta, eps = problem.scale / problem.metric, float(number.eps)
+    if eta < eps:
+        a_hat = x @ W0
+        steepest = float(xp.max(xp.abs(problem.transfer.derivative(a_hat)))) * float(xp.sum(x * x))
+        if eta * steepest < eps:  # the Hessian is I/η after rounding: one gradient step solves the problem
+            return W0 - eta * (x.T @ (problem.transfer.f(a_hat) - problem.y_target[:, units])), eps, 1
+    largest = float(number.max) ** 0.4  # beyond it squares of numbers of the size of η overflow
+    try:
+        if eta <= largest:
+            return _newton_block(problem, units, tolerance, max_steps, xp)
+    except np.linalg.LinAlgError:  # I is below the rounding of ηS_j
+        pass
+    rotated, V = _in_span(problem, units, min(eta, largest), xp)
+    everything, parts = slice(None), (tolerance, max_steps, xp, _each_by_eigenvalues)
+    W, worst, steps = _newton_block(rotated, everything, *parts)
+    if eta > largest:  # solved for a smaller η, which may be all the same: measured for η itself
+        finite, r = min(eta, float(number.max) / 8), rotated.residual(W)
+        worst = _gradient(rotated.x, rotated.y_target, r, W, rotated.W0, finite, xp)[1]
+    return W0 + V @ (W - rotated.W0), worst, steps
+
+
+def _in_span(problem: LocalProblem, units: slice, eta: float, xp: Any) -> tuple[LocalProblem, Any]:
+    """Return the problem of some units in coordinates z of the span of the inputs, and its basis V.
+
+    With X̃ = U diag(σ) Vᵀ the solution is W̃ = W̃₀ + V(z − z₀), and X̃W̃ = U diag(σ) VᵀW̃.
+    """
+    x, W0, number = problem.x, problem.W0[:, units], _number(problem)
+    if not bool(xp.all(xp.isfinite(x))) or not bool(xp.all(xp.isfinite(W0))):
+        raise np.linalg.LinAlgError(
+            "a layer's inputs or weights are no longer finite: nan or infinity is there"
+        )
+    U, values, Vt = xp.linalg.svd(x, full_matrices=False)
+    kept = values > max(x.shape) * float(number.eps) * values[0]
+    rank = max(1, int(xp.sum(xp.astype(kept, xp.int32))))
+    V = Vt[:rank, :].T
+    return LocalProblem.unchecked(
+        x=U[:, :rank] * values[:rank], y_target=problem.y_target[:, units], transfer=problem.transfer,
+        W0=V.T @ W0, weight_step=min(eta, float(number.max) / 8), reduction="sum", a_hat0=None,
+        regularizer=None, regularizer_state=None, num_examples=None, loss_weight=1.0,
+    ), V  # fmt: skip
+
+
+def _newton_block(
+    problem: LocalProblem, units: slice, tolerance: float, max_steps: int, xp: Any, each_unit: Any = None
+) -> Any:
+    each_unit = each_unit or _each_unit
     x, y, W0 = problem.x, problem.y_target[:, units], problem.W0[:, units]
     f, eta = problem.transfer, problem.scale / problem.metric
     dual = x.shape[0] < x.shape[1]
@@ -197,28 +251,46 @@ def _newton_block(problem: LocalProblem, units: slice, tolerance: float, max_ste
     for step in range(max_steps + 1):
         a_hat = x @ W
         r = f.f(a_hat) - y
-        gradient = x.T @ r + (W - W0) / eta
-        # W and W₀ are rounded one by one, so that their difference is no finer than they are
-        size = xp.abs(x).T @ (xp.abs(r + y) + xp.abs(y)) + (xp.abs(W) + xp.abs(W0)) / eta
-        length = xp.linalg.vector_norm(size, axis=0)
-        # a unit whose terms all vanish is solved: 0/1, not 0/0
-        relative = xp.linalg.vector_norm(gradient, axis=0) / xp.where(length > 0, length, 1.0)
-        worst = float(xp.max(relative))
+        gradient, worst = _gradient(x, y, r, W, W0, eta, xp)
         if worst <= tolerance or step == max_steps:
             return W, worst, step
         slopes = f.derivative(a_hat).T
         if dual:  # −(diag(f′_j)X̃X̃ᵀ + I/η)⁻¹ (f(â_j) − y*_j + c_j/η)
-            dc = _each_unit(slopes[:, :, None] * gram, r + c / eta, eta, xp)
+            dc = each_unit(slopes[:, :, None] * gram, r + c / eta, eta, xp)
             direction = x.T @ dc
         else:  # −(X̃ᵀdiag(f′_j)X̃ + I/η)⁻¹ ∇_j; c stays 0
-            dc, direction = c, _each_unit((x.T * slopes[:, None, :]) @ x, gradient, eta, xp)
+            dc, direction = c, each_unit((x.T * slopes[:, None, :]) @ x, gradient, eta, xp)
         t = _line_search(f, a_hat, x @ direction, y, W - W0, direction, gradient, eta, xp)
         W, c = W + t * direction, c + t * dc
+
+
+def _gradient(x: Any, y: Any, r: Any, W: Any, W0: Any, eta: float, xp: Any) -> tuple[Any, float]:
+    """Return the gradient, and the largest of all units' in the size of its terms before they cancel."""
+    gradient = x.T @ r + (W - W0) / eta
+    # W and W₀ are rounded one by one, so that their difference is no finer than they are
+    size = xp.abs(x).T @ (xp.abs(r + y) + xp.abs(y)) + (xp.abs(W) + xp.abs(W0)) / eta
+    length = xp.linalg.vector_norm(size, axis=0)
+    # a unit whose terms all vanish is solved: 0/1, not 0/0
+    relative = xp.linalg.vector_norm(gradient, axis=0) / xp.where(length > 0, length, 1.0)
+    return gradient, float(xp.max(relative))
 
 
 def _each_unit(systems: Any, right: Any, eta: float, xp: Any) -> Any:
     # −(S_j + I/η)⁻¹ r_j for every unit j at once: systems are (units, m, m), r_j the columns of `right`
     return -eta * xp.linalg.solve(identity_plus(eta, systems, xp), right.T[:, :, None])[:, :, 0].T
+
+
+def _each_by_eigenvalues(systems: Any, right: Any, eta: float, xp: Any) -> Any:
+    # the same for symmetric S_j whose I/η is lost in rounding: eigenvalues below their rounding count as 0
+    number = xp.finfo(right.dtype)
+    values, vectors = xp.linalg.eigh(systems)
+    noise = systems.shape[-1] * float(number.eps) * values[:, -1:]
+    values = xp.where(values > noise, values, xp.zeros_like(values)) + 1 / eta
+    along = (xp.matrix_transpose(vectors) @ right.T[:, :, None])[:, :, 0] / values
+    # a step whose square can still be summed
+    longest = float(number.max) ** 0.5 / (4 * systems.shape[-1])
+    along = xp.clip(along, -longest, longest)
+    return -(vectors @ along[:, :, None])[:, :, 0].T
 
 
 def _line_search(
@@ -233,7 +305,7 @@ def _line_search(
     for _ in range(60):
         rise = xp.sum(f.F(a_hat + t * da) - F - y * (t * da), axis=0)
         rise = rise + xp.sum(t * dW * (2 * V + t * dW), axis=0) / (2 * eta)
-        failed = rise > 1e-4 * t * slope + slack
+        failed = ~(rise <= 1e-4 * t * slope + slack)  # nan fails too
         if not bool(xp.any(failed)):
             break
         t = xp.where(failed, t / 2, t)

@@ -136,6 +136,8 @@ class L2Decay:
 
     def gradient(self, W: Any, W0: Any, state: State) -> Any:
         """Return (W̃ − W̃₀)/η + λW̃."""
+        if W is W0:  # no 0/η, which is 0/0 for η below the smallest number of the dtype
+            return self.decay * W
         return (W - W0) / self.weight_step + self.decay * W
 
     def metric(self, W: Any, W0: Any, state: State) -> float:

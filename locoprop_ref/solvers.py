@@ -27,10 +27,19 @@ import functools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
+import numpy as np
+
 from locoprop_ref import checks
-from locoprop_ref.backend import array_namespace, device, identity_plus, solve_positive_definite
+from locoprop_ref.backend import (
+    array_namespace,
+    check_regular,
+    device,
+    identity_plus,
+    solve_positive_definite,
+)
 from locoprop_ref.blocks import whole
 from locoprop_ref.local import LocalProblem
 
@@ -86,6 +95,11 @@ class ClosedForm:
     change of minimum norm. A quadratic regularizer of your own is solved with its metric P and its gradient ∇
     at W̃₀, always in the primal: W̃₀ − (X̃ᵀX̃ + P)⁻¹ (X̃ᵀr + ∇).
 
+    The systems lose log₁₀(1 + η tr X̃ᵀX̃) digits. Where none would be left, from η tr X̃ᵀX̃ = 1/eps on, the
+    solution is computed from the singular values σ of X̃, in every form: it loses log₁₀(σ_max/σ_min) digits,
+    however large η is. Singular values of at most max(R, d̃) eps σ_max count as 0, as in the pseudo-inverse,
+    so that also the inputs of rank below d̃ have the limit of minimum norm. It takes several times as long.
+
     For `constant_slope(κ)` the Gram matrix gets the factor κ, W̃₀ − (κX̃ᵀX̃ + I/η)⁻¹ X̃ᵀr, in the primal; for κ =
     0, the linear local loss, this is a gradient step, W̃₀ − ηγ ∂L/∂W̃.
 
@@ -111,6 +125,8 @@ class ClosedForm:
         Raises:
             ValueError: the local transfer is not the identity or of constant slope, the inverse or the
                 linear loss with η = inf, or a form that the regularizer does not allow.
+            numpy.linalg.LinAlgError: the inputs or the weights are no longer finite, or the metric of a
+                regularizer of your own is singular.
         """
         checks.instance("problem", problem, LocalProblem, "a LocalProblem")
         if problem.transfer.name not in ("identity", "constant_slope"):
@@ -135,7 +151,10 @@ class ClosedForm:
         form = fitting if self.form == "auto" else self.form
         if form == "dual":
             x = whole(x)
-        return problem.W0 - eta * _CLOSED_FORMS[form](x, r, eta, xp), state, {}
+        try:
+            return problem.W0 - eta * _CLOSED_FORMS[form](x, r, eta, xp), state, {}
+        except np.linalg.LinAlgError:  # I is below the rounding of ηX̃ᵀX̃
+            return problem.W0 - _by_singular_values(x, r, 1.0, P / problem.scale, xp), state, {}
 
     def _in_metric(self, problem: LocalProblem, P: Any, r: Any, slope: Any, xp: Any) -> Any:
         # W̃₀ − (cκ X̃ᵀX̃ + P)⁻¹ (c X̃ᵀr + ∇R)
@@ -143,12 +162,24 @@ class ClosedForm:
         if self.form not in ("auto", "primal"):
             of = "regularizer" if kappa == 1 else "local loss"
             raise ValueError(f"form must be auto or primal for this {of}, got {self.form!r}")
-        gram = c * kappa * (x.T @ x)
-        gram += P * xp.eye(x.shape[1], dtype=r.dtype, device=device(r)) if isinstance(P, int | float) else P
+        gram, matrix = c * kappa * (x.T @ x), P
+        if isinstance(P, int | float):
+            P = min(P, float(xp.finfo(r.dtype).max) / 2)  # beyond which no weight moves
+            matrix = P * xp.eye(x.shape[1], dtype=r.dtype, device=device(r))
         right = c * (x.T @ r)
         if slope is not None:
             right += slope
-        return problem.W0 - solve_positive_definite(gram, right, xp=xp)
+        try:
+            if matrix is not P:
+                check_regular(1 / P if P else inf, gram, xp)
+            return problem.W0 - solve_positive_definite(gram + matrix, right, xp=xp)
+        except np.linalg.LinAlgError:
+            if matrix is P or P == 0:
+                raise
+        # the proximal term of P around another anchor
+        anchor = problem.W0 if slope is None else problem.W0 - slope / P
+        r = r + kappa * (whole(x) @ (anchor - problem.W0))
+        return anchor - _by_singular_values(x, r, kappa, P / c, xp)
 
 
 def closed_form(problem: LocalProblem, *, form: Form = "auto") -> Any:
@@ -187,6 +218,21 @@ def _dual(x: Any, r: Any, eta: float, xp: Any) -> Any:
 
 def _inverse(x: Any, r: Any, eta: float, xp: Any) -> Any:
     return xp.linalg.inv(identity_plus(eta, x.T @ x, xp)) @ (x.T @ r)
+
+
+def _by_singular_values(x: Any, r: Any, kappa: float, p: float, xp: Any) -> Any:
+    """Return (κX̃ᵀX̃ + pI)⁻¹X̃ᵀr, for p = 0 the limit of minimum norm, from X̃ = U diag(σ) Vᵀ."""
+    x = whole(x)
+    if not bool(xp.all(xp.isfinite(x))) or not bool(xp.all(xp.isfinite(r))):
+        raise np.linalg.LinAlgError(
+            "a layer's inputs or weights are no longer finite: nan or infinity is there"
+        )
+    U, values, Vt = xp.linalg.svd(x, full_matrices=False)
+    kept = values > max(x.shape) * float(xp.finfo(x.dtype).eps) * values[0]
+    values = xp.where(kept, values, xp.ones_like(values))
+    # σ/(κσ² + p), in which no square can overflow
+    factors = xp.where(kept, 1 / (kappa * values + p / values), xp.zeros_like(values))
+    return Vt.T @ (factors[:, None] * (U.T @ r))
 
 
 _CLOSED_FORMS = {"primal": _primal, "dual": _dual, "inverse": _inverse}

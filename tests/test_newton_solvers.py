@@ -194,3 +194,63 @@ def test_without_a_regularizer_there_may_be_no_minimum(rule, words):
     parts = np.ones((6, 3)), np.zeros((6, 2)), transfer("tanh"), np.ones((3, 2))
     with pytest.raises(ValueError, match=f"^{words}$"):
         newton(LocalProblem(*parts, regularizer=rule))
+
+
+def of_low_rank(name, dtype, eta, shape, *, in_range=True):
+    """Two columns of the inputs agree; targets that f can say, or some that it cannot."""
+    rng = np.random.default_rng(8)
+    f = transfer(name)
+    x, W0 = rng.normal(size=shape), rng.normal(size=(shape[1], 3))
+    x[:, -1] = x[:, 0]
+    y = f.f(rng.normal(size=(shape[0], 3))) if in_range else np.full((shape[0], 3), -2.0)
+    return LocalProblem(*(v.astype(dtype) for v in (x, y)), f, W0.astype(dtype), eta)
+
+
+@pytest.mark.parametrize("eta", [1e8, 1e10, 1e20, 1e38, 1e300])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["tanh", "relu", "softplus"])
+def test_newton_with_huge_steps_converges_or_says_so(name, dtype, eta):
+    """Never "Singular matrix", never a warning of NumPy's, never nan."""
+    for shape in SHAPES.values():
+        W, info = newton(of_low_rank(name, dtype, eta, shape[:2]))
+        # a saturated unit beyond 1e20, and dead ones of ReLU from 1e8 on, can take more than 50 steps
+        assert info["converged"] or eta > 1e20 or name == "relu"
+        assert info["converged"] == (info["relative_gradient"] <= 100 * np.finfo(dtype).eps)
+        assert np.all(np.isfinite(W))
+        # with no targets in the range the objective falls for ever, or until η says stop
+        W, info = newton(of_low_rank(name, dtype, eta, shape[:2], in_range=False))
+        assert np.all(np.isfinite(W)) and isinstance(info["converged"], bool)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_newton_with_huge_steps_finds_the_change_of_minimum_norm(shape):
+    """For the identity the limit is known: least squares by another library function."""
+    problem = of_low_rank("identity", "float64", 1e20, shape[:2])
+    x, y, W0 = problem.x, problem.y_target, problem.W0
+    limit = W0 + np.linalg.lstsq(x, y - x @ W0, rcond=1e-9)[0]
+    # the condition of X̃ᵀX̃ is below 1e4 here
+    assert_allclose(newton(problem)[0], limit, rtol=0, atol=1e4 * np.finfo(float).eps * np.abs(limit).max())
+
+
+@pytest.mark.parametrize("eta", [1e-20, 1e-30, 1e-46, 1e-320])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_newton_with_tiny_steps_is_a_gradient_step(dtype, eta):
+    """Where the curvature is below rounding the solution is W̃₀ − η∇."""
+    problem = of_low_rank("tanh", dtype, eta, (9, 4))
+    W, info = newton(problem)
+    wanted = problem.W0 - eta * (problem.x.T @ (np.tanh(problem.x @ problem.W0) - problem.y_target))
+    assert_allclose(W, wanted, rtol=np.finfo(dtype).eps)
+    assert info["converged"]
+
+
+def test_a_target_that_huge_steps_cannot_reach_is_one_warning():
+    """In training: info says which layer, and nothing is raised."""
+    method = LocoProp("matching", solver=Newton(), target_step=50.0, weight_step=1e30)
+    network = initialize((3, 4, 2), transfers="tanh", dtype="float32")
+    rng = np.random.default_rng(0)
+    x, t = (rng.normal(size=(6, width)).astype("float32") for width in (3, 2))
+    with pytest.warns(RuntimeWarning, match="^the solver did not converge in layer") as seen:
+        moved, _, info = method.step(network, method.init(network), x, t)
+    assert len(seen) == 1
+    assert not all(row["converged"] for row in info["layers"])
+    assert all(np.all(np.isfinite(layer.W)) for layer in moved.layers)

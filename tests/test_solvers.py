@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from locoprop_ref.local import LocalProblem
+from locoprop_ref.local import LocalProblem, constant_slope
 from locoprop_ref.optimizers import SGD, optimizer
+from locoprop_ref.regularizers import L2Decay
 from locoprop_ref.solvers import (
     ClosedForm,
     Descend,
@@ -152,6 +153,72 @@ def test_huge_steps_approach_the_change_of_minimum_norm():
     smallest = np.linalg.svd(problem.x, compute_uv=False)[-1] ** 2
     far = np.abs(closed_form(problem) - closed_form(replace(problem, weight_step=np.inf))).max()
     assert far <= 100 / (1e8 * smallest)
+
+
+LOST = [1e8, 1e16, 1e20, 1e38, 1e39, 1e300]  # η tr X̃ᵀX̃ beyond 1/eps, in float64 from the second on
+
+
+def twin_columns(backend, shape, *, eta, dtype, **settings):
+    """A problem whose inputs have two equal columns, so that X̃ᵀX̃ is singular to the last digit."""
+    base = draw_problem(backend, "identity", shape, dtype=dtype, **settings)
+    x = backend.numpy(base.x).copy()
+    x[:, -1] = x[:, 0]
+    return replace(base, x=backend.asarray(x, dtype), weight_step=eta)
+
+
+@pytest.mark.parametrize("shape", [(8, 4), (4, 8), (6, 6)], ids=str)
+@every_dtype
+def test_steps_of_any_size_find_the_change_of_minimum_norm(backend, shape, dtype):
+    """Inputs of lower rank and huge η: every form finds the limit, which is apart by 1/(ηλ) and rounding."""
+    for eta in LOST if dtype == "float32" else LOST[1:]:
+        problem = twin_columns(backend, shape, eta=eta, dtype=dtype)
+        x, y, W0 = (backend.numpy(v).astype(float) for v in (problem.x, problem.y_target, problem.W0))
+        limit = W0 + np.linalg.lstsq(x, y - x @ W0, rcond=1e-6)[0]
+        singular = np.linalg.svd(x, compute_uv=False)
+        singular = singular[singular > 1e-6 * singular[0]]
+        # the singular vectors are right to eps times the condition of X̃
+        bound = 100 * np.finfo(dtype).eps * singular[0] / singular[-1] * np.abs(limit).max()
+        for form in ("auto", "primal", "dual", "inverse"):
+            got = backend.numpy(closed_form(problem, form=form))
+            bound += 1 / (eta * singular[-1] ** 2)
+            assert_allclose(got, limit, rtol=0, atol=bound, err_msg=f"{form}, η = {eta}")
+
+
+@every_dtype
+def test_steps_below_the_smallest_number_move_nothing(backend, dtype):
+    """η ≤ 1e-46 is 0 in float32, and 1/η infinite: no nan, also not in a metric of one's own."""
+    for eta in (1e-46, 1e-320):
+        problem = draw_problem(backend, "identity", (6, 3), eta=eta, dtype=dtype)
+        decayed = replace(problem, weight_step=np.inf, regularizer=L2Decay(eta, decay=0.1))
+        slower = replace(problem, transfer=constant_slope(0.5))
+        for part in (problem, decayed, slower):
+            assert_array_equal(backend.numpy(closed_form(part)), backend.numpy(problem.W0))
+
+
+@pytest.mark.parametrize("shape", [(8, 4), (4, 8)], ids=str)
+@pytest.mark.parametrize("decay, kappa", [(1e-30, 1.0), (0.0, 0.5), (1e-30, 2.0)])
+def test_a_metric_of_ones_own_below_the_rounding_of_the_inputs(backend, shape, decay, kappa):
+    """κX̃ᵀX̃ + (1/η + λ)I with a sum of 1e-30 keeps its limit: the least change that solves the problem."""
+    problem = twin_columns(backend, shape, eta=np.inf, dtype="float64")
+    own = L2Decay(1e30, decay=decay)
+    problem = replace(problem, transfer=constant_slope(kappa), regularizer=own)
+    x, y, W0 = (backend.numpy(v) for v in (problem.x, problem.y_target, problem.W0))
+    anchor = W0 * 1e-30 / (1e-30 + decay)
+    wanted = anchor + np.linalg.lstsq(x, y / kappa - x @ anchor, rcond=1e-6)[0]
+    # as above; 1e3 for the condition of X̃, which is below 100 here
+    bound = 1e3 * np.finfo(float).eps * np.abs(wanted).max()
+    assert_allclose(backend.numpy(closed_form(problem)), wanted, rtol=0, atol=bound)
+
+
+def test_inputs_beyond_all_numbers_are_named():
+    """Not LAPACK's words for it."""
+    x = np.full((3, 2), np.inf)
+    problem = LocalProblem(x, np.ones((3, 1)), transfer("identity"), np.ones((2, 1)), 0.1)
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(np.linalg.LinAlgError, match=r"^a layer's inputs or weights"),
+    ):
+        closed_form(problem)
 
 
 # K steps ------------------------------------------------------------------------------------------
