@@ -13,7 +13,8 @@ from locoprop_ref.training.config import resolve
 from locoprop_ref.transfers import transfer
 
 # tables of the oracle and its second source, and what no user calls
-NOT_PUBLIC = ("oracle.recipes", "oracle.second_source", "checks", "methods.base", "oracle.diagnose")
+NOT_PUBLIC = ("oracle.recipes", "oracle.second_source", "checks", "methods.base", "oracle.diagnose",
+              "oracle.finding", "oracle.imitate", "oracle.arithmetic", "oracle.symptoms")  # fmt: skip
 INTERNAL = {
     "architectures.LayerPlan",
     "blocks.RowBlocks",

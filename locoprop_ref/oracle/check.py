@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from locoprop_ref import checks as arguments
-from locoprop_ref.oracle.compare import as_arrays, compare
+from locoprop_ref.oracle.compare import as_arrays, compare, extra_names
 from locoprop_ref.oracle.diagnose import diagnose as _diagnose
 from locoprop_ref.oracle.outcome import ERROR, FAIL, NOT_COVERED, NOT_RUN, PASS, Result
 from locoprop_ref.oracle.report import Report
@@ -132,7 +132,7 @@ def judge(case: Case, values: Mapping[str, Any], dtype: str) -> Result:
         got = as_arrays(case, values)
     except TypeError as error:
         return Result(case, ERROR, message=str(error))
-    comparisons = compare(case, got, dtype)
+    comparisons = compare(case, got, dtype, extra_names(case, values))
     failed = any(comparison.problem for comparison in comparisons)
     message = _lower_dtype(got, dtype) if failed else ""
     return Result(case, FAIL if failed else PASS, comparisons, got, message)

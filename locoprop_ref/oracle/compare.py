@@ -1,6 +1,6 @@
 """Comparison of returned arrays with the expected ones, and descriptions of the differences."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ class Comparison:
         ulp: the largest abs(got − expected) in units in the last place of the array's largest expected
             number.
         relative: the largest abs(got − expected)/abs(expected) of the elements that are not 0.
+        structure: "" if the array has the right name and shape, else "missing", "extra", "transposed" or
+            "wrong shape".
     """
 
     name: str
@@ -30,6 +32,7 @@ class Comparison:
     error: float
     ulp: float
     relative: float
+    structure: str = ""
 
 
 def as_array(name: str, value: Any) -> np.ndarray:
@@ -65,9 +68,32 @@ def _brief(value: Any) -> str:
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
-def compare(case: Case, got: Mapping[str, np.ndarray], dtype: str) -> list[Comparison]:
-    """Compare every expected array of a case with the array that was returned."""
-    return [_compare(name, case, got, dtype) for name in case.expected]
+def compare(
+    case: Case, got: Mapping[str, np.ndarray], dtype: str, extra: Iterable[str] = ()
+) -> list[Comparison]:
+    """Compare every expected array of a case with the array that was returned.
+
+    Args:
+        case: the case.
+        got: the arrays that were returned under expected names.
+        dtype: the dtype of the check.
+        extra: other names under which something was returned, which is wrong, too.
+    """
+    wanted = f"not asked for (expected {', '.join(case.expected)})"
+    return [_compare(name, case, got, dtype) for name in case.expected] + [
+        _malformed(str(name), wanted, "extra") for name in extra
+    ]
+
+
+def _malformed(name: str, problem: str, structure: str) -> Comparison:
+    return Comparison(name, problem, 0, np.nan, np.nan, np.nan, structure)
+
+
+def extra_names(case: Case, values: Any) -> list[str]:
+    """Return the names under which a target returned something that the case does not ask for."""
+    if not isinstance(values, Mapping):
+        return []
+    return [str(name) for name, value in values.items() if name not in case.expected and value is not None]
 
 
 def _compare(name: str, case: Case, got: Mapping[str, np.ndarray], dtype: str) -> Comparison:
@@ -75,24 +101,26 @@ def _compare(name: str, case: Case, got: Mapping[str, np.ndarray], dtype: str) -
         expected = case.expected[name].astype(dtype).astype(np.float64)
     if name not in got:
         names = ", ".join(sorted(got)) or "no known name"
-        return Comparison(name, f"missing (got {names})", 0, np.nan, np.nan, np.nan)
+        return _malformed(name, f"missing (got {names})", "missing")
     value = got[name].astype(np.float64)
     if value.shape != expected.shape:
         problem = f"wrong shape {value.shape}, expected {expected.shape}"
-        return Comparison(name, problem, 0, np.nan, np.nan, np.nan)
+        if value.shape == expected.shape[::-1]:
+            return _malformed(name, problem + ", its transpose", "transposed")
+        return _malformed(name, problem, "wrong shape")
     if not expected.size:
         return Comparison(name, "", 0, 0.0, 0.0, 0.0)
-    errors = deviations(value, expected)
+    errors = deviations(value, expected, case.scale)
     wrong = ~(errors <= case.tolerance[dtype])
     ulp, relative = _digits(value, expected, dtype)
-    problem = _words(value, expected, errors, wrong, case.tolerance[dtype]) if wrong.any() else ""
+    problem = _words(value, expected, errors, wrong, case.tolerance[dtype], case.scale) if wrong.any() else ""
     return Comparison(name, problem, expected.size, float(np.max(errors)), ulp, relative)
 
 
-def deviations(value: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return abs(value − expected)/(1 + abs(expected)); for infinities 0 if both are equal, else inf."""
+def deviations(value: np.ndarray, expected: np.ndarray, scale: float = 1.0) -> np.ndarray:
+    """Return abs(value − expected)/(scale + abs(expected)); for infinities 0 if both are equal, else inf."""
     with np.errstate(invalid="ignore", over="ignore"):
-        errors = np.abs(value - expected) / (1 + np.abs(expected))
+        errors = np.abs(value - expected) / (scale + np.abs(expected))
     errors = np.where(np.isfinite(expected), errors, np.inf)
     return np.where(value == expected, 0.0, np.where(np.isnan(value), np.inf, errors))
 
@@ -109,7 +137,12 @@ def _digits(value: np.ndarray, expected: np.ndarray, dtype: str) -> tuple[float,
 
 
 def _words(
-    value: np.ndarray, expected: np.ndarray, errors: np.ndarray, wrong: np.ndarray, tolerance: float
+    value: np.ndarray,
+    expected: np.ndarray,
+    errors: np.ndarray,
+    wrong: np.ndarray,
+    tolerance: float,
+    scale: float,
 ) -> str:
     nan = np.isnan(value)
     flat = int(np.argmax(nan)) if nan.any() else int(np.argmax(errors))
@@ -120,5 +153,5 @@ def _words(
     off = f", off by {abs(got - want):.2g}" if np.isfinite(got - want) else ""
     return (
         f"{count} of {expected.size}, {where}: expected {want!r}, got {got!r}{off} "
-        f"(tolerance {tolerance * (1 + abs(want)):.1g})"
+        f"(tolerance {tolerance * (scale + abs(want)):.1g})"
     )

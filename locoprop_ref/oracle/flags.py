@@ -165,14 +165,41 @@ FLAGS = (
 # fmt: on
 BY_FLAG = {flag.name: flag for flag in FLAGS}
 
-# No convention is changed, but the result agrees with the documented one only to the accuracy of float32.
-FLOAT32 = Flag(
-    "Float32Arithmetic",
-    BUG,
-    {},
-    "the arithmetic, or part of it, is done in float32",
-    "Half of the digits are lost; check with --dtype float32 if that is what you want.",
+# No convention is changed, but the arithmetic has fewer bits.
+_ARITHMETIC = (
+    Flag(
+        "Float32Arithmetic",
+        BUG,
+        {},
+        "the arithmetic, or part of it, is done in float32",
+        "Half of the digits are lost; check with --dtype float32 if that is what you want. Look for arrays "
+        "that are made without a dtype.",
+    ),
+    Flag(
+        "TF32Products",
+        BUG,
+        {},
+        "products of matrices round their inputs to TF32 (10 bits), as a GPU does by its setting",
+        "Three digits are left. Set torch.backends.cuda.matmul.allow_tf32 = False (and cudnn.allow_tf32 for "
+        'convolutions), or jax_default_matmul_precision to "highest", and check again.',
+    ),
+    Flag(
+        "Float16Arithmetic",
+        BUG,
+        {},
+        "the arithmetic is done in float16",
+        "Three digits are left, and numbers below 6e-8 are lost. Look for autocast, or for half().",
+    ),
+    Flag(
+        "BFloat16Arithmetic",
+        BUG,
+        {},
+        "the arithmetic is done in bfloat16",
+        "Two digits are left. Look for autocast, or for a default dtype of bfloat16.",
+    ),
 )
+ARITHMETIC = {flag.name: flag for flag in _ARITHMETIC}
+FLOAT32 = ARITHMETIC["Float32Arithmetic"]
 
 # Properties of cases, for the reader.
 PROPERTIES = {

@@ -31,6 +31,11 @@ class Result:
         return "; ".join(([self.message] if self.message else []) + problems)
 
     @property
+    def structure(self) -> tuple[tuple[str, str], ...]:
+        """What is wrong with the names and shapes: pairs of "missing", "extra" ... and a name."""
+        return tuple((c.structure, c.name) for c in self.comparisons if c.structure)
+
+    @property
     def error(self) -> float:
         """Worst deviation in units of the tolerance's scale; nan if nothing was compared."""
         errors = [c.error for c in self.comparisons if not np.isnan(c.error)]

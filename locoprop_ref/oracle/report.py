@@ -60,11 +60,11 @@ class Report:
             raise AssertionError(self.text())
 
     def with_findings(self, findings: Sequence[Finding], seconds: float) -> "Report":
-        """Return the report with a diagnosis; cases that only variants explain become acceptable."""
+        """Return the report with a diagnosis; well-formed cases that variants explain become acceptable."""
         variants = {id_: finding for finding in findings if finding.acceptable for id_ in finding.ids}
         results = [
             replace(result, status=ACCEPTABLE, message=f"variant {variants[result.case.id].names}")
-            if result.status == FAIL and result.case.id in variants
+            if result.status == FAIL and result.case.id in variants and not result.structure
             else result
             for result in self.results
         ]

@@ -142,8 +142,10 @@ def _result(case: Case, given: Mapping[str, Any], covered: set[str], dtype: str)
             case, ERROR, message=f"must be an object of {', '.join(case.expected)}, got {str(values)[:40]}"
         )
     decoded = {}
-    for name in case.expected:
-        if name in values:
+    for name in values:
+        if name not in case.expected:
+            decoded[name] = values[name]  # only its name is looked at
+        else:
             try:
                 decoded[name] = decode(values[name])
             except (ValueError, RecursionError) as error:

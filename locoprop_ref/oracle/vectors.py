@@ -24,7 +24,7 @@ _AS_IT_IS = ("transfer", "transfers", "output_loss", "optimizer", "method", "sha
              "geometry", "block")  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """One vector: the quantity to compute, its inputs, and the expected values.
 
@@ -37,9 +37,10 @@ class Case:
         inputs: floats, ints, strings, lists of strings, a shape (list of ints), wirings (lists of dicts) or
             float64 arrays (read-only), by name.
         expected: float64 arrays by name (0-d for a number; read-only).
-        tolerance: τ by dtype; a value v is correct if abs(v − e) ≤ τ·(1 + abs(e)).
+        tolerance: τ by dtype; a value v is correct if abs(v − e) ≤ τ·(scale + abs(e)).
         reason: the reason for the tolerance.
         cannot_tell: pairs of flags of the case whose results are the same, so that it cannot tell them apart.
+        scale: 1, or nearly 0 where tiny numbers must have their relative accuracy.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Case:
     tolerance: dict[str, float]
     reason: str
     cannot_tell: tuple[tuple[str, str], ...] = ()
+    scale: float = 1.0
 
     def cast_inputs(self, dtype: str) -> dict[str, Any]:
         """Return the inputs with new arrays of this dtype; numbers and strings are unchanged."""
@@ -148,6 +150,7 @@ def parse(document: dict[str, Any]) -> Iterator[Case]:
                 tolerance={dtype: case["tolerance"][dtype] for dtype in DTYPES},
                 reason=case["tolerance"]["reason"],
                 cannot_tell=tuple((first, second) for first, second in case.get("cannot_tell", ())),
+                scale=case["tolerance"].get("scale", 1.0),
             )
 
 

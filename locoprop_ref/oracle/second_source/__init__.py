@@ -7,10 +7,10 @@ to be expected. With one convention changed it imitates a port that uses the oth
 
 from typing import Any
 
-from locoprop_ref.oracle.second_source.numbers import Inapplicable, context, floats
+from locoprop_ref.oracle.second_source.numbers import Inapplicable, context, floats, narrow_products
 from locoprop_ref.oracle.second_source.topics import TOPICS
 
-__all__ = ["evaluate", "Inapplicable", "context", "floats", "TOPICS"]
+__all__ = ["evaluate", "Inapplicable", "context", "floats", "narrow_products", "TOPICS"]
 
 DIGITS = 60
 

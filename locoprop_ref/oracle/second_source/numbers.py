@@ -7,6 +7,8 @@ that nothing depends on broadcasting, on the memory layout, or on a linear algeb
 from functools import cache
 from typing import Any
 
+from locoprop_ref.oracle.second_source.narrow import Narrow, NarrowProducts
+
 Matrix = list[list[Any]]
 
 
@@ -42,6 +44,17 @@ def floats() -> Any:
     import mpmath
 
     return mpmath.fp
+
+
+@cache
+def narrow_products(*, bits: int, cut: bool) -> Any:
+    """Return floats whose matrix products see inputs of this number of bits, rounded or `cut` off.
+
+    >>> ctx = narrow_products(bits=11, cut=False)
+    >>> float(dot([ctx.mpf(1 + 2**-12)], [ctx.mpf(1)]))
+    1.0
+    """
+    return NarrowProducts(bits, cut)
 
 
 def number(ctx: Any, value: Any) -> Any:
@@ -84,6 +97,9 @@ def product(A: Matrix, B: Matrix) -> Matrix:
 
 def dot(u: list[Any], v: list[Any]) -> Any:
     """Return Σ uᵢvᵢ, added from the first term to the last."""
+    if isinstance(u[0], Narrow) or isinstance(v[0], Narrow):
+        kind = type(u[0]) if isinstance(u[0], Narrow) else type(v[0])
+        u, v = ([kind(kind(n).narrowed()) for n in numbers] for numbers in (u, v))
     total = 0 * u[0]
     for a, b in zip(u, v, strict=True):
         total = total + a * b

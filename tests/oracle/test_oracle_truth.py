@@ -1,0 +1,155 @@
+"""What the report may say: nothing that is malformed passes, no small number of cases names the whole."""
+
+import numpy as np
+import pytest
+from test_oracle_diagnose import imitator
+
+from locoprop_ref.oracle import cases, check, check_results
+from locoprop_ref.oracle.flags import BY_FLAG
+from locoprop_ref.oracle.own import own_target
+from locoprop_ref.oracle.vectors import encode
+
+OWN = own_target()
+CLOSED = cases("closed_form")
+BIASED = [case for case in CLOSED if "b" in case.expected and "LocalMean" in case.flags]
+
+
+def changed(change, base=OWN):
+    """A target whose values are changed."""
+    return lambda topic, conventions, inputs: change(base(topic, conventions, inputs))
+
+
+def averaged(case_list):
+    return imitator([BY_FLAG["LocalMean"]], case_list)
+
+
+def first_line(report):
+    return report.text().split("Diagnosis\n  ")[1].split("\n")[0]
+
+
+# malformed results ----------------------------------------------------------------------------------
+
+
+def test_a_missing_output_is_said_first_and_never_upgraded():
+    """The averaged gradient without `b` was acceptable: what was not returned was not looked at."""
+    report = check(changed(lambda v: {"W": v["W"]}, averaged(BIASED)), BIASED)
+    assert not report.ok
+    assert {r.status for r in report.results} == {"fail"}
+    assert first_line(report).startswith(f"{len(BIASED)} of {len(BIASED)} failing cases lack b (")
+
+
+def test_a_few_missing_outputs_are_said_before_what_most_cases_have():
+    lacking = BIASED[0].inputs["W"].tobytes()
+
+    def target(topic, conventions, inputs):
+        values = averaged(BIASED)(topic, conventions, inputs)
+        return {"W": values["W"]} if inputs["W"].tobytes() == lacking else values
+
+    report = check(target, BIASED)
+    assert first_line(report).startswith(f"1 of {len(BIASED)} failing cases lack b (closed_form/")
+    assert report.findings[1].flags == ("LocalMean",)
+    assert not report.ok
+
+
+@pytest.mark.parametrize("base", [OWN, averaged(BIASED)], ids=["right", "averaged"])
+def test_an_output_that_is_not_asked_for_is_wrong(base):
+    report = check(changed(lambda v: v | {"db": v["b"]}, base), BIASED)
+    assert not report.ok
+    assert "return db, for which they are not asked" in first_line(report)
+    assert "db: not asked for (expected W, b)" in report.text()
+
+
+def test_an_output_that_is_none_is_no_output():
+    check(changed(lambda v: v | {"extra": None}), BIASED).assert_ok()
+
+
+def test_a_transposed_output_is_said_first_and_never_upgraded():
+    oblong = [case for case in BIASED if len(set(case.expected["W"].shape)) == 2]
+    report = check(changed(lambda v: v | {"W": v["W"].T}, averaged(oblong)), oblong)
+    assert not report.ok
+    assert {r.status for r in report.results} == {"fail"}
+    assert "its transpose" in report.text()
+    assert "transposed" in first_line(report)
+
+
+def test_what_is_not_asked_for_in_a_results_file_is_wrong():
+    case = CLOSED[0]
+    values = {name: encode(value) for name, value in case.expected.items()}
+    document = {"schema": 1, "implementation": "x", "dtype": "float64"}
+    results = {case.id: values | {"db": [1, "or else"]}}
+    report = check_results(document | {"results": results}, [case], diagnose=False)
+    assert "db: not asked for (expected W, b)" in report.text()
+
+
+# acceptable is a choice -----------------------------------------------------------------------------
+
+
+def test_a_variant_that_is_not_made_everywhere_is_a_bug():
+    """A port that averages in some problems alone has not chosen the average."""
+    some = {case.inputs["W"].tobytes() for case in BIASED[:2]}
+
+    def target(topic, conventions, inputs):
+        right = inputs["W"].tobytes() not in some
+        return (OWN if right else averaged(BIASED))(topic, conventions, inputs)
+
+    report = check(target, BIASED)
+    assert not report.ok
+    assert "not made everywhere, which is a bug" in first_line(report)
+
+
+def test_a_variant_that_a_bug_looks_like_is_not_acceptable():
+    """W - eta/2 of one problem is both: the diagnosis must not choose the pleasant one."""
+    from locoprop_ref.oracle.finding import Finding
+
+    finding = Finding(("LocalMean",), ("closed_form/primal",), 1, (("ProximalTermDoubled",),))
+    assert not finding.acceptable
+    assert "or a bug that looks the same" in finding.text
+    assert Finding(("LocalMean",), ("closed_form/primal",), 1).acceptable
+
+
+# the first line -------------------------------------------------------------------------------------
+
+
+def test_unexplained_cases_count_in_the_order_of_the_findings():
+    flipped = imitator([BY_FLAG["TargetSignFlipped"]], CLOSED)
+    few = {case.inputs["W"].tobytes() for case in CLOSED[:4]}
+
+    def target(topic, conventions, inputs):
+        if inputs["W"].tobytes() in few:
+            return flipped(topic, conventions, inputs)
+        return {name: value + 0.125 for name, value in OWN(topic, conventions, inputs).items()}
+
+    report = check(target, CLOSED)
+    assert f"{len(CLOSED) - 4} of {len(CLOSED)} failing cases match no known deviation" in first_line(report)
+    assert report.findings[1].flags == ("TargetSignFlipped",)
+    assert "8 other failing cases should match it, and do not" in report.findings[1].text
+
+
+def test_a_name_for_few_of_the_cases_that_it_would_change_is_none():
+    flipped = imitator([BY_FLAG["TargetSignFlipped"]], CLOSED)
+    one = CLOSED[0].inputs["W"].tobytes()
+
+    def target(topic, conventions, inputs):
+        if inputs["W"].tobytes() == one:
+            return flipped(topic, conventions, inputs)
+        return {name: value + 0.125 for name, value in OWN(topic, conventions, inputs).items()}
+
+    assert [finding.flags for finding in check(target, CLOSED).findings] == [()]
+
+
+# right answers, nearly ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_right_answer_that_is_two_tolerances_off_gets_no_false_name(dtype):
+    chosen = [c for c in cases() if c.topic in ("network", "first_step", "target", "local_steps", "exact")]
+    by_inputs = {str((case.topic, case.conventions, case.cast_inputs(dtype))): case for case in chosen}
+
+    def target(topic, conventions, inputs):
+        case = by_inputs[str((topic, conventions, inputs))]
+        off = 2 * case.tolerance[dtype]
+        return {name: e + off * (1 + np.abs(e)) for name, e in case.expected.items()}
+
+    report = check(target, chosen, dtype=dtype)
+    assert [finding.flags for finding in report.findings] == [()]
+    assert "small error of no known cause" in first_line(report)
