@@ -15,7 +15,7 @@ UPGRADE ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format figures docs notebooks lab bench bench-layers bench-scaling bench-compare requirements setup clean
+.PHONY: help demo test test-all lint format figures docs notebooks book lab bench bench-layers bench-scaling bench-compare requirements setup clean
 
 help:          ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,10 @@ docs: $(VENV)/core.stamp  ## write the defaults of today into the tables of the 
 notebooks: $(VENV)/test.stamp  ## execute notebooks/*.md, and store them with their outputs as notebooks/*.ipynb
 	MPLBACKEND=Agg $(PY) notebooks/execute.py
 
+book: $(VENV)/book.stamp  ## build the book, a site that needs no network, in book/_build/html
+	MPLBACKEND=Agg $(PY) -m sphinx -q -W -n -b html book book/_build/html
+	@echo "open book/_build/html/index.html"
+
 lab: $(VENV)/test.stamp  ## open the notebooks in JupyterLab, with everything installed
 	$(VENV)/bin/jupyter lab notebooks
 
@@ -67,17 +71,19 @@ bench-scaling: $(VENV)/bench.stamp  ## time a step for other sizes, in Gram form
 bench-compare: $(VENV)/bench.stamp  ## compare the present speed with benchmarks/results/baseline.json, a saved table
 	$(PY) -m benchmarks compare
 
-COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-          --no-annotate --custom-compile-command "make requirements" --group build $(UPGRADE)
+PIN     = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+          --no-annotate --custom-compile-command "make requirements" $(UPGRADE)
+COMPILE = $(PIN) pyproject.toml --group build
 
 requirements: $(VENV)/test.stamp  ## pin the requirements of pyproject.toml (with UPGRADE=--upgrade: the newest versions)
 	$(COMPILE) --extra test --extra dev --output-file requirements/test.txt
 	$(COMPILE) --constraints requirements/test.txt --output-file requirements/core.txt
+	$(PIN) requirements/book.in --constraints requirements/test.txt --output-file requirements/book.txt
 
 setup: $(VENV)/test.stamp  ## create .venv with the package and all tools that the tests use
 
 clean:         ## remove .venv and all files that can be created again
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist book/_build book/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The package itself is built by the pinned build backend and installed in place, so edits take effect at once.
@@ -99,6 +105,11 @@ $(VENV)/test.stamp: requirements/test.txt requirements/core.txt pyproject.toml |
 	$(PIP) install --require-hashes --requirement requirements/test.txt
 	$(INSTALL)
 	@touch $(VENV)/core.stamp $@
+
+# What builds the book is pinned to the same versions as in the tests' requirements wherever both name a package.
+$(VENV)/book.stamp: requirements/book.txt $(VENV)/test.stamp
+	$(PIP) install --require-hashes --requirement requirements/book.txt
+	@touch $@
 
 # PyTorch is installed first and alone, so that pip takes the CPU build if it is configured to find one.
 $(VENV)/bench.stamp: requirements/other-libraries.txt $(VENV)/test.stamp

@@ -19,11 +19,12 @@ def add_command(commands: Any) -> None:
 def _verify(given: argparse.Namespace) -> int:
     from locoprop_ref.backend import namespace
     from locoprop_ref.data.files import check_outputs, write_atomically
-    from locoprop_ref.verify import as_json, table, verify
+    from locoprop_ref.verify import as_json, page_list, table, verify
 
     check_outputs({"json": given.json}, overwrite=given.overwrite)
     results = verify(given.seed, namespace(given.backend))
     print(table(results))
+    print(page_list())
     held = sum(result.holds for result in results)
     print(f"{held} of {len(results)} identities hold (seed {given.seed}, {given.backend}, float64)")
     if given.json:

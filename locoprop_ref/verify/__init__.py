@@ -50,6 +50,7 @@ from locoprop_ref.verify.losses import matching_loss_is_integral, transfer_is_gr
 from locoprop_ref.verify.measure import Identity, Measurement
 from locoprop_ref.verify.offline import codes_of_mac_are_targets, weights_of_admm_are_a_closed_form
 from locoprop_ref.verify.own_transfer import check_transfer
+from locoprop_ref.verify.pages import PAGES, page_list
 from locoprop_ref.verify.propagation import (
     exact_inverses_are_gauss_newton,
     gauss_newton_target_is_gauss_newton,
@@ -68,7 +69,8 @@ from locoprop_ref.verify.steps import inner_steps_are_a_preconditioner
 from locoprop_ref.verify.waves import first_wave_is_a_geometric_schedule, lifted_step_gives_the_targets_of_m
 
 __all__ = [
-    "IDENTITIES", "Identity", "Measurement", "as_json", "check_transfer", "table", "verify",
+    "IDENTITIES", "PAGES", "Identity", "Measurement", "as_json", "check_transfer", "page_list", "table",
+    "verify",
     "backward_is_derivative", "first_step_is_backprop", "inner_steps_are_a_preconditioner",
 ]  # fmt: skip
 
@@ -151,7 +153,10 @@ def _padded(text: str, width: int) -> str:
 
 
 def as_json(results: list[Identity], *, seed: int, backend: str) -> dict[str, Any]:
-    """Return the results as a JSON object; a nan or infinite error becomes null, and does not hold."""
+    """Return the results as a JSON object; a nan or infinite error becomes null, and does not hold.
+
+    `page` is the page of the book that derives the identity, see `pages`.
+    """
 
     def finite(value: float) -> float | None:
         return value if abs(value) < inf else None
@@ -161,7 +166,13 @@ def as_json(results: list[Identity], *, seed: int, backend: str) -> dict[str, An
         return {"claim": part.claim, **measured, "reason": part.reason}
 
     rows = [
-        {"id": r.id, "claim": r.claim, "holds": r.holds, "parts": [row(part) for part in r.parts]}
+        {
+            "id": r.id,
+            "claim": r.claim,
+            "page": PAGES.get(r.id),
+            "holds": r.holds,
+            "parts": [row(part) for part in r.parts],
+        }
         for r in results
     ]
     return {"schema": 1, "seed": seed, "backend": backend, "dtype": "float64", "identities": rows}

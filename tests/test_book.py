@@ -1,0 +1,270 @@
+"""The book: what its pages name exists, what they say in Python holds, and the site works in a browser."""
+
+import ast
+import doctest
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from browser import FLAGS, chromium
+from numpy.testing import assert_equal
+
+from locoprop_ref.verify import IDENTITIES, PAGES
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+BOOK = REPOSITORY / "book"
+DERIVATIONS = sorted((BOOK / "derivations").glob("*.md"))
+SOURCES = [
+    (page.stem, name)
+    for page in DERIVATIONS
+    for name in re.findall(r"\{source\} (\S+)", page.read_text(encoding="utf-8"))
+]
+
+sys.path.insert(0, str(BOOK))
+try:
+    import docstrings
+    import generate
+finally:
+    sys.path.remove(str(BOOK))
+
+
+# without Sphinx ----------------------------------------------------------------------------------
+
+
+def defined(name):
+    """Whether a dotted name below `locoprop_ref` is a definition in the source."""
+    parts = name.split(".")
+    for count in range(len(parts) - 1, 0, -1):
+        path = REPOSITORY.joinpath("locoprop_ref", *parts[:count]).with_suffix(".py")
+        if path.is_file():
+            body = ast.parse(path.read_text(encoding="utf-8")).body
+            for part in parts[count:]:
+                found = [node for node in body if getattr(node, "name", None) == part]
+                body = found[0].body if found else []
+            return bool(body)
+    return False
+
+
+def test_every_source_beside_a_derivation_exists():
+    assert len(SOURCES) > 40
+    assert [pair for pair in SOURCES if not defined(pair[1])] == []
+    assert not defined("solvers.no_such_function") and not defined("local.LocalProblem.no_such_method")
+
+
+def test_every_identity_has_its_page_and_every_page_an_identity():
+    source = " ".join(path.read_text() for path in sorted((REPOSITORY / "locoprop_ref/verify").glob("*.py")))
+    ids = re.findall(r'Identity\(\s*"(\w+)",', source)
+    assert len(ids) == len(IDENTITIES)
+    assert sorted(ids) == sorted(PAGES)
+    assert {f"derivations/{page.stem}" for page in DERIVATIONS} == set(PAGES.values())
+    for page in DERIVATIONS:
+        assert "```{proved-by}" in page.read_text(encoding="utf-8"), page
+
+
+@pytest.mark.parametrize("page", sorted((BOOK / "howto").glob("*.md")), ids=lambda page: page.stem)
+def test_the_python_of_the_howto_pages_holds(page):
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    failed, tried = doctest.testfile(str(page), module_relative=False, optionflags=flags)
+    assert failed == 0
+    assert tried > 5 or page.stem in ("gpu", "cluster")  # which need a machine that the tests do not have
+
+
+def test_docstrings_become_restructuredtext():
+    given = [
+        "Return y* = |a|, see `f`.",
+        "",
+        "    w = 1",
+        "",
+        "Args:",
+        "    x: X̃_0, a",
+        "        row.",
+        "",
+        ">>> 1",
+    ]
+    assert docstrings.as_rst(given) == [
+        r"Return y\* = \|a\|, see ``f``\ .", "", "::", "", "       w = 1", "", ":Args:",
+        r"   * ``x``: X̃\_0, a row.",
+        "", ">>> 1", "",
+    ]  # fmt: skip
+
+
+def test_links_lead_to_pages_of_the_book_or_name_the_file():
+    text = "[a](map.md), [b](../tests), ![c](../figures/mnist/compare.png), [d](https://arxiv.org/abs/2106.06199)"
+    led = generate.Links("", "main").led(text, "docs/limits.md", "generated/docs/limits.md")
+    assert led.startswith(
+        "[a](map.md), b (`tests`), ![c](../../../figures/mnist/compare.png), [d](https://arxiv"
+    )
+    led = generate.Links("https://github.com/o/r", "main").led(
+        text, "docs/limits.md", "generated/docs/limits.md"
+    )
+    assert "[b](https://github.com/o/r/blob/main/tests)" in led
+
+
+# with Sphinx -------------------------------------------------------------------------------------
+
+# refuses every connection that leaves this process
+OFFLINE = """
+import socket, sys
+def refuse(*arguments, **names): raise OSError("the book must be built without a network")
+socket.socket.connect = socket.socket.connect_ex = socket.create_connection = socket.getaddrinfo = refuse
+from sphinx.cmd.build import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder of the built book."""
+    pytest.importorskip("sphinx", reason="could not import 'sphinx'")
+    out = tmp_path_factory.mktemp("book")
+    command = [
+        sys.executable,
+        "-c",
+        OFFLINE,
+        "-q",
+        "-W",
+        "-n",
+        "-b",
+        "html",
+        "-d",
+        out / "trees",
+        BOOK,
+        out / "html",
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"MPLBACKEND": "Agg"}, timeout=500
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return out / "html"
+
+
+class Page(HTMLParser):
+    """The addresses and the anchors of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.addresses, self.anchors = [], set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        for name, value in attributes:
+            if name in ("href", "src") and value:
+                self.addresses.append(value)
+            elif name == "id":
+                self.anchors.add(value)
+
+
+def broken(pages):
+    """The links of pages {path: Page} that lead to no file, or to no anchor of a page, as (page, address)."""
+    found = []
+    for path, page in pages.items():
+        for address in page.addresses:
+            parts = urlsplit(address)
+            if parts.scheme:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            known = pages.get(target)
+            wrong_anchor = parts.fragment and known and unquote(parts.fragment) not in known.anchors
+            if not target.is_file() or wrong_anchor:
+                found.append((path.name, address))
+    return found
+
+
+@pytest.mark.full
+def test_no_link_inside_the_book_is_broken(site, tmp_path):
+    pages = {path: Page(path) for path in sorted(site.rglob("*.html")) if "_static" not in path.parts}
+    assert len(pages) > 60
+    assert broken(pages) == []
+    # and a broken one is seen
+    (tmp_path / "a.html").write_text("<p id='x'><a href='b.html'>b</a><a href='#y'>y</a><a href='#x'>x</a>")
+    assert broken({tmp_path / "a.html": Page(tmp_path / "a.html")}) == [
+        ("a.html", "b.html"),
+        ("a.html", "#y"),
+    ]
+
+
+# what a reader sees outside of code and formulas, with TeX in it
+RAW_TEX = r"""() => {
+    const found = [], walker = document.createTreeWalker(document.querySelector('main') ?? document.body, 4);
+    while (walker.nextNode()) {
+        const text = walker.currentNode;
+        if (text.parentElement.closest('pre, code, script, style, mjx-container')) continue;
+        if (/\\[a-zA-Z]{2,}|\$[^$]+\$|\\[()\[\]]/.test(text.data)) found.push(text.data.trim());
+    }
+    return found;
+}"""
+SEEN = """async () => {
+    await window.MathJax?.startup?.promise;
+    const lost = [...document.images].filter(i => i.loading !== 'lazy' && i.complete && !i.naturalWidth);
+    const wrong = document.querySelectorAll('mjx-merror').length;
+    return [document.documentElement.scrollWidth - innerWidth, wrong, lost.length];
+}"""
+
+
+@pytest.fixture(scope="module")
+def page():
+    """A page of Chromium that writes down its errors, and what it asks other hosts for."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="could not import 'playwright'")
+    executable = chromium()
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, headless=True, args=FLAGS)
+        page = started.new_page()
+        page.faults = []
+        page.on("pageerror", lambda error: page.faults.append(f"page: {error}"))
+        page.on("console", lambda said: said.type == "error" and page.faults.append(f"console: {said.text}"))
+        page.on(
+            "request",
+            lambda r: r.url.startswith(("file:", "data:", "blob:")) or page.faults.append(f"asked {r.url}"),
+        )
+        yield page
+        started.close()
+
+
+def faults(page, address):
+    """What is wrong with a page, at desktop and at phone width."""
+    page.faults.clear()
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(address)
+    found = []
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        too_wide, merrors, lost = page.evaluate(SEEN)
+        if too_wide > 0 or merrors or lost:
+            found.append(
+                f"at {width}: {too_wide} px too wide, {merrors} formulas wrong, {lost} pictures lost"
+            )
+    return found + [f"raw TeX: {text}" for text in page.evaluate(RAW_TEX)] + page.faults
+
+
+@pytest.mark.full
+def test_every_page_works_on_a_desktop_and_on_a_phone(site, page):
+    pages = [path for path in sorted(site.rglob("*.html")) if "_static" not in path.parts]
+    wrong = {path.stem: found for path in pages if (found := faults(page, path.as_uri()))}
+    assert_equal(wrong, {})
+    page.goto((site / "derivations" / "5-preconditioner.html").as_uri())
+    page.evaluate(SEEN)
+    assert page.locator("mjx-container").count() > 50
+    assert page.locator(".source .linenos").count() > 50
+
+
+@pytest.mark.full
+def test_a_page_with_faults_is_seen(page, tmp_path):
+    path = tmp_path / "bad.html"
+    path.write_text(
+        "<main>$\\frac12$<img src='http://locoprop-ref.invalid/a.png'><p style='width:2000px'>w</p></main>"
+        "<script>console.error('no'); undefined.x</script>"
+    )
+    found = " ".join(faults(page, path.as_uri()))
+    for fault in (
+        "px too wide",
+        "raw TeX",
+        "console: no",
+        "page: ",
+        "asked http://locoprop-ref.invalid/a.png",
+    ):
+        assert fault in found
