@@ -52,8 +52,9 @@ book: $(VENV)/book.stamp  ## build the book, a site that needs no network, in bo
 	MPLBACKEND=Agg $(PY) -m sphinx -q -W -n -b html book book/_build/html
 	@echo "open book/_build/html/index.html"
 
-lab: $(VENV)/test.stamp  ## open the notebooks in JupyterLab, with everything installed
-	$(VENV)/bin/jupyter lab notebooks
+lab: $(VENV)/test.stamp  ## open a copy of the notebooks in JupyterLab, at their index, with everything installed
+	$(PY) book/lab.py
+	$(VENV)/bin/jupyter lab --notebook-dir build/lab index.ipynb
 
 bench: $(VENV)/bench.stamp  ## time a step in this and in other libraries, and save benchmarks/results/table.* and layers.*
 	$(PY) -m benchmarks table --tests

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import json
 import os
 import re
 import subprocess
@@ -29,6 +30,7 @@ sys.path.insert(0, str(BOOK))
 try:
     import docstrings
     import generate
+    import lab
 finally:
     sys.path.remove(str(BOOK))
 
@@ -103,6 +105,23 @@ def test_links_lead_to_pages_of_the_book_or_name_the_file():
         text, "docs/limits.md", "generated/docs/limits.md"
     )
     assert "[b](https://github.com/o/r/blob/main/tests)" in led
+
+
+def test_the_lab_works_on_a_copy_and_keeps_what_was_changed(tmp_path):
+    assert lab.write(tmp_path) == []
+    index = json.loads((tmp_path / "index.ipynb").read_text(encoding="utf-8"))["cells"][0]["source"]
+    for name in generate.NOTEBOOKS:
+        assert f"]({name}.ipynb)" in index
+        assert "the mathematics: *" in lab.text_of(
+            json.loads((tmp_path / f"{name}.ipynb").read_text("utf-8"))
+        )
+    linked = re.findall(r"\((thumbnails/[^)]+)\)", index)
+    assert len(linked) >= 8 and all((tmp_path / path).stat().st_size > 500 for path in linked)
+    changed = tmp_path / "2-loss-surfaces.ipynb"
+    changed.write_text(changed.read_text("utf-8").replace("import", "import ", 1), "utf-8")
+    before = changed.read_bytes()
+    assert lab.write(tmp_path) == ["2-loss-surfaces.ipynb"]
+    assert changed.read_bytes() == before
 
 
 # with Sphinx -------------------------------------------------------------------------------------
