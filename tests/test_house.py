@@ -19,7 +19,7 @@ ORDER = (
     "checks backend parallel formulas divergences transfers losses wirings blocks architectures layers "
     "network microbatches optimizers mirror regularizers local targets gauss_newton_targets feedback_targets "
     "inverse_targets code_targets newton_solvers solvers memory spectrum methods verify data plot training "
-    "experiments oracle cli __main__"
+    "experiments oracle exercises cli __main__"
 ).split()
 # Modules whose imports are named at run time: by the table of array libraries, and by a user.
 COMPUTED = {"backend", "cli.oracle"}

@@ -10,12 +10,25 @@ import sys
 from collections.abc import Sequence
 
 import locoprop_ref
-from locoprop_ref.cli import apply, compare, demo, family, figures, info, oracle, plot, train, tune, verify
+from locoprop_ref.cli import (
+    apply,
+    compare,
+    demo,
+    exercises,
+    family,
+    figures,
+    info,
+    oracle,
+    plot,
+    train,
+    tune,
+    verify,
+)
 from locoprop_ref.cli.parser import Parser, log_to_terminal
 from locoprop_ref.experiments.pool import begin_as_child
 
 # in the order of the help
-COMMANDS = (verify, family, figures, demo, train, compare, apply, plot, info, tune, oracle)
+COMMANDS = (verify, family, figures, demo, train, compare, apply, plot, info, tune, oracle, exercises)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
