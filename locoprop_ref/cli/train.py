@@ -1,6 +1,7 @@
 """The command `locoprop-ref train`: one run; every choice is an option."""
 
 import argparse
+import logging
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -27,7 +28,15 @@ def add_command(commands: Any) -> None:
         command.add_argument(flag, **extra)
     add_data_dir(command)
     command.add_argument(
-        "--out", metavar="FILE.json", type=path, help="run file (default runs/METHOD-DATA-seedN.json)"
+        "--tuned",
+        action="store_true",
+        help="take the settings that locoprop-ref tune found for this method and data set; options win",
+    )
+    command.add_argument(
+        "--out",
+        metavar="FILE.json",
+        type=path,
+        help="run file (default runs/METHOD-DATA-seedN.json, with the options that differ from the defaults)",
     )
     command.add_argument(
         "--resume",
@@ -59,14 +68,12 @@ def _metavar(metadata: Any) -> str:
 
 def _train(given: argparse.Namespace) -> int:
     from locoprop_ref.training import train
-    from locoprop_ref.training.config import resolve
     from locoprop_ref.training.memory import keep_freed_memory
-    from locoprop_ref.training.options import Config
+    from locoprop_ref.training.run_name import run_name
 
     keep_freed_memory()
-    config = resolve(given.preset, **{option.name: getattr(given, option.name) for option in fields(Config)})
-    name = f"{config.method}-{Path(config.data).stem}-seed{config.seed}.json"
-    out = given.out or Path("runs") / name
+    config = _config(given)
+    out = given.out or Path("runs") / f"{run_name(config)}.json"
     try:
         result = train(
             config,
@@ -88,3 +95,25 @@ def _train(given: argparse.Namespace) -> int:
         return 1
     print(f"run file {out}, trained network {out.with_suffix('.npz')}")
     return 0
+
+
+def _config(given: argparse.Namespace) -> Any:
+    """Return the resolved Config of a command line, with the tuned settings below what is given."""
+    from locoprop_ref.experiments.tuned.for_run import tuned_for
+    from locoprop_ref.training.config import resolve
+    from locoprop_ref.training.options import Config
+
+    explicit = {option.name: getattr(given, option.name) for option in fields(Config)}
+    config = resolve(given.preset, **explicit)
+    if not given.tuned:
+        return config
+    found = tuned_for(
+        config.method,
+        data=str(config.data),
+        optimizer=config.optimizer,
+        task=config.task,
+        layers=config.layers,
+    )
+    logging.getLogger(__name__).info(found.describe())
+    chosen = {name: value for name, value in explicit.items() if value is not None}
+    return resolve(given.preset, **(found.settings | chosen))

@@ -21,6 +21,9 @@ from locoprop_ref.training.task import Examples, losses_of
 
 log = logging.getLogger(__name__)
 
+# what the line of an epoch says where the schedule's factor is 0
+STILL = " (the schedule does not move the weights yet)"
+
 
 @dataclass(frozen=True)
 class TrainedRun:
@@ -84,9 +87,9 @@ class Loop:
                 status = "finished" if epoch + 1 == self.config.epochs else "running"
                 rows = [*self.run_so_far["epochs"], row]
                 self._keep(network, state, rng, self.run_so_far | {"epochs": rows, "status": status})
-                bar.set_postfix_str(describe(row))
-                still = " (rate 0: the schedule does not move the weights yet)"
-                log.info(describe(row) + (still if epoch_rate(self.config, epoch) == 0 else ""))
+                rate = epoch_rate(self.config, epoch)
+                bar.set_postfix_str(describe(row, rate))
+                log.info(describe(row, rate) + (STILL if rate == 0 else ""))
             else:
                 self._stop("finished")
         return TrainedRun(self.run_so_far, network, state)
@@ -151,11 +154,12 @@ class Loop:
         )
 
 
-def describe(row: dict[str, Any]) -> str:
-    """Return an epoch's row as one line.
+def describe(row: dict[str, Any], rate: float | None = None) -> str:
+    """Return an epoch's row as one line, with the schedule's factor of the rate where that is known.
 
-    >>> describe({"epoch": 1, "train": {"ce": 60.0}, "test": {"ce": 61.5}, "step_seconds": 2.0})
-    'epoch 1: train ce 60, test ce 61.5, 2.0 s'
+    >>> describe({"epoch": 1, "train": {"ce": 60.0}, "test": {"ce": 61.5}, "step_seconds": 2.0}, 0.2)
+    'epoch 1: train ce 60, test ce 61.5, 2.0 s, rate x 0.2'
     """
     losses = [f"{part} {name} {value:.6g}" for part in ("train", "test") for name, value in row[part].items()]
-    return f"epoch {row['epoch']}: {', '.join(losses)}, {row['step_seconds']:.1f} s"
+    factor = "" if rate is None else f", rate x {rate:.3g}"
+    return f"epoch {row['epoch']}: {', '.join(losses)}, {row['step_seconds']:.1f} s{factor}"

@@ -790,11 +790,51 @@ def test_filters_of_a_trained_network(here, capsys):
 
 
 def test_default_name_of_a_run(here, capsys):
+    """With the options that differ from the defaults, so that a second experiment is not refused."""
     arguments = [word for word in TRAIN if word not in ("--out", "new.json")]
+    common = "layers9-6-9-epochs1-batch_size20"
     status, out, _ = call(capsys, *arguments, "--seed", "7", "--method", "locoprop-s")
     assert status == 0
-    assert (here / "runs" / "locoprop-s-tiny-seed7.json").is_file()
-    assert "runs/locoprop-s-tiny-seed7.json" in out
+    assert (here / "runs" / f"locoprop-s-tiny-{common}-seed7.json").is_file()
+    assert f"run file runs/locoprop-s-tiny-{common}-seed7.json" in out
+    for more in ("--target-step 3", "--num-local-steps 2"):
+        assert call(capsys, *arguments, "--seed", "7", "--method", "locoprop-s", *more.split())[0] == 0
+    assert len(list((here / "runs").glob("*.json"))) == 3
+    status, _, err = call(capsys, *arguments, "--seed", "7", "--method", "locoprop-s")
+    assert (status, "must be a new file" in err) == (2, True)
+
+
+def test_the_rate_stands_on_the_line_of_every_epoch(here, capsys):
+    """The authors' schedule of 100 epochs begins with 0, 0.2, 0.4: without that, training seems stuck."""
+    schedule = ["--epochs", "3", "--schedule-epochs", "100"]
+    status, out, _ = call(capsys, *TRAIN, *schedule)
+    assert status == 0
+    ends = [re.search(r" s(|, rate x .*)$", line)[1] for line in out.splitlines() if line.startswith("epoch")]
+    assert ends == [
+        "",
+        ", rate x 0 (the schedule does not move the weights yet)",
+        ", rate x 0.2",
+        ", rate x 0.4",
+    ]
+
+
+def test_tuned_settings_in_a_run(here, capsys, monkeypatch):
+    """What is given on the command line wins; the first line says what was taken, and from where."""
+    from locoprop_ref.experiments.tuned import provenance
+
+    configs = []
+    monkeypatch.setattr("locoprop_ref.training.train", lambda config, **how: configs.append(config) or 1 / 0)
+    stored = provenance("kfac", "curves")["settings"]
+    for more in ([], ["--damping", "0.5"]):
+        with pytest.raises(ZeroDivisionError):
+            cli.main(["train", "--method", "kfac", "--tuned", *more])
+    out, _ = capsys.readouterr()
+    assert out.startswith("tuned on curves (784-100-50-6-50-100-784, batch 500): learning_rate 0.659, ")
+    assert {name: getattr(configs[0], name) for name in stored} == stored
+    assert configs[1].damping == 0.5 and configs[1].learning_rate == stored["learning_rate"]
+    status, _, err = call(capsys, *TRAIN, "--tuned")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "tuned settings of locoprop-m must be stored for mnist; curves; mnist to classify" in err
 
 
 @pytest.mark.full

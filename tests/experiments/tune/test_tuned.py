@@ -10,6 +10,7 @@ from locoprop_ref.experiments.compare.plan import PRESETS
 from locoprop_ref.experiments.tune import final as final_module
 from locoprop_ref.experiments.tune.problem import PROBLEMS
 from locoprop_ref.experiments.tune.space import search_space
+from locoprop_ref.experiments.tuned import for_run
 from locoprop_ref.training.config import resolve
 
 FOLDER = Path(tuned.__file__).parent
@@ -160,3 +161,49 @@ def test_unknown_names(arguments, words):
     for function in (tuned.options, tuned.provenance):
         with pytest.raises(ValueError, match=words):
             function(*arguments)
+
+
+# ------------------------------ a single run
+
+
+@pytest.mark.parametrize(
+    ("run", "path"),
+    [
+        ({"method": "kfac", "data": "curves"}, "curves/kfac.json"),
+        ({"method": "kfac", "data": "mnist", "layers": "784-30-784"}, "mnist/kfac.json"),
+        ({"method": "backprop", "data": "mnist"}, "mnist/rmsprop.json"),
+        ({"method": "backprop", "optimizer": "adam", "data": "mnist"}, "mnist/adam.json"),
+        (
+            {"method": "locoprop-m", "data": "mnist", "task": "classify", "layers": "28x28-r128-10"},
+            "sequential-mnist/locoprop-m.json",
+        ),
+    ],
+)
+def test_the_settings_of_a_single_run(run, path):
+    found = for_run.tuned_for(**run)
+    assert f"{found.problem}/{found.entry}.json" == path
+    assert found.settings == json.loads((FOLDER / path).read_text(encoding="utf-8"))["settings"]
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (
+            {"method": "kfac", "data": "mine.npz"},
+            "^tuned settings of kfac must be stored for mnist; curves; .*, got none for kfac on mine",
+        ),
+        (
+            {"method": "kfac", "data": "mnist", "task": "classify", "layers": "784-9-10"},
+            "got none for kfac on mnist to classify with layers 784-9-10$",
+        ),
+        ({"method": "tp", "data": "mnist"}, "^tuned settings of tp must be stored for no run, got none"),
+        # the settings of the K steps are RMSProp's
+        (
+            {"method": "locoprop-m", "optimizer": "sgd", "data": "mnist"},
+            "none for locoprop-m with sgd on mnist$",
+        ),
+    ],
+)
+def test_a_single_run_without_stored_settings_is_refused(run, words):
+    with pytest.raises(ValueError, match=words):
+        for_run.tuned_for(**run)
