@@ -64,8 +64,9 @@ def settings() -> Any:
 
 
 def line_style(i: int) -> dict[str, Any]:
-    """Return the colour and the line style of line number i."""
-    return {"color": COLOURS[i % len(COLOURS)], "linestyle": LINE_STYLES[i % len(LINE_STYLES)]}
+    """Return the colour and the line style of line number i; no two of the first 49 have both in common."""
+    style = (i + i // len(COLOURS)) % len(LINE_STYLES)
+    return {"color": COLOURS[i % len(COLOURS)], "linestyle": LINE_STYLES[style]}
 
 
 def panels(

@@ -6,6 +6,7 @@ of {epoch, train: {ce, mse}, test: {ce, mse}, step_seconds, eval_seconds}. Time 
 """
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Run = Mapping[str, Any]
+# what fits into a legend inside a panel: letters in a line, and lines; else it stands beside the panels
+_LEGEND, _LINES = 36, 8
 _UNITS = {
     "ce": "cross-entropy (nats per example)",
     "mse": "mean squared error (per pixel)",
@@ -100,6 +103,25 @@ def band(runs: Sequence[Run], metric: str) -> dict[str, np.ndarray]:
     }
 
 
+def tasks(runs: Sequence[Run]) -> list[list[int]]:
+    """Return which runs share an axis: the same task on the same data, in the order of the first of each.
+
+    Losses of different data sets cannot be compared, nor can those of an autoencoder and of a network that
+    classifies.
+    """
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for number, run in enumerate(runs):
+        data = run.get("data", {})
+        key = (data.get("name"), data.get("sha256"), _task(run))
+        found.setdefault(key, []).append(number)
+    return list(found.values())
+
+
+def _task(run: Run) -> tuple[str, str | None]:
+    """Return what a run learns; a run file of before this option is an autoencoder's."""
+    return run["config"].get("task", "autoencode"), run["config"].get("output_loss")
+
+
 @styled
 def training_curves(
     runs: Sequence[Run],
@@ -109,6 +131,8 @@ def training_curves(
     log: bool | None = None,
 ) -> "Figure":
     """Draw a metric of several runs against epochs (left) and against cumulative step seconds (right).
+
+    Runs of different tasks or data sets are drawn in rows of their own.
 
     Args:
         runs: dicts of run files; runs with the same label are seeds, of which the median and a band from the
@@ -121,29 +145,83 @@ def training_curves(
     Raises:
         ValueError: no run, a run does not contain the metric, or the number of labels is wrong.
     """
-    from matplotlib.ticker import MaxNLocator
-
     if log is not None:
         checks.boolean("log", log)
-    bands = {name: band(group, metric) for name, group in grouped(runs, labels).items()}
-    low = min(float(np.nanmin(b["low"])) for b in bands.values())
-    high = max(float(np.nanmax(b["high"])) for b in bands.values())
+    grouped(runs, labels)  # which refuses no run, and labels of another number
+    rows = [
+        _bands([runs[n] for n in row], metric, labels and [labels[n] for n in row]) for row in tasks(runs)
+    ]
+    names = [[_wrapped(name) for name in bands] for bands in rows]
+    lines = max(sum(name.count("\n") + 1 for name in row) for row in names)
+    beside = lines > _LINES
     split, _, name = metric.partition(" ")
     what = f"{split} {_UNITS.get(name, name)}"
+    figure, axes = panels(
+        2, rows=len(rows), width=15 if beside else 11, right=4.3 if beside else 0.2, sharey="row",
+        height=_height(len(rows), lines if beside else 0), title=f"{what}: by epoch and by time",
+        gap=0.4 if len(rows) == 1 else 1.15, left=0.85 if len(rows) == 1 else 1.05,
+    )  # fmt: skip
+    of_rows = [""] if len(rows) == 1 else [_spelled(runs[row[0]]) for row in tasks(runs)]
+    for row, (bands, of) in enumerate(zip(rows, of_rows, strict=True)):
+        left, right = axes[2 * row : 2 * row + 2]
+        _draw_row(left, right, dict(zip(names[row], bands.values(), strict=True)), what, log)
+        left.set_title(of, loc="left")
+        handles = left.get_legend_handles_labels()
+        if beside:
+            right.legend(*handles, loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0.0)
+        else:
+            left.legend(*handles, loc="best")
+    told = [f"{of}: {_description(bands, metric)}" if of else _description(bands, metric)
+            for bands, of in zip(rows, of_rows, strict=True)]  # fmt: skip
+    return describe(figure, " ".join(told))
+
+
+def _bands(
+    runs: Sequence[Run], metric: str, labels: Sequence[str] | None
+) -> dict[str, dict[str, np.ndarray]]:
+    return {name: band(group, metric) for name, group in grouped(runs, labels).items()}
+
+
+def _wrapped(name: str) -> str:
+    """Return a name for the legend, in lines that end between an option's value and the next option.
+
+    >>> print(_wrapped("backprop, learning_rate 0.0139, momentum 0.77, optimizer momentum"))
+    backprop, learning_rate 0.0139,
+    momentum 0.77, optimizer momentum
+    """
+    whole = name.replace(", ", ",\0").replace(" ", "\xa0").replace("\0", " ")
+    lines = [fill(line, _LEGEND, break_on_hyphens=False) for line in whole.split("\n")]
+    return "\n".join(lines).replace("\xa0", " ")
+
+
+def _spelled(run: Run) -> str:
+    """Return in words what a run learns."""
+    verb = {"classify": "classify"}.get(_task(run)[0], "autoencode")
+    return f"{verb} {run.get('data', {}).get('name')}"
+
+
+def _height(rows: int, lines: int) -> float:
+    """Return the height of a figure whose rows have room for a legend of so many lines."""
+    return max(4.2 * rows, rows * (0.21 * lines + 0.4) + 0.8 + 0.7 * rows)
+
+
+def _draw_row(left: "Axes", right: "Axes", bands: Mapping[str, Any], what: str, log: bool | None) -> None:
+    """Draw the runs of one task, by epoch on the left and by time on the right."""
+    from matplotlib.ticker import MaxNLocator
+
+    low = min(float(np.nanmin(b["low"])) for b in bands.values())
+    high = max(float(np.nanmax(b["high"])) for b in bands.values())
     logarithmic = (low > 0 and high > 5 * low) if log is None else log
-    figure, axes = panels(2, width=11, title=f"{what}: by epoch and by time", gap=0.4, sharey=True)
     for i, (name, b) in enumerate(bands.items()):
         look = {**line_style(i), "marker": MARKERS[i % len(MARKERS)]}
-        for panel, x in zip(axes, (b["epoch"], b["seconds"]), strict=True):
+        for panel, x in ((left, b["epoch"]), (right, b["seconds"])):
             draw_band(panel, x, b, look, number=i, name=name)
-    for panel, time in zip(axes, ("epoch", "training time (s), without evaluation"), strict=True):
+    for panel, time in ((left, "epoch"), (right, "training time (s), without evaluation")):
         label(panel, x=time, y=what, legend=None)
         if logarithmic:
             log_axis(panel)
-    axes[1].set_ylabel("")
-    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].legend(loc="best")
-    return describe(figure, _description(bands, metric))
+    right.set_ylabel("")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def draw_band(

@@ -192,6 +192,63 @@ def test_seeds_are_a_median_and_a_band():
     assert_equal([text.get_text() for text in figure.axes[0].get_legend().get_texts()], ["m", "s"])
 
 
+def test_tasks_and_data_sets_have_axes_of_their_own():
+    """Two panels each; within a row the labels are those of the row's runs alone."""
+    runs = [
+        named_run("locoprop-m", 0, data="mnist"),
+        named_run("kfac", 0, data="mnist", task="classify"),
+        named_run("locoprop-m", 0),
+        named_run("locoprop-m", 1),
+        named_run("kfac", 0, data="mnist"),
+    ]
+    figure = plot.training_curves(runs)
+    assert_equal(
+        [panel.get_title(loc="left") for panel in figure.axes[::2]],
+        ["autoencode mnist", "classify mnist", "autoencode curves"],
+    )
+    legends = [[text.get_text() for text in panel.get_legend().get_texts()] for panel in figure.axes[::2]]
+    assert_equal(legends, [["locoprop-m", "kfac"], ["kfac"], ["locoprop-m"]])
+    assert_equal([len(panel.lines) for panel in figure.axes], [2, 2, 1, 1, 1, 1])
+    words = plot.alt_text(figure)
+    assert all(f"{row}: train ce against epochs" in words for row in ("autoencode mnist", "classify mnist"))
+    named = plot.training_curves(runs[:2], labels=["first", "second"])
+    assert_equal(
+        [panel.get_legend().get_texts()[0].get_text() for panel in named.axes[::2]], ["first", "second"]
+    )
+
+
+@pytest.mark.parametrize("count", [2, 20])
+def test_a_legend_stays_inside_the_figure(count):
+    """Of labels with many options: wrapped, and beside the panels where they are many."""
+    options = {"learning_rate": 0.01234567, "initial_accumulator": 1e-10, "momentum": 0.987654321}
+    runs = [
+        named_run(
+            "backprop",
+            0,
+            **{name: float(f"{value * (n + 1):.6g}") for name, value in options.items()},
+            decay=0.1 * n,
+        )
+        for n in range(count)
+    ]
+    figure = plot.training_curves(runs)
+    figure.draw_without_rendering()
+    (box,) = [panel.get_legend().get_window_extent() for panel in figure.axes if panel.get_legend()]
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1 and 0 <= box.y0 < box.y1 <= figure.bbox.y1
+    assert not any(box.overlaps(panel.bbox) for panel in figure.axes) or count == 2
+    texts = next(panel.get_legend().get_texts() for panel in figure.axes if panel.get_legend())
+    assert all(
+        f"initial_accumulator {float(f'{1e-10 * (n + 1):.6g}')}" in texts[n].get_text() for n in range(count)
+    )
+
+
+def test_no_two_of_many_lines_look_the_same():
+    figure = plot.training_curves([named_run(f"method {n}", 0) for n in range(14)])
+    looks = {
+        (line.get_color(), line.get_linestyle(), str(line._dash_pattern)) for line in figure.axes[0].lines
+    }
+    assert len(looks) == 14
+
+
 @pytest.mark.parametrize(
     ("values", "log", "scale"),
     [
