@@ -114,12 +114,16 @@ def array(name: str, value: Any, *, ndim: int | None = None, shape: tuple | None
     Values are not looked at here: on a GPU that would wait for the device. See `finite`.
     """
     if not is_array_api_obj(value):
-        raise TypeError(f"{name} must be an array of an array-API library, got {type(value).__name__}")
+        how = (
+            f' (numpy.asarray({name}, dtype="float32") makes one)' if isinstance(value, list | tuple) else ""
+        )
+        raise TypeError(f"{name} must be an array of an array-API library, got {type(value).__name__}{how}")
     # the quick way for NumPy, CuPy and JAX, whose dtypes are NumPy's
     dtype = value.dtype
     known = dtype.char in "fd" if isinstance(dtype, np.dtype) else str(dtype).rpartition(".")[2] in FLOATS
     if not known:
-        raise TypeError(f"{name} must have dtype float32 or float64, got {value.dtype}")
+        how = f' (numpy.asarray({name}, dtype="float32") converts it)' if "int" in str(dtype) else ""
+        raise TypeError(f"{name} must have dtype float32 or float64, got {dtype}{how}")
     if ndim is not None and value.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimensions, got shape {tuple(value.shape)}")
     if shape is not None and value.shape != shape and not _fits(tuple(value.shape), shape):

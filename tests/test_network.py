@@ -188,7 +188,7 @@ BAD = {
     "W integers": (
         lambda: Layer(W.astype(int), None, f),
         TypeError,
-        "W must have dtype float32 or float64, got int64",
+        r'W must have dtype float32 or float64, got int64 \(numpy.asarray\(W, dtype="float32"\) conv',
     ),
     "W half": (
         lambda: Layer(W.astype(np.float16), None, f),

@@ -8,6 +8,7 @@
 import os
 
 from locoprop_ref import checks
+from locoprop_ref.data.arrays import ARRAYS, from_arrays
 from locoprop_ref.data.cache import CACHE_VARIABLE, cache_folder
 from locoprop_ref.data.curves import draw_curves
 from locoprop_ref.data.dataset import Dataset, scaled
@@ -18,7 +19,7 @@ from locoprop_ref.data.npz import load_npz
 
 __all__ = [
     "NAMES", "Dataset", "load", "scaled", "draw_curves", "load_npz", "cache_folder",
-    "CACHE_VARIABLE", "DATA_VARIABLE",
+    "CACHE_VARIABLE", "DATA_VARIABLE", "ARRAYS", "from_arrays",
 ]  # fmt: skip
 
 #: The data sets that `load` knows by name.

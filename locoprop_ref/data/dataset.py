@@ -11,7 +11,7 @@ from locoprop_ref import checks
 #: dtypes of x: pixels (0..255), or a user's own numbers.
 X_DTYPES = ("uint8", "float32", "float64")
 #: Where a data set came from.
-Source = Literal["drawn from seed", "folder", "cache", "download"]
+Source = Literal["drawn from seed", "folder", "cache", "download", "memory"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +23,14 @@ class Dataset:
         x_train, x_test: (N, d), uint8 pixels (see `scaled`) or a user's own float32 or float64; finite, not
             empty.
         labels_train, labels_test: (N,) int64 of at least 0, or None where the data has no labels.
+        y_train, y_test: (N, k) float32 or float64, desired outputs, or None where the data has none.
         image_shape: (height, width) with height·width = d, or None where rows are not images of one channel.
         example_shape: of an example as it was given: (d,), (height, width), (steps, d) or (height, width,
             channels); the rows of images with channels are ordered (channel, height, width).
-        sha256: hex digest over the arrays x_train, x_test, labels_train, labels_test in this order, those
-            that are not None: for each an ASCII line "name dtype shape", as "x_train uint8 (60000, 784)", and
-            a newline, then its elements row by row in little-endian bytes.
-        source: where it came from: "drawn from seed", "folder", "cache" or "download". Never a path.
+        sha256: hex digest over the arrays x_train, x_test, labels_train, labels_test, y_train, y_test in this
+            order, those that are not None: for each an ASCII line "name dtype shape", as "x_train uint8
+            (60000, 784)", and a newline, then its elements row by row in little-endian bytes.
+        source: where it came from: "drawn from seed", "folder", "cache", "download" or "memory", no path.
         notes: sentences about what could not be checked.
     """
 
@@ -43,6 +44,8 @@ class Dataset:
     source: Source
     notes: tuple[str, ...] = ()
     example_shape: tuple[int, ...] = ()
+    y_train: np.ndarray | None = None
+    y_test: np.ndarray | None = None
 
 
 def checked_dataset(
@@ -53,12 +56,12 @@ def checked_dataset(
     notes: tuple[str, ...] = (),
     where: str = "",
 ) -> Dataset:
-    """Check x_train, x_test and, if present, labels_train, labels_test; flatten images; hash the bytes.
+    """Check x_train, x_test and, if present, labels and desired outputs; flatten images; hash the bytes.
 
     Args:
         name: see `Dataset`.
         arrays: x as (N, d), as (N, height, width) or (N, height, width, channels) for images, or as (N,
-            steps, d) for sequences; labels as (N,) integers.
+            steps, d) for sequences; labels as (N,) integers; y_train and y_test as (N, k), or (N,) for k = 1.
         source: see `Dataset`.
         notes: see `Dataset`.
         where: words such as "in my.npz", for the errors.
@@ -89,6 +92,7 @@ def checked_dataset(
         if labels is not None:
             _check_labels(f"labels_{part}{where}", labels, len(arrays[f"x_{part}"]))
             final[f"labels_{part}"] = labels.astype(np.int64)
+    final |= _outputs(arrays, where)
     shape = tuple(int(size) for size in train.shape[1:])
     image_shape = (shape[0], shape[1]) if len(shape) > 1 and shape[2:] in ((), (1,)) else None
     return Dataset(
@@ -142,6 +146,26 @@ def _check_x(name: str, x: np.ndarray) -> None:
         raise ValueError(f"{name} must not be empty, got shape {x.shape}")
     if x.dtype != np.uint8:
         checks.finite(name, x, xp=np)
+
+
+def _outputs(arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray | None]:
+    """Return the desired outputs, checked and as columns; None where there are none."""
+    found: dict[str, np.ndarray | None] = {}
+    for part in ("train", "test"):
+        name, y = f"y_{part}{where}", arrays.get(f"y_{part}")
+        if y is not None:
+            if y.dtype.name not in X_DTYPES[1:]:
+                raise ValueError(f"{name} must have dtype {', '.join(X_DTYPES[1:])}, got {y.dtype}")
+            if y.ndim not in (1, 2) or y.shape[0] != len(arrays[f"x_{part}"]) or y.size == 0:
+                wanted = f"({len(arrays[f'x_{part}'])}, k), one row for each example"
+                raise ValueError(f"{name} must have shape {wanted}, got {y.shape}")
+            checks.finite(name, y, xp=np)
+            y = np.ascontiguousarray(y.reshape(len(y), -1), dtype=y.dtype.newbyteorder("="))
+        found[f"y_{part}"] = y
+    widths = {y.shape[1] for y in found.values() if y is not None}
+    if len(widths) > 1:
+        raise ValueError(f"y_test{where} must have the columns of y_train, got {sorted(widths)}")
+    return found
 
 
 def _check_labels(name: str, labels: np.ndarray, count: int) -> None:

@@ -31,6 +31,8 @@ from locoprop_ref.data.files import reading, user_path
 
 #: Keys of the file: the first two must be there.
 KEYS = ("x_train", "x_test", "labels_train", "labels_test")
+#: Keys of the desired outputs, which are read for a regression alone: many files have labels of that name.
+OUTPUT_KEYS = ("y_train", "y_test")
 
 _MAX_HEADER = 20_000  # bytes; NumPy itself refuses NPY headers of more than 10,000
 # What zipfile, the decompressors and NumPy's header parser raise for bytes that are damaged, encrypted, or
@@ -41,14 +43,17 @@ _DAMAGE = (
 )  # fmt: skip
 
 
-def load_npz(path: str | os.PathLike[str], *, max_bytes: int = 4 << 30) -> Dataset:
+def load_npz(
+    path: str | os.PathLike[str], *, keys: tuple[str, ...] = KEYS, max_bytes: int = 4 << 30
+) -> Dataset:
     """Load a user's own NPZ file, as `numpy.savez(path, x_train=..., x_test=...)` writes it.
 
     Args:
         path: the file. Keys x_train and x_test: (N, d), (N, height, width) or (N, height, width, channels)
             for images, or (N, steps, d) for sequences, both uint8 (pixels) or both float32 or both float64;
-            labels_train and labels_test, optional: (N,) integers of at least 0. Other keys are not read, and
-            a note says so.
+            labels_train and labels_test, optional: (N,) integers of at least 0; y_train and y_test, if they
+            are asked for: (N, k) float32 or float64. Other keys are not read, and a note says so.
+        keys: what to read, default `KEYS`; with `OUTPUT_KEYS` also the desired outputs.
         max_bytes: most bytes that the arrays may take, by the file's own declaration; 4 GiB.
 
     Raises:
@@ -57,7 +62,7 @@ def load_npz(path: str | os.PathLike[str], *, max_bytes: int = 4 << 30) -> Datas
     """
     checks.integer("max_bytes", max_bytes)
     path = user_path(path)
-    arrays, others = read_npz(path, KEYS, required=KEYS[:2], max_bytes=max_bytes)
+    arrays, others = read_npz(path, keys, required=KEYS[:2], max_bytes=max_bytes)
     notes = (f"Keys that were left unread: {_names(others)}.",) if others else ()
     return checked_dataset(path.name, arrays, source="folder", notes=notes, where=f"in {path}")
 

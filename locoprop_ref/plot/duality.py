@@ -41,11 +41,11 @@ def mirror_step(f: Transfer, a_hat: float, step: float) -> tuple[float, float]:
 
 
 @styled
-def bregman_duality(name: str = "sigmoid", a_hat: float = 1.5, step: float = 0.6) -> "Figure":
+def bregman_duality(name: str | Transfer = "sigmoid", a_hat: float = 1.5, step: float = 0.6) -> "Figure":
     r"""Draw D_F(â, a*) = D_F*(y*, ŷ) for y* = ŷ − γg: as a gap above F, as an area, and as a gap above F*.
 
     Args:
-        name: name of a strictly increasing transfer function.
+        name: name of a strictly increasing transfer function, or one of your own.
         a_hat: â, at most 4 in size.
         step: γg, of either sign, not 0. Where f does not reach y* no a* belongs to it, which the title says,
             and no gap is drawn.
@@ -54,6 +54,7 @@ def bregman_duality(name: str = "sigmoid", a_hat: float = 1.5, step: float = 0.6
         ValueError, TypeError: a name of another function, or a number out of its range.
     """
     f, a0, move = drawable(name), finite("a_hat", a_hat), finite("step", step)
+    name = f.name
     if abs(a0) > REACH or move == 0:
         raise ValueError(
             f"a_hat must be at most {REACH:g} in size and step not 0, got {a_hat!r} and {step!r}"

@@ -8,12 +8,12 @@ import numpy as np
 from locoprop_ref.plot.losses import (
     AFTER,
     MATCHING,
-    POINT,
     PREDICTION,
     SQUARED,
     drawable,
     finite,
     losses,
+    point,
     span,
 )
 from locoprop_ref.plot.style import COLOURS, GREY, describe, label, line_style, panels, spell, styled
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @styled
 def matching_loss_curves(
-    name: str,
+    name: str | Transfer,
     targets: Sequence[float] = (-2.0, 0.0, 2.0),
     *,
     predictions: tuple[float, float] = (-4.0, 4.0),
@@ -34,7 +34,7 @@ def matching_loss_curves(
     r"""Draw the matching loss, the squared loss and the squared loss after f, for several targets.
 
     Args:
-        name: name of an elementwise transfer function.
+        name: name of an elementwise transfer function, or one of your own.
         targets: a*, pre-activations.
         predictions: the smallest and the largest â.
         **parameters: parameters of the transfer function.
@@ -43,10 +43,11 @@ def matching_loss_curves(
         ValueError, TypeError: softmax, no target, or limits that are not in increasing order.
     """
     f = drawable(name, **parameters)
+    name = f.name
     if not len(targets):
         raise ValueError("targets must hold at least one number, got none")
     a_hat = span("predictions", predictions, 401)
-    figure, axes = panels(3, width=13, title=f"{name}: {POINT[name]}", sharex=True)
+    figure, axes = panels(3, width=13, title=f"{name}: {point(f)}", sharex=True)
     for i, a in enumerate(finite("targets", a) for a in targets):
         for panel, values in zip(axes, losses(f, a_hat, a).values(), strict=True):
             panel.plot(a_hat, values, **line_style(i), label=f"a* = {spell(a)}")
@@ -59,7 +60,7 @@ def matching_loss_curves(
         figure,
         f"Three panels show losses against predictions from {spell(a_hat[0])} to {spell(a_hat[-1])}, with "
         f"one line for each of the targets {named}, where the loss is zero. Left is the matching loss of "
-        f"{name}: {POINT[name]}. In the middle is the squared loss of pre-activations, which is a parabola. "
+        f"{name}: {point(f)}. In the middle is the squared loss of pre-activations, which is a parabola. "
         "Right is the squared loss after the transfer function, which is flat wherever the function is, and "
         "not convex unless the function is linear.",
     )
@@ -67,7 +68,7 @@ def matching_loss_curves(
 
 @styled
 def matching_loss_at(
-    name: str,
+    name: str | Transfer,
     target: float = 1.0,
     prediction: float = -1.5,
     *,
@@ -79,7 +80,7 @@ def matching_loss_at(
     D_F(â, a*) = ∫ f(z) − f(a*) dz from a* to â, and its derivative with respect to â is f(â) − f(a*).
 
     Args:
-        name: name of an elementwise transfer function.
+        name: name of an elementwise transfer function, or one of your own.
         target: a*.
         prediction: â, where the area ends and the slope is drawn.
         limits: the smallest and the largest pre-activation shown.
@@ -90,6 +91,7 @@ def matching_loss_at(
         order.
     """
     f = drawable(name, **parameters)
+    name = f.name
     a, at, z = finite("target", target), finite("prediction", prediction), span("limits", limits, 401)
     y_target = float(f.f(np.array(a)))
     slope = float(f.f(np.array(at))) - y_target
@@ -148,7 +150,11 @@ def _draw_area(panel: Any, f: Transfer, a: float, at: float, z: np.ndarray, area
 
 @styled
 def target_objective(
-    name: str, y_target: float = 0.5, *, limits: tuple[float, float] = (-8.0, 8.0), **parameters: Any
+    name: str | Transfer,
+    y_target: float = 0.5,
+    *,
+    limits: tuple[float, float] = (-8.0, 8.0),
+    **parameters: Any,
 ) -> "Figure":
     r"""Draw the objective of LocoProp-M, F(â) − y*·â, for a target y* of the post-activation.
 
@@ -158,7 +164,7 @@ def target_objective(
     few.
 
     Args:
-        name: name of an elementwise transfer function.
+        name: name of an elementwise transfer function, or one of your own.
         y_target: y*, inside or outside the range of f.
         limits: the smallest and the largest pre-activation shown.
         **parameters: parameters of the transfer function.
@@ -168,6 +174,7 @@ def target_objective(
         order.
     """
     f = drawable(name, **parameters)
+    name = f.name
     y, z = finite("y_target", y_target), span("limits", limits, 401)
     floor = -float(f.F_star(np.array(y)))
     outside = floor == -np.inf

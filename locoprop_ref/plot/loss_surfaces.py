@@ -6,13 +6,13 @@ import numpy as np
 
 from locoprop_ref.plot.losses import (
     MATCHING,
-    POINT,
     PREDICTION,
     SQUARED,
     TARGET,
     drawable,
     finite,
     losses,
+    point,
     span,
 )
 from locoprop_ref.plot.style import COLOURS, describe, label, panels, spell, styled
@@ -41,7 +41,7 @@ def _bands() -> dict[str, Any]:
 
 @styled
 def matching_loss_contours(
-    name: str,
+    name: str | Transfer,
     target: float | None = None,
     *,
     limits: tuple[float, float] = (-4.0, 4.0),
@@ -51,7 +51,7 @@ def matching_loss_contours(
     r"""Draw contours of the matching and the squared loss over prediction and target, at the same levels.
 
     Args:
-        name: name of an elementwise transfer function.
+        name: name of an elementwise transfer function, or one of your own.
         target: a* that is marked by a line, or None.
         limits: the smallest and the largest pre-activation, on both axes.
         points: number of grid points on each axis.
@@ -62,8 +62,9 @@ def matching_loss_contours(
         order.
     """
     f = drawable(name, **parameters)
+    name = f.name
     values, grids = _grids(f, limits, points)
-    figure, axes = panels(2, height=4.9, gap=0.35, sharey=True, title=f"{name}: {POINT[name]}")
+    figure, axes = panels(2, height=4.9, gap=0.35, sharey=True, title=f"{name}: {point(f)}")
     bands = _bands()
     for panel, (title, grid) in zip(axes, grids.items(), strict=True):
         # rounding may give −1e-16 where the loss is zero
@@ -79,7 +80,7 @@ def matching_loss_contours(
     axes[0].legend(loc="lower right")
     text = (
         f"Contours of two losses over prediction and target from {spell(values[0])} to {spell(values[-1])}, "
-        f"at the same levels. Left is the matching loss of {name}: {POINT[name]}. Right is the squared loss, "
+        f"at the same levels. Left is the matching loss of {name}: {point(f)}. Right is the squared loss, "
         "whose contours are parallel to the diagonal. On the diagonal the prediction equals the target, and "
         "both losses vanish."
     )
@@ -88,7 +89,7 @@ def matching_loss_contours(
 
 @styled
 def matching_loss_surface(
-    name: str,
+    name: str | Transfer,
     *,
     limits: tuple[float, float] = (-4.0, 4.0),
     points: int = 25,
@@ -98,7 +99,7 @@ def matching_loss_surface(
     r"""Draw the matching and the squared loss as surfaces over prediction and target, on the same scale.
 
     Args:
-        name: name of an elementwise transfer function.
+        name: name of an elementwise transfer function, or one of your own.
         limits: the smallest and the largest pre-activation, on both axes.
         points: number of grid points on each axis.
         azimuth: angle in degrees from which the surfaces are seen.
@@ -109,12 +110,13 @@ def matching_loss_surface(
         order.
     """
     f = drawable(name, **parameters)
+    name = f.name
     azimuth = finite("azimuth", azimuth)
     values, grids = _grids(f, limits, points)
     prediction, target = np.meshgrid(values, values)
     top = float(max(np.max(grid) for grid in grids.values()))
     figure, axes = panels(
-        2, height=5.2, left=0, right=0.3, below=0, gap=0, title=f"{name}: {POINT[name]}",
+        2, height=5.2, left=0, right=0.3, below=0, gap=0, title=f"{name}: {point(f)}",
         subplot_kw={"projection": "3d"},
     )  # fmt: skip
     for panel, (title, grid) in zip(axes, grids.items(), strict=True):
@@ -129,7 +131,7 @@ def matching_loss_surface(
     return describe(
         figure,
         f"Two surfaces over prediction and target from {spell(values[0])} to {spell(values[-1])}, on the "
-        f"same scale. Left is the matching loss of {name}: {POINT[name]}; it rises to "
+        f"same scale. Left is the matching loss of {name}: {point(f)}; it rises to "
         f"{spell(np.max(grids[MATCHING]))}. Right is the squared loss, a valley along the diagonal that "
         f"rises to {spell(np.max(grids[SQUARED]))}.",
     )

@@ -34,18 +34,28 @@ POINT = {
 }
 
 
-def drawable(name: str, **parameters: Any) -> Transfer:
-    """Return the transfer function with this name if it is elementwise.
+def drawable(name: str | Transfer, **parameters: Any) -> Transfer:
+    """Return the transfer function with this name, or one of your own as it is, if it is elementwise.
 
     Raises:
-        ValueError, TypeError: softmax, an unknown name, or wrong parameters.
+        ValueError, TypeError: softmax, an unknown name, wrong parameters, or parameters beside a transfer
+            function that has its own.
     """
-    f = transfer(name, **parameters)
+    if isinstance(name, Transfer) and parameters:
+        raise TypeError(
+            f"parameters must be those of {name.name!r} itself, got {', '.join(parameters)} beside"
+        )
+    f = name if isinstance(name, Transfer) else transfer(name, **parameters)
     if not f.elementwise:
         raise ValueError(
-            f"name must be of an elementwise transfer to be drawn over one prediction, got {name!r}"
+            f"name must be of an elementwise transfer to be drawn over one prediction, got {f.name!r}"
         )
     return f
+
+
+def point(f: Transfer) -> str:
+    """Return what a figure of the matching loss shows, for the title."""
+    return POINT.get(f.name, "the matching loss, beside the squared loss")
 
 
 def span(name: str, limits: tuple[float, float], points: int) -> np.ndarray:

@@ -196,8 +196,7 @@ def _wrapped(name: str) -> str:
 
 def _spelled(run: Run) -> str:
     """Return in words what a run learns."""
-    verb = {"classify": "classify"}.get(_task(run)[0], "autoencode")
-    return f"{verb} {run.get('data', {}).get('name')}"
+    return f"{_task(run)[0]} {run.get('data', {}).get('name')}"
 
 
 def _height(rows: int, lines: int) -> float:

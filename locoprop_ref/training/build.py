@@ -13,7 +13,7 @@ from locoprop_ref.methods.options import assembled, options_of
 from locoprop_ref.network import Network, initialize
 from locoprop_ref.targets import GradientTargets
 from locoprop_ref.training.options import Config
-from locoprop_ref.transfers import DISCONTINUOUS, TRANSFERS
+from locoprop_ref.transfers import DISCONTINUOUS, TRANSFERS, Transfer
 
 # how often something is repeated in a step: once is enough to see what is refused
 _COUNTS = ("num_local_steps", "code_steps", "num_sweeps", "inverse_steps")
@@ -70,11 +70,20 @@ def layer_transfers(config: Config) -> tuple[str, ...]:
     return (*hidden, last.get(str(config.output_loss), "identity"))
 
 
-def build_network(config: Config, seed: Any, *, xp: Any) -> Network:
-    """Draw the network of a resolved Config; `seed` may be a Generator."""
+def build_network(config: Config, seed: Any, *, xp: Any, own: Transfer | None = None) -> Network:
+    """Draw the network of a resolved Config; `seed` may be a Generator.
+
+    Args:
+        config: resolved.
+        seed: of the weights.
+        xp: array namespace.
+        own: a transfer function of one's own, in place of `config.transfer` in the hidden layers.
+    """
+    names = layer_transfers(config)
+    hidden = [own if own is not None and name == config.transfer else name for name in names[:-1]]
     return initialize(
         resized(str(config.layers), config.width, config.depth),
-        transfers=layer_transfers(config),
+        transfers=[*hidden, names[-1]],
         output_loss=config.output_loss,
         bias=config.bias,
         init=config.init,

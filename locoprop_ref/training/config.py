@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 from locoprop_ref import checks
-from locoprop_ref.data import NAMES, data_path
+from locoprop_ref.data import ARRAYS, NAMES, data_path
 from locoprop_ref.methods.locoprop import LocoProp
 from locoprop_ref.methods.options import HYPER, HYPER_OPTIONS, default_optimizer, methods_with, options_of
 from locoprop_ref.methods.registry import METHODS, OFFLINE, method
@@ -39,6 +39,8 @@ _LAYERS = {
     ("mnist", "classify"): "784-300-100-10",
     ("fashion_mnist", "classify"): "784-300-100-10",
 }
+# task → the network loss unless another is given
+_LOSSES = {"classify": "softmax_cross_entropy", "regress": "squared_error"}
 # method → the other options that stand there for it unless they are given
 _USUAL: dict[Any, dict[str, Any]] = {"ste": {"transfer": "sign"}}
 # option → the methods for which it means something
@@ -121,16 +123,16 @@ def _with_common_defaults(config: Config) -> Config:
         raise TypeError(f"data must be a name or a path, got {data!r}")
     data = data_path(data)
     if not data.lower().endswith(".npz"):
-        checks.one_of("data", data, (*NAMES, "a path ending in .npz"))
+        checks.one_of("data", data, (*NAMES, ARRAYS, "a path ending in .npz"))
     epochs = 10 if config.epochs is None else config.epochs
-    classify = config.task == "classify"
-    if classify and data == "curves":
+    if config.task == "classify" and data == "curves":
         raise ValueError("data must have labels for task classify, got 'curves', which has none")
+    if config.task == "regress" and data in NAMES:
+        raise ValueError(f"data must have y_train and y_test for task regress, got {data!r}, which has none")
     filled: dict[str, Any] = {
         "data": data,
         "layers": _LAYERS.get((data, config.task)) if config.layers is None else config.layers,
-        "output_loss": config.output_loss
-        or ("softmax_cross_entropy" if classify else "sigmoid_cross_entropy"),
+        "output_loss": config.output_loss or _LOSSES.get(config.task, "sigmoid_cross_entropy"),
         "epochs": epochs,
         "schedule_epochs": _schedule_epochs(config, epochs),
     }

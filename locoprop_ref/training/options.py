@@ -14,7 +14,7 @@ from locoprop_ref.network import INITIALIZERS
 from locoprop_ref.optimizers import OPTIMIZERS
 from locoprop_ref.transfers import TRANSFERS
 
-TASKS = ("autoencode", "classify")
+TASKS = ("autoencode", "classify", "regress")
 SCHEDULES = ("authors", "constant")
 
 
@@ -42,9 +42,14 @@ class Config:
     method: str = _option("locoprop-m", "training method (default locoprop-m)", choices=METHODS)
     data: Any = _option(
         None,
-        "curves (default), mnist, fashion_mnist, or your own FILE.npz (x_train, x_test; see README)",
+        "curves (default), mnist, fashion_mnist, or your own FILE.npz (x_train, x_test; see README); in "
+        "Python also arrays, which train is given",
     )
-    task: str = _option("autoencode", "autoencode (default), or classify the labels", choices=TASKS)
+    task: str = _option(
+        "autoencode",
+        "autoencode (default), classify the labels, or regress: y_train and y_test of your own data",
+        choices=TASKS,
+    )
     layers: Any = _option(
         None,
         "widths from input to output, 784-400-784, or words for images and sequences: "
@@ -70,7 +75,8 @@ class Config:
     )
     output_loss: Any = _option(
         None,
-        "network loss (default sigmoid_cross_entropy, to classify softmax_cross_entropy)",
+        "network loss (default sigmoid_cross_entropy, to classify softmax_cross_entropy, to regress "
+        "squared_error)",
         choices=OUTPUT_LOSSES,
     )
     bias: bool = _option(True, "layers have a bias (default yes)", bool)

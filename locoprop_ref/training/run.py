@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -11,10 +12,11 @@ import numpy as np
 
 from locoprop_ref import checks
 from locoprop_ref.backend import namespace
-from locoprop_ref.data import Dataset, load
+from locoprop_ref.data import ARRAYS, Dataset, from_arrays, load
 from locoprop_ref.data.files import file_lock, same_file, user_path
+from locoprop_ref.data.npz import KEYS, OUTPUT_KEYS, load_npz
 from locoprop_ref.solvers import newton_cost
-from locoprop_ref.training.build import build_method, build_network, layer_plans
+from locoprop_ref.training.build import build_method, build_network, layer_plans, layer_transfers
 from locoprop_ref.training.checkpoint import Checkpoint
 from locoprop_ref.training.environment import environment
 from locoprop_ref.training.loop import Loop, TrainedRun
@@ -23,6 +25,7 @@ from locoprop_ref.training.resume import check_codes, recorded, resumed
 from locoprop_ref.training.run_file import SCHEMA, Files, read_run
 from locoprop_ref.training.step_evaluations import check_within_run
 from locoprop_ref.training.task import Examples, examples, losses_of
+from locoprop_ref.transfers import Transfer
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,8 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     data_dir: str | os.PathLike[str] | None = None,
+    arrays: Mapping[str, Any] | None = None,
+    transfer: Transfer | None = None,
     progress: bool = True,
     jobs: int | None = None,
 ) -> TrainedRun:
@@ -48,6 +53,10 @@ def train(
         resume: continue from the checkpoint; without one, start from the beginning.
         overwrite: replace an existing run file.
         data_dir: where the data set's files are, see `data.load`.
+        arrays: x_train, x_test and what else the task needs, see `data.from_arrays`, for a Config with
+            data="arrays".
+        transfer: a transfer function of your own, in the hidden layers that have `config.transfer`; it is
+            checked by `verify.check_transfer`. A file cannot hold its formulas: `out` must be None.
         progress: show a progress bar if standard error is a terminal.
         jobs: how many runs share this machine, for the run file; 1 for a run that has it to itself, None if
             that is not known.
@@ -57,8 +66,8 @@ def train(
         is "diverged" if the train loss was not finite or exceeded 100 times the untrained network's.
 
     Raises:
-        ValueError, TypeError: settings that do not fit the data, or a checkpoint of another configuration
-            (the differences are named).
+        ValueError, TypeError: settings that do not fit the data, a checkpoint of another configuration (the
+            differences are named), or a transfer function whose formulas do not fit each other.
         OSError: data that cannot be read, or files that cannot be written; FileExistsError if `out` exists
             and neither `resume` nor `overwrite` is given; BlockingIOError if another process trains it.
         KeyboardInterrupt: passed on, after the run file has been given the status "interrupted".
@@ -67,13 +76,15 @@ def train(
         checks.boolean(name, switch)
     if resume and overwrite:
         raise ValueError("resume and overwrite contradict each other, got both")
+    if transfer is not None:
+        _check_own(transfer, config, out)
     if jobs is not None:
         jobs = checks.integer("jobs", jobs)
     xp = namespace(config.backend)
     files = None if out is None else Files(user_path(out, "out"))
     if files:
         _check_files(files, config, resume, overwrite)
-    dataset = load(config.data, data_dir=data_dir)
+    dataset = _dataset(config, data_dir, arrays)
     for note in dataset.notes:
         log.info(note)
     data = examples(dataset, config, xp)
@@ -85,10 +96,39 @@ def train(
         if files and start is not None:
             check_codes(start, config, data.x_train, data.t_train, files.checkpoint)
         if start is None:
-            start = untrained(config, dataset, data, xp)
+            start = untrained(config, dataset, data, xp, transfer)
         start = replace(start, run=_with_jobs(start.run, jobs))
         _announce_cost(config, data)
         return Loop(config, data, xp, files, progress).run(start)
+
+
+def _dataset(
+    config: Config, data_dir: str | os.PathLike[str] | None, arrays: Mapping[str, Any] | None
+) -> Dataset:
+    """Return the data set that a Config names, or the arrays that were given with it."""
+    if arrays is None and config.data == ARRAYS:
+        raise ValueError(f"arrays must be given for data {ARRAYS!r}, got none (train of Python takes them)")
+    if arrays is None and config.task == "regress":
+        return load_npz(config.data, keys=(*KEYS, *OUTPUT_KEYS))
+    if arrays is None:
+        return load(config.data, data_dir=data_dir)
+    if config.data != ARRAYS:
+        raise ValueError(f"data must be {ARRAYS!r} for arrays that are given, got {config.data!r}")
+    return from_arrays(arrays)
+
+
+def _check_own(transfer: Any, config: Config, out: Any) -> None:
+    """Refuse a transfer function whose formulas do not fit, that no layer has, or that a file should hold."""
+    from locoprop_ref.verify.own_transfer import check_transfer  # which imports all identities
+
+    check_transfer(transfer)
+    if out is not None:
+        raise ValueError(f"out must be None for a transfer function of your own, got {str(out)!r}")
+    if config.transfer not in layer_transfers(config)[:-1]:
+        raise ValueError(
+            f"layers must have a hidden layer with {config.transfer}, for which transfer stands, "
+            f"got {config.layers!r}"
+        )
 
 
 def _alone(files: Files | None) -> AbstractContextManager[None]:
@@ -98,16 +138,18 @@ def _alone(files: Files | None) -> AbstractContextManager[None]:
     return file_lock(files.lock, f"out must be a run that no other train is at work on, got {files.run}", 5.0)
 
 
-def untrained(config: Config, dataset: Dataset, data: Examples, xp: Any) -> Checkpoint:
+def untrained(
+    config: Config, dataset: Dataset, data: Examples, xp: Any, own: Transfer | None = None
+) -> Checkpoint:
     """Return the state before the first epoch: the initial network, its losses, and the random generator."""
     rng = np.random.default_rng(config.seed)
-    network = build_network(config, rng, xp=xp)
+    network = build_network(config, rng, xp=xp, own=own)
     started = time.perf_counter()
     losses = losses_of(network, data)
     row = {"epoch": 0, **losses, "step_seconds": 0.0, "eval_seconds": time.perf_counter() - started}
     run = {
         "schema": SCHEMA,
-        "config": recorded(config, dataset),
+        "config": recorded(config, dataset) | ({"transfer": own.name} if own else {}),
         "data": {"name": dataset.name, "sha256": dataset.sha256},
         "environment": environment(config.backend, xp),
         "epochs": [row],

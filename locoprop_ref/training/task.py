@@ -26,11 +26,11 @@ class Examples:
 
 
 def examples(dataset: Dataset, config: Config, xp: Any) -> Examples:
-    """Return a data set as a learning task; the targets are the inputs themselves, or one-hot labels.
+    """Return a data set as a learning task; the targets are the inputs, one-hot labels, or outputs.
 
     Raises:
-        ValueError: the widths of network and data differ, labels are missing, the batch is larger than the
-            training set, or a user's own inputs are outside [0, 1] with a cross-entropy as loss.
+        ValueError: the widths of network and data differ, labels or outputs are missing, the batch is larger
+            than the training set, or a user's own targets are outside [0, 1] with a cross-entropy as loss.
     """
     sizes = layer_sizes(config)
     if dataset.x_train.shape[1] != sizes[0]:
@@ -47,21 +47,42 @@ def examples(dataset: Dataset, config: Config, xp: Any) -> Examples:
     if config.task == "autoencode":
         if sizes[-1] != sizes[0]:
             raise ValueError(f"layers must end as they begin to autoencode, {sizes[0]}, got {sizes[-1]}")
-        for name, x in (("x_train", x_train), ("x_test", x_test)):
-            if config.output_loss != "squared_error" and not (x.min() >= 0 and x.max() <= 1):
-                raise ValueError(f"{name} must lie in [0, 1] for {config.output_loss}, got values outside")
+        _check_range({"x_train": x_train, "x_test": x_test}, config)
         on = [to_backend(x, xp=xp, dtype=config.dtype) for x in (x_train, x_test)]
         return Examples(on[0], on[0], on[1], on[1], None, None)
+    t_train, t_test = (_labels if config.task == "classify" else _outputs)(dataset, config, sizes[-1])
+    on = [to_backend(a, xp=xp, dtype=config.dtype) for a in (x_train, t_train, x_test, t_test)]
+    labels = (dataset.labels_train, dataset.labels_test) if config.task == "classify" else (None, None)
+    return Examples(on[0], on[1], on[2], on[3], *labels)
+
+
+def _check_range(values: dict[str, Any], config: Config) -> None:
+    for name, x in values.items():
+        if config.output_loss != "squared_error" and not (x.min() >= 0 and x.max() <= 1):
+            raise ValueError(f"{name} must lie in [0, 1] for {config.output_loss}, got values outside")
+
+
+def _labels(dataset: Dataset, config: Config, width: int) -> list[Any]:
+    """Return the labels of both parts as one-hot rows."""
     if dataset.labels_train is None or dataset.labels_test is None:
         raise ValueError(f"data must have labels for task classify, got {dataset.name}, which has none")
     largest = int(max(dataset.labels_train.max(), dataset.labels_test.max()))
-    if largest >= sizes[-1]:
-        raise ValueError(f"layers must end with at least {largest + 1} classes, got {sizes[-1]}")
-    t_train, t_test = (
-        _one_hot(labels, sizes[-1], config.dtype) for labels in (dataset.labels_train, dataset.labels_test)
-    )
-    on = [to_backend(a, xp=xp, dtype=config.dtype) for a in (x_train, t_train, x_test, t_test)]
-    return Examples(on[0], on[1], on[2], on[3], dataset.labels_train, dataset.labels_test)
+    if largest >= width:
+        raise ValueError(f"layers must end with at least {largest + 1} classes, got {width}")
+    return [_one_hot(labels, width, config.dtype) for labels in (dataset.labels_train, dataset.labels_test)]
+
+
+def _outputs(dataset: Dataset, config: Config, width: int) -> list[Any]:
+    """Return the desired outputs of both parts, in the dtype of the run."""
+    if dataset.y_train is None or dataset.y_test is None:
+        raise ValueError(
+            f"data must have y_train and y_test for task regress, got {dataset.name}, which has not both"
+        )
+    if dataset.y_train.shape[1] != width:
+        columns = dataset.y_train.shape[1]
+        raise ValueError(f"layers must end with the {columns} columns of y_train, got {width}")
+    _check_range({"y_train": dataset.y_train, "y_test": dataset.y_test}, config)
+    return [scaled(y, config.dtype) for y in (dataset.y_train, dataset.y_test)]
 
 
 def _one_hot(labels: Any, classes: int, dtype: str) -> Any:

@@ -21,6 +21,7 @@ from scipy.integrate import quad
 
 from locoprop_ref import plot
 from locoprop_ref.plot.training import band, grouped, series
+from locoprop_ref.transfers import Transfer, transfer
 
 PARAMETERS = {"leaky_relu": 0.01, "elu": 1.0}  # the defaults
 
@@ -145,6 +146,29 @@ def test_contours_lie_where_the_loss_has_their_level():
         assert_allclose(integral("relu", x, y), 2.0, atol=2e-3)
     assert_equal(filled.levels[0], 0)
     assert_equal(figure.axes[0].lines[1].get_ydata()[0], -1.0)
+
+
+def test_a_transfer_function_of_ones_own_is_drawn():
+    """With the formulas of tanh under another name: the same curves."""
+    ours = transfer("tanh")
+    mine = Transfer(
+        "mine", f=ours._f, F=ours._F, derivative=ours._derivative, F_star=ours._F_star,
+        inverse=ours._inverse, D=ours._D, low=-1, high=1,
+    )  # fmt: skip
+    for draw in (
+        plot.matching_loss_curves,
+        plot.matching_loss_at,
+        plot.target_objective,
+        plot.bregman_duality,
+    ):
+        figures = [draw(one) for one in (mine, "tanh")]
+        lines = [[line.get_xydata() for panel in figure.axes for line in panel.lines] for figure in figures]
+        for own, named in zip(*lines, strict=True):
+            assert_array_equal(own, named)
+        assert "mine" in plot.alt_text(figures[0]) and "tanh" not in plot.alt_text(figures[0])
+    assert plot.matching_loss_contours(mine, 1.0, points=9) and plot.matching_loss_surface(mine, points=9)
+    with pytest.raises(TypeError, match=r"^parameters must be those of 'mine' itself, got slope beside$"):
+        plot.matching_loss_curves(mine, slope=0.1)
 
 
 # ------------------------------ training
