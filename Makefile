@@ -54,7 +54,8 @@ book: $(VENV)/book.stamp  ## build the book, a site that needs no network, in bo
 
 lab: $(VENV)/test.stamp  ## open a copy of the notebooks in JupyterLab, at their index, with everything installed
 	$(PY) book/lab.py
-	$(VENV)/bin/jupyter lab --notebook-dir build/lab index.ipynb
+	$(VENV)/bin/locoprop-ref notebooks --out build/lab
+	$(VENV)/bin/jupyter lab build/lab/notebooks/index.ipynb
 
 bench: $(VENV)/bench.stamp  ## time a step in this and in other libraries, and save benchmarks/results/table.* and layers.*
 	$(PY) -m benchmarks table --tests

@@ -1,7 +1,7 @@
-"""Copy the notebooks into build/lab, with an index that shows a picture of each, for `make lab`.
+"""Copy the notebooks into build/lab/notebooks, with an index that shows a picture of each, for `make lab`.
 
 JupyterLab saves by itself whatever is opened in it, so that it works on a copy: the clone stays as it is. A
-notebook that you have changed in build/lab is kept there; delete the file to get the stored one again.
+notebook that you have changed there is kept there; delete the file to get the stored one again.
 """
 
 import base64
@@ -110,5 +110,5 @@ def digest(content: bytes) -> str:
 
 
 if __name__ == "__main__":
-    for changed in write(REPOSITORY / "build" / "lab"):
-        print(f"build/lab/{changed} was changed and is kept; delete it to get the stored one again")
+    for changed in write(REPOSITORY / "build" / "lab" / "notebooks"):
+        print(f"build/lab/notebooks/{changed} was changed and is kept; delete it to get the stored one again")

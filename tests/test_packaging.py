@@ -1,18 +1,25 @@
 """What is installed, pinned, cited and promised agrees with itself; and a skip in CI is a failure."""
 
+import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import ipykernel.kernelspec
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from locoprop_ref.cli import main as cli
+from locoprop_ref.experiments import material
+from locoprop_ref.experiments.compare.folder import read_results
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -82,6 +89,26 @@ def test_conda_environment_agrees_with_pyproject():
     assert {name: str(r.specifier) for name, r in listed.items()} == {
         name: str(r.specifier) for name, r in expected.items()
     }
+    # every name is one of pip's index: requirements/test.txt was resolved there
+    assert listed.keys() <= {canonicalize_name(r.name) for r, _ in pins("test.txt")}
+
+
+def test_conda_environment_holds_what_the_project_promises():
+    """pytest, what `oracle` and `tune` need, and CuPy where it has wheels, which a line says how to leave out."""
+    text = (REPOSITORY / "environment.yml").read_text(encoding="utf-8")
+    (lines,) = [entry["pip"] for entry in yaml.safe_load(text)["dependencies"] if isinstance(entry, dict)]
+    project, cupy = lines
+    extras = re.fullmatch(r"--editable \.\[([a-z,]+)\]", project)[1].split(",")
+    assert set(extras) <= PROJECT["optional-dependencies"].keys()
+    brought = wanted([f"{PROJECT['name']}[{','.join(extras)}]"])
+    assert {"pytest", "optuna", "mpmath", "jsonschema"} <= brought.keys()
+    assert brought.keys() <= {canonicalize_name(r.name) for r, _ in pins("test.txt")}
+    cupy = Requirement(cupy)
+    (same,) = map(Requirement, PROJECT["optional-dependencies"]["cuda12"])
+    assert (cupy.name, cupy.specifier) == (same.name, same.specifier)
+    platforms = {name: cupy.marker.evaluate({"sys_platform": name}) for name in ("linux", "win32", "darwin")}
+    assert platforms == {"linux": True, "win32": True, "darwin": False}
+    assert "leave it out by deleting this line" in text.partition("cupy-cuda12x")[0].splitlines()[-2]
 
 
 @pytest.mark.parametrize("file", HASHED)
@@ -228,6 +255,130 @@ def test_importing_the_package_imports_no_heavy_library():
     loaded = {name.partition(".")[0] for name in run.stdout.split()}
     assert "locoprop_ref" in loaded
     assert not loaded & {"cupy", "torch", "jax", "matplotlib", "scipy"}
+
+
+# ------------------------------ outside of the repository
+
+
+@pytest.fixture(scope="module")
+def setup_script():
+    return runpy.run_path(str(REPOSITORY / "setup.py"), run_name="setup_script")
+
+
+@pytest.mark.parametrize(
+    ("text", "without", "with_address"),
+    [
+        (
+            "see [the map](docs/map.md).",
+            "see the map (`docs/map.md`).",
+            "see [the map](A/blob/main/docs/map.md).",
+        ),
+        ("[docs/map.md](docs/map.md)", "docs/map.md", "[docs/map.md](A/blob/main/docs/map.md)"),
+        ("![A loss.](figures/a.png)", "*Figure: A loss.*", "![A loss.](A/raw/main/figures/a.png)"),
+        ("[out](https://b.c/d)", "[out](https://b.c/d)", "[out](https://b.c/d)"),
+    ],
+)
+def test_links_of_the_installed_readme(setup_script, text, without, with_address):
+    assert setup_script["readme"](text, "") == without
+    assert setup_script["readme"](text, "A") == with_address
+
+
+def test_no_link_of_the_installed_readme_leads_into_the_repository(setup_script):
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"\]\((?!\w+://)", text)) > 20
+    assert re.findall(r"\]\((?!\w+://)", setup_script["readme"](text, "")) == []
+    completed = setup_script["readme"](text, "https://example.invalid/p")
+    assert re.findall(r"\]\((?!https://example.invalid/p/(blob|raw)/main/)", completed) == []
+
+
+def test_what_is_built_into_the_package_is_what_is_copied(setup_script):
+    assert setup_script["MATERIAL"] == material._PARTS
+    assert all(len(list((REPOSITORY / part).glob(kind))) > 3 for part, kind in material._PARTS.items())
+
+
+def test_notebooks_are_copied_and_a_changed_copy_stays(tmp_path, capsys, monkeypatch):
+    """Autosave changes a copy, not the clone; the second time nothing is lost."""
+    monkeypatch.setattr(material, "_PARTS", {"notebooks": "[59]-*.ipynb", "results": "curves/c*.json"})
+    first = tmp_path / "lab" / "notebooks" / "5-deep-autoencoder.ipynb"
+    assert cli.main(["notebooks", "--out", str(tmp_path / "lab")]) == 0
+    original = (REPOSITORY / "notebooks" / first.name).read_bytes()
+    assert first.read_bytes() == original
+    first.write_text("mine", encoding="utf-8")
+    first.with_name("9-convolution.ipynb").unlink()
+    capsys.readouterr()
+    assert cli.main(["notebooks", "--out", str(tmp_path / "lab")]) == 0
+    assert first.read_text(encoding="utf-8") == "mine"
+    assert re.match(r"1 files written to .*; \d+ that exist stay as they are", capsys.readouterr().out)
+    assert cli.main(["notebooks", "--out", str(tmp_path / "lab"), "--overwrite"]) == 0
+    assert first.read_bytes() == original
+    status = cli.main(["notebooks", "--out", str(REPOSITORY), "--overwrite"])
+    assert (status, "out must be another folder" in capsys.readouterr().err) == (2, True)
+
+
+def test_an_installation_without_notebooks_says_so(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"^notebooks must be part of the installed package, got none"
+    ):
+        material.material_folder(tmp_path / "locoprop_ref")
+
+
+def test_make_lab_works_on_a_copy():
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    recipe = re.search(r"^lab:.*\n((?:\t.*\n)+)", makefile, flags=re.MULTILINE)[1]
+    assert "book/lab.py" in recipe and "notebooks --out build/lab" in recipe
+    assert "jupyter lab build/lab/notebooks" in recipe
+    assert "/build/" in (REPOSITORY / ".gitignore").read_text(encoding="utf-8").splitlines()
+
+
+def test_kernelspecs_are_what_jupyterlab_writes():
+    """Of another kernel's name it would write its own, and mark the notebook as changed."""
+    wanted = ipykernel.kernelspec.get_kernel_dict()["display_name"]
+    files = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+    assert len(files) > 5
+    for path in files:
+        spec = json.loads(path.read_text(encoding="utf-8"))["metadata"]["kernelspec"]
+        assert spec == {"display_name": wanted, "language": "python", "name": "python3"}, path.name
+
+
+@pytest.mark.full
+def test_a_wheel_does_what_the_readme_says(tmp_path):
+    """Built from a copy, installed into a folder of its own, and run from elsewhere."""
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns(".*", "build", "figures", "__pycache__", "tests", "benchmarks")
+    shutil.copytree(REPOSITORY, source, ignore=ignored)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+    build = ["wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path)]
+    subprocess.run([*pip, *build, str(source)], check=True, capture_output=True, text=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run(
+        [*pip, "install", "--no-index", "--no-deps", "--target", str(tmp_path / "site"), str(wheel)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    metadata = next((tmp_path / "site").glob("*.dist-info")) / "METADATA"
+    assert "](docs/" not in metadata.read_text(encoding="utf-8")
+    away = tmp_path / "away"
+    away.mkdir()
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "MPLBACKEND": "Agg"}
+
+    def program(*arguments: str) -> str:
+        command = [sys.executable, "-m", "locoprop_ref", *arguments]
+        run = subprocess.run(
+            command, cwd=away, env=environment, capture_output=True, text=True, check=True, timeout=60
+        )
+        return run.stdout
+
+    where = subprocess.run(
+        [sys.executable, "-c", "import locoprop_ref; print(locoprop_ref.__file__)"], cwd=away,
+        env=environment, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert Path(where.strip()).is_relative_to(tmp_path / "site")
+    program("notebooks", "--out", "lab")
+    assert (away / "lab" / "notebooks" / "1-first-step-is-backprop.ipynb").is_file()
+    assert len(list((away / "lab" / "results").rglob("comparison.json"))) > 3
+    assert (away / "lab" / "examples" / "locoprop_in_100_lines.py").is_file()
+    # notebook 5 draws the results that are beside it
+    assert read_results(away / "lab" / "results" / "curves").manifest.entries
+    assert f"locoprop-ref {PROJECT['version']}, Python " in program("info")
 
 
 # ------------------------------ a skip in CI is a failure

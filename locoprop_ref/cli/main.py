@@ -1,4 +1,4 @@
-r"""The command line, `locoprop-ref`: verify, family, figures, demo, train, compare, tune, apply, plot, info.
+r"""The command line, `locoprop-ref`: verify, family, figures, demo, train, compare, apply, plot and others.
 
 The exit status is 0 for success, 1 for an identity that fails or a run that diverges, 2 for bad input (with
 one line on standard error), and 130 after Ctrl-C. A command imports its modules when it runs, so that
@@ -18,6 +18,7 @@ from locoprop_ref.cli import (
     family,
     figures,
     info,
+    notebooks,
     oracle,
     plot,
     train,
@@ -28,7 +29,9 @@ from locoprop_ref.cli.parser import Parser, log_to_terminal
 from locoprop_ref.experiments.pool import begin_as_child
 
 # in the order of the help
-COMMANDS = (verify, family, figures, demo, train, compare, apply, plot, info, tune, oracle, exercises)
+COMMANDS = (
+    verify, family, figures, demo, train, compare, apply, plot, info, tune, oracle, notebooks, exercises,
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,7 +19,7 @@ from locoprop_ref.training import environment
 from locoprop_ref.training.checkpoint import save_network
 from locoprop_ref.training.memory import keeps_freed_memory
 
-COMMANDS = ["verify", "figures", "demo", "train", "compare", "apply", "plot", "info"]
+COMMANDS = ["verify", "figures", "demo", "train", "compare", "apply", "plot", "info", "notebooks"]
 
 
 def call(capsys, *arguments):

@@ -179,7 +179,7 @@ def test_a_failing_widget_stops_the_script(script, tmp_path):
     path = tmp_path / "broken.md"
     source = BROKEN.format(divisor=1).replace("k == 3", "k == 1")
     head = "---\njupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\nkernelspec:\n"
-    head += "  display_name: Python 3\n  language: python\n  name: python3\n---\n\n"
+    head += "  display_name: Python 3 (ipykernel)\n  language: python\n  name: python3\n---\n\n"
     path.write_text(f"{head}```{{code-cell}} ipython3\n{source}\n```\n", encoding="utf-8")
     with pytest.raises(RuntimeError, match="a widget's callback failed: ValueError: three"):
         script.execute(path)
