@@ -29,6 +29,9 @@ class Mark:
     passed: bool
     sentences: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        checks.boolean("passed", self.passed)
+
     @property
     def text(self) -> str:
         """The name of the exercise, and what the student is told, as text."""
