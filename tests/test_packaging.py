@@ -94,7 +94,7 @@ def test_conda_environment_agrees_with_pyproject():
 
 
 def test_conda_environment_holds_what_the_project_promises():
-    """pytest, what `oracle` and `tune` need, and CuPy where it has wheels; a line says how to leave it out."""
+    """pytest, what `oracle` and `tune` need, and CuPy where it has wheels; it can be left out."""
     text = (REPOSITORY / "environment.yml").read_text(encoding="utf-8")
     (lines,) = [entry["pip"] for entry in yaml.safe_load(text)["dependencies"] if isinstance(entry, dict)]
     project, cupy = lines

@@ -42,10 +42,14 @@ def copy_material(out: str | os.PathLike[str], *, overwrite: bool = False) -> tu
             if target.exists() and not overwrite:
                 kept.append(target)
                 continue
-            content = file.read_bytes()
-            write_atomically(target, lambda stream, content=content: stream.write(content))
+            _copy(file, target)
             written.append(target)
     return written, kept
+
+
+def _copy(file: Path, target: Path) -> None:
+    content = file.read_bytes()
+    write_atomically(target, lambda stream: stream.write(content))
 
 
 def material_folder(package: Path = _PACKAGE) -> Path:
