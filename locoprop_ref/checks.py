@@ -118,6 +118,8 @@ def array(name: str, value: Any, *, ndim: int | None = None, shape: tuple | None
             f' (numpy.asarray({name}, dtype="float32") makes one)' if isinstance(value, list | tuple) else ""
         )
         raise TypeError(f"{name} must be an array of an array-API library, got {type(value).__name__}{how}")
+    if isinstance(value, np.ma.MaskedArray):  # the array functions would read the numbers behind the mask
+        raise TypeError(f"{name} must be an array without a mask, got a masked array (see its method filled)")
     # the quick way for NumPy, CuPy and JAX, whose dtypes are NumPy's
     dtype = value.dtype
     known = dtype.char in "fd" if isinstance(dtype, np.dtype) else str(dtype).rpartition(".")[2] in FLOATS

@@ -192,10 +192,15 @@ class LocalProblem:
 
     def pre_activation(self, W: Any) -> Any:
         """Return X̃W̃, (R, d_out), taken from `a_hat0` at W̃₀ itself."""
-        return self.a_hat0 if W is self.W0 and self.a_hat0 is not None else self.x @ W
+        if W is self.W0 and self.a_hat0 is not None:
+            return self.a_hat0
+        if getattr(W, "shape", None) != self.W0.shape:
+            checks.like("W", W, self.W0, of="W0")  # which raises the error
+        return self.x @ W
 
     def residual(self, W: Any) -> Any:
         """Return f(X̃W̃) − y*, (R, d_out); at W̃₀ it is γg (unless the target was projected)."""
+        checks.like("W", W, self.W0, of="W0")
         return self.transfer.f(self.pre_activation(W)) - self.y_target
 
     def value(self, W: Any) -> Any:

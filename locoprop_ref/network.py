@@ -161,6 +161,8 @@ def forward(network: Network, x: Any, memory_limit: int | None = None) -> Trace:
     Raises:
         ValueError, TypeError: x is empty, or of another width, dtype or library than the network.
     """
+    if not isinstance(network, Network):
+        checks.instance("network", network, Network, "a Network, as initialize makes")
     W = network.layers[0].W
     checks.batch("x", x, width=network.layers[0].inputs)
     checks.same_dtype(network=W, x=x)
@@ -187,6 +189,10 @@ def backward(network: Network, trace: Trace, t: Any) -> tuple[Any, ...]:
     Raises:
         ValueError, TypeError: t does not fit the network's output.
     """
+    if not isinstance(network, Network):
+        checks.instance("network", network, Network, "a Network, as initialize makes")
+    if not isinstance(trace, Trace):
+        checks.instance("trace", trace, Trace, "a Trace, as forward returns")
     last = network.layers[-1]
     return pull_down(network, trace, network.loss.g(trace.a_hat[-1], t, last.transfer))
 
@@ -233,7 +239,8 @@ def network_loss(network: Network, x: Any, t: Any) -> Any:
     Raises:
         ValueError, TypeError: x as for `forward`, or t does not fit the network's output.
     """
-    return network.loss.value(forward(network, x).a_hat[-1], t, network.layers[-1].transfer)
+    trace = forward(network, x)
+    return network.loss.value(trace.a_hat[-1], t, network.layers[-1].transfer)
 
 
 def gradients(network: Network, x: Any, t: Any) -> tuple[Any, ...]:

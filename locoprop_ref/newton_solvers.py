@@ -305,7 +305,7 @@ def _line_search(
     for _ in range(60):
         rise = xp.sum(f.F(a_hat + t * da) - F - y * (t * da), axis=0)
         rise = rise + xp.sum(t * dW * (2 * V + t * dW), axis=0) / (2 * eta)
-        failed = ~(rise <= 1e-4 * t * slope + slack)  # nan fails too
+        failed = rise > 1e-4 * t * slope + slack
         if not bool(xp.any(failed)):
             break
         t = xp.where(failed, t / 2, t)

@@ -188,7 +188,10 @@ class Transfer:
         Args:
             a: (..., d) pre-activations.
         """
-        return self._f(a, array_namespace(a))
+        xp = array_namespace(a)
+        if getattr(a.dtype, "kind", "f") in "biu":
+            _refuse_integers("a", a)
+        return self._f(a, xp)
 
     def F(self, a: Any) -> Any:
         """Return the convex integral F(a), elementwise, without reduction.
@@ -199,7 +202,10 @@ class Transfer:
         Returns:
             one number for each element, (..., d); for softmax one for each row, (...).
         """
-        return self._F(a, array_namespace(a))
+        xp = array_namespace(a)
+        if getattr(a.dtype, "kind", "f") in "biu":
+            _refuse_integers("a", a)
+        return self._F(a, xp)
 
     def derivative(self, a: Any) -> Any:
         """Return f′(a) of an elementwise transfer; `transfer` states the convention at a kink.
@@ -209,7 +215,10 @@ class Transfer:
         """
         if self._derivative is None:
             raise ValueError(f"transfer must be elementwise for a derivative, got {self.name!r} (use vjp)")
-        return self._derivative(a, array_namespace(a))
+        xp = array_namespace(a)
+        if getattr(a.dtype, "kind", "f") in "biu":
+            _refuse_integers("a", a)
+        return self._derivative(a, xp)
 
     def vjp(self, a: Any, u: Any) -> Any:
         """Return the vector–Jacobian product uᵀf′(a), in the shape of `a`.
@@ -217,9 +226,17 @@ class Transfer:
         Args:
             a: (..., d) pre-activations.
             u: the vector from the layer above, in the shape of `a`.
+
+        Raises:
+            ValueError: u has another shape.
         """
+        xp = array_namespace(a, u)
+        if u.shape != a.shape:  # which would be broadcast
+            raise ValueError(f"u must have the shape of a, {tuple(a.shape)}, got {tuple(u.shape)}")
+        if getattr(a.dtype, "kind", "f") in "biu":
+            _refuse_integers("a", a)
         if self._vjp is not None:
-            return self._vjp(a, u, array_namespace(a, u))
+            return self._vjp(a, u, xp)
         product = self.derivative(a)
         product *= u
         return product
@@ -235,7 +252,10 @@ class Transfer:
         """
         if self._inverse is None:
             raise ValueError(f"transfer must be strictly increasing for an inverse, got {self.name!r}")
-        return self._inverse(y, array_namespace(y))
+        xp = array_namespace(y)
+        if getattr(y.dtype, "kind", "f") in "biu":
+            _refuse_integers("y", y)
+        return self._inverse(y, xp)
 
     def F_star(self, y: Any) -> Any:
         """Return the convex conjugate F*(y), ∞ outside the closed range of f, elementwise, without reduction.
@@ -255,6 +275,8 @@ class Transfer:
         if self._F_star is None:
             raise ValueError(f"transfer must have a conjugate F_star, got {self.name!r}, made without one")
         xp = array_namespace(y)
+        if getattr(y.dtype, "kind", "f") in "biu":
+            _refuse_integers("y", y)
         inside = ~self.out_of_range(y, tolerance=0.0 if self.elementwise else None)
         if self.elementwise:
             inside = inside & ~xp.isinf(y)  # F*(∞) = ∞, without a formula
@@ -301,6 +323,11 @@ class Transfer:
         if self.elementwise:
             return xp.clip(y, self.low, self.high)
         return formulas.onto_simplex(y, xp)
+
+
+def _refuse_integers(name: str, value: Any) -> None:
+    """Refuse an array of integers, in which e.g. a²/2 of 20 in eight bits is 72."""
+    raise TypeError(f"{name} must be an array of floating-point numbers, got {value.dtype}")
 
 
 # Families with a parameter ------------------------------------------------------------------------

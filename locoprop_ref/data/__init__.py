@@ -63,7 +63,7 @@ def load(
         download: False never uses the network.
 
     Raises:
-        ValueError: an unknown name; a file with other content than it should have.
+        ValueError: an unknown name; `data_dir` for "curves"; a file with other content than it should have.
         TypeError: a name that is neither a string nor a path.
         OSError: FileNotFoundError, PermissionError, ConnectionError, ...: the data cannot be obtained; the
             sentence says what to do.
@@ -74,6 +74,8 @@ def load(
     if os.fspath(name).lower().endswith(".npz"):
         return load_npz(name)
     known = checks.one_of("name", name, (*NAMES, "a path ending in .npz"))
+    if known == "curves" and data_dir is not None:
+        raise ValueError(f"data_dir has no meaning for data 'curves', which is drawn, got {str(data_dir)!r}")
     if known == "curves":
         return load_curves(cache_folder(cache_dir) / "curves.npz")
     return load_idx_set(IDX_SETS[known], data_dir=data_dir, cache_dir=cache_dir, download=download)

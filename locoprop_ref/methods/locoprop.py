@@ -336,7 +336,7 @@ def locoprop_s(local: Descend | None = None, **settings: Any) -> LocoProp:
     >>> locoprop_s(Descend(num_local_steps=5)).solver.num_local_steps
     5
     """
-    return LocoProp("squared", solver=local or Descend(), **settings)
+    return LocoProp("squared", solver=Descend() if local is None else local, **settings)
 
 
 def locoprop_m(local: Descend | None = None, **settings: Any) -> LocoProp:
@@ -352,7 +352,7 @@ def locoprop_m(local: Descend | None = None, **settings: Any) -> LocoProp:
     >>> locoprop_m(Descend(num_local_steps=5)).solver.num_local_steps
     5
     """
-    return LocoProp("matching", solver=local or Descend(), **settings)
+    return LocoProp("matching", solver=Descend() if local is None else local, **settings)
 
 
 def locoprop_s_closed(
@@ -391,4 +391,4 @@ def locoprop_m_exact(
         ValueError, TypeError: a setting out of its range, or one that `LocoProp` does not have.
     """
     parts: dict[str, Any] = {"target_step": target_step, "weight_step": weight_step}
-    return LocoProp("matching", solver=solver or Newton(), **parts, **settings)
+    return LocoProp("matching", solver=Newton() if solver is None else solver, **parts, **settings)

@@ -164,9 +164,14 @@ def load_network(path: str | os.PathLike[str], *, xp: Any = np) -> Network:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is not a checkpoint; one sentence says why.
+        ValueError: it is not a checkpoint, or a weight is nan or infinite; one sentence says why.
     """
-    return load_checkpoint(path, xp=xp).network
+    network = load_checkpoint(path, xp=xp).network
+    for m, layer in enumerate(network.layers, start=1):
+        for part in (layer.W, layer.b, layer.initial_state):
+            if part is not None and not np.isfinite(to_numpy(part)).all():
+                raise ValueError(f"{path} must have finite weights, got nan or infinity in layer {m}")
+    return network
 
 
 def save_network(path: str | os.PathLike[str], network: Network) -> None:

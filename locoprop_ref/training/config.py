@@ -132,7 +132,9 @@ def _with_common_defaults(config: Config) -> Config:
     filled: dict[str, Any] = {
         "data": data,
         "layers": _LAYERS.get((data, config.task)) if config.layers is None else config.layers,
-        "output_loss": config.output_loss or _LOSSES.get(config.task, "sigmoid_cross_entropy"),
+        "output_loss": _LOSSES.get(config.task, "sigmoid_cross_entropy")
+        if config.output_loss is None
+        else config.output_loss,
         "epochs": epochs,
         "schedule_epochs": _schedule_epochs(config, epochs),
     }
@@ -187,6 +189,10 @@ def _check_together(config: Config, explicit: Mapping[str, Any]) -> None:
         raise ValueError(f"code_transfer has no meaning for task {config.task}")
     if "code_transfer" in explicit and ("," in config.transfer or len(layer_sizes(config)) == 2):
         raise ValueError("code_transfer has no meaning without hidden layers that share one transfer")
+    if "transfer" in explicit and _all_from_code_transfer(config):
+        raise ValueError(
+            "transfer has no meaning where the code is the only hidden layer (see code_transfer)"
+        )
     if "schedule_epochs" in explicit and config.schedule == "constant":
         raise ValueError("schedule_epochs has no meaning for schedule constant")
     if config.method == "shampoo":
@@ -204,6 +210,11 @@ def _check_together(config: Config, explicit: Mapping[str, Any]) -> None:
     _check_sign(config)
     if config.method == "admm":
         _check_admm(config)
+
+
+def _all_from_code_transfer(config: Config) -> bool:
+    """Tell whether an autoencoder's one hidden layer is its code, which has a transfer of its own."""
+    return config.task == "autoencode" and "," not in config.transfer and len(layer_sizes(config)) == 3
 
 
 def _check_last_layer(config: Config) -> None:

@@ -16,7 +16,7 @@ from locoprop_ref.training.interrupt import Interrupts, handled_signals
 from locoprop_ref.training.options import Config
 from locoprop_ref.training.run_file import Files, Status, write_run
 from locoprop_ref.training.step_evaluations import StepEvaluations, parse_steps
-from locoprop_ref.training.steps import DIVERGENCE, Diverged, Steps, diverged
+from locoprop_ref.training.steps import DIVERGENCE, Diverged, Steps, check_state, diverged
 from locoprop_ref.training.task import Examples, losses_of
 
 log = logging.getLogger(__name__)
@@ -107,6 +107,7 @@ class Loop:
         stepped = time.perf_counter()
         losses = losses_of(network, self.data)
         self._check_divergence(losses)
+        check_state(state)
         row = {"epoch": epoch + 1, **losses, "step_seconds": stepped - started - within.seconds}
         row["eval_seconds"] = time.perf_counter() - stepped + within.seconds
         row |= {"steps": within.found} if within.found else {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from locoprop_ref.backend import to_backend
+from locoprop_ref.backend import array_namespace, to_backend
 from locoprop_ref.methods.base import Method
 from locoprop_ref.network import Network
 from locoprop_ref.training.build import epoch_rate
@@ -30,6 +30,29 @@ def diverged(loss: float, untrained: float) -> bool:
     (True, True, False)
     """
     return not isfinite(loss) or loss > DIVERGENCE * untrained
+
+
+def check_state(state: Any) -> None:
+    """Check that no array or number of a method's state is nan or infinite, as an overflowed average is.
+
+    Args:
+        state: a nest of dicts and tuples.
+
+    Raises:
+        Diverged: one is.
+    """
+    nests = [state]
+    for nest in nests:
+        if isinstance(nest, dict):
+            nests += nest.values()
+        elif isinstance(nest, tuple | list):
+            nests += nest
+        elif isinstance(nest, float) and not isfinite(nest):
+            raise Diverged("the method's state is no longer finite")
+        elif hasattr(nest, "shape") and not bool(
+            array_namespace(nest).all(array_namespace(nest).isfinite(nest))
+        ):
+            raise Diverged("the method's state is no longer finite")
 
 
 def with_first_layers(moved: Network, before: Network, frozen: int) -> Network:

@@ -106,11 +106,14 @@ def data_of(plan: Comparison, folder: Path, data_dir: str | None) -> tuple[str, 
     if plan.images is None:
         return data, load(data, data_dir=data_dir)
     path = folder / f"{data}-{plan.images[0]}.npz"
-    if path.exists():
+    if path.exists() and (folder / MANIFEST).exists():  # which knows its SHA-256
         return str(path), load(path)
     whole = load(data, data_dir=data_dir)
     part = {"x_train": whole.x_train[: plan.images[0]], "x_test": whole.x_test[: plan.images[1]]}
-    return str(path), checked_dataset(path.name, part, source="folder")
+    dataset = checked_dataset(path.name, part, source="folder")
+    if path.exists() and load(path).sha256 != dataset.sha256:
+        raise ValueError(f"{path} must be the first {plan.images[0]} images of {data}, got other data")
+    return str(path), dataset
 
 
 def keep_part(plan: Comparison, path: Path, dataset: Dataset) -> None:

@@ -178,7 +178,7 @@ def parse_ranges(words: Iterable[str]) -> dict[str, tuple[float, float]]:
     """Return the ranges of `--range NAME=LOW:HIGH`.
 
     Raises:
-        ValueError: a word of another form.
+        ValueError: a word of another form, or two for one value.
 
     >>> parse_ranges(["1-momentum=1e-5:0.1"])
     {'1 - momentum': (1e-05, 0.1)}
@@ -187,8 +187,11 @@ def parse_ranges(words: Iterable[str]) -> dict[str, tuple[float, float]]:
     for word in words:
         name, _, numbers = word.partition("=")
         low, _, high = numbers.partition(":")
+        name = re.sub(r"^1\s*-\s*", "1 - ", name.strip())
+        if name in found:
+            raise ValueError(f"range must be given once for a value, got {name} twice")
         try:
-            found[re.sub(r"^1\s*-\s*", "1 - ", name.strip())] = (float(low), float(high))
+            found[name] = (float(low), float(high))
         except ValueError:
             raise ValueError(
                 f"range must be NAME=LOW:HIGH, as in learning_rate=1e-6:1, got {word!r}"

@@ -103,7 +103,7 @@ def tune(
         for space in [search_space(name, ranges, problem=on.name)]
     ]
     database = Storage(
-        storage or f"sqlite:///tuning/{on.name}.db",
+        f"sqlite:///tuning/{on.name}.db" if storage is None else storage,
         checks.integer("heartbeat", heartbeat),
         checks.integer("grace", grace),
     )

@@ -1,0 +1,109 @@
+"""Arguments that have no meaning are refused in one sentence: never broadcast, wrapped or ignored."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from locoprop_ref import (
+    LocalProblem,
+    backprop,
+    backward,
+    forward,
+    gradients,
+    initialize,
+    locoprop_m,
+    locoprop_m_exact,
+    locoprop_s,
+    network_loss,
+    predict,
+    transfer,
+)
+from locoprop_ref.transfers import TRANSFERS
+
+NETWORK = initialize((3, 4, 2), transfers="tanh")
+X, T = np.linspace(0, 1, 15).reshape(5, 3), np.linspace(0, 1, 10).reshape(5, 2)
+METHOD = backprop("sgd", 0.1)
+STATE = METHOD.init(NETWORK)
+PROBLEM = LocalProblem(X, T, transfer("tanh"), np.zeros((3, 2)))
+MASKED = {"x": np.ma.masked_array(X, mask=X > 0.5), "t": np.ma.masked_array(T, mask=T > 0.5)}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: forward(NETWORK, MASKED["x"]),
+        lambda: METHOD.step(NETWORK, STATE, MASKED["x"], T),
+        lambda: METHOD.step(NETWORK, STATE, X, MASKED["t"]),
+        lambda: network_loss(NETWORK, X, MASKED["t"]),
+        lambda: LocalProblem(MASKED["x"], T, transfer("tanh"), np.zeros((3, 2))),
+    ],
+)
+def test_a_masked_array_is_refused(call):
+    """Its hidden values would be trained on."""
+    with pytest.raises(TypeError, match=r"^(x|t) must be an array without a mask, got a masked array"):
+        call()
+
+
+@pytest.mark.parametrize("maker", [locoprop_s, locoprop_m, locoprop_m_exact])
+@pytest.mark.parametrize("solver", [0, False, "", ()])
+def test_a_solver_that_counts_as_false_is_not_the_default(maker, solver):
+    with pytest.raises(TypeError, match=r"^solver must be a Solver"):
+        maker(solver)
+
+
+@pytest.mark.parametrize("name", TRANSFERS)
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "bool"])
+def test_transfers_of_integers_are_refused(name, dtype):
+    """F(20) in eight bits was 72."""
+    f, a = transfer(name), np.ones((2, 3), dtype)
+    functions = [f.f, f.F, lambda a: f.vjp(a, np.ones((2, 3)))]
+    functions += [f.derivative] if f.elementwise else []
+    functions += [f.inverse] if f._inverse is not None else []
+    functions += [f.F_star] if f._F_star is not None else []
+    for function in functions:
+        with pytest.raises(
+            TypeError, match=rf"^[ay] must be an array of floating-point numbers, got {dtype}$"
+        ):
+            function(a)
+
+
+@pytest.mark.parametrize("name", ["tanh", "softmax"])
+@pytest.mark.parametrize("shape", [(1, 3), (3,), (4, 1), (2, 4, 3)], ids=str)
+def test_a_vector_of_another_shape_is_not_broadcast(name, shape):
+    with pytest.raises(ValueError, match=r"^u must have the shape of a, \(4, 3\), got "):
+        transfer(name).vjp(np.ones((4, 3)), np.ones(shape))
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (3, 5), (1, 2), (2,)], ids=str)
+def test_weights_of_another_shape_are_not_broadcast(shape):
+    for function in (PROBLEM.residual, PROBLEM.pre_activation, PROBLEM.value, PROBLEM.gradient):
+        with pytest.raises(ValueError, match=r"^W must have (shape|2 dimensions)"):
+            function(np.zeros(shape))
+    with pytest.raises(TypeError, match=r"^W must have the dtype of W0, float64, got float32"):
+        PROBLEM.residual(np.zeros((3, 2), "float32"))
+
+
+@pytest.mark.parametrize("wrong", [None, "network", 3, [X], X, STATE], ids=lambda one: type(one).__name__)
+def test_what_is_no_network_and_no_trace_is_named(wrong):
+    """Not Python's "has no attribute"."""
+    trace = forward(NETWORK, X)
+    for call in (
+        lambda: forward(wrong, X),
+        lambda: predict(wrong, X),
+        lambda: network_loss(wrong, X, T),
+        lambda: gradients(wrong, X, T),
+        lambda: backward(wrong, trace, T),
+    ):
+        with pytest.raises(TypeError, match=r"^network must be a Network, as initialize makes, got "):
+            call()
+    with pytest.raises(TypeError, match=r"^trace must be a Trace, as forward returns, got "):
+        backward(NETWORK, wrong, T)
+    for function in (PROBLEM.residual, PROBLEM.pre_activation):
+        with pytest.raises((TypeError, ValueError), match=r"^W must "):
+            function(wrong)
+
+
+def test_right_arguments_pass():
+    """The checks refuse nothing that is right."""
+    assert_array_equal(PROBLEM.residual(np.ones((3, 2))), np.tanh(X @ np.ones((3, 2))) - T)
+    assert_array_equal(transfer("relu").vjp(X, X), X * (X > 0))
