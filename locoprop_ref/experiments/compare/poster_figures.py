@@ -184,8 +184,11 @@ def _title_of_ends(results: Results, online: Mapping[str, Band], offline: Mappin
 
 
 def _in_lines(title: str, width: float) -> str:
-    """Return a title in lines that fit over a figure of that many inches."""
-    return "\n".join(textwrap.wrap(title, width=int(7 * width)))
+    """Return a title in lines of about the same length that fit over a figure of that many inches."""
+    words = title.replace(" %", "\N{NO-BREAK SPACE}%")
+    broken = [textwrap.wrap(words, letters) for letters in range(20, int(7 * width) + 1)]
+    lines = next(lines for lines in broken if len(lines) == len(broken[-1]))
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _label(results: Results, entry: str) -> str:
