@@ -3,6 +3,7 @@
     notebooks/    the notebooks as they are stored, with their links led to pages of the book
     docs/         the pages of docs/, of the oracle's format, and of the paper and the code
     results/      the summaries of the stored comparisons, with their figures
+    exercises/    their texts, as students see them
     oracle/       its topics, flags and conventions, from the tables that also make the schema
     reference/    one page for each module of the lecture and each folder, in the reading order of the house
     verify.json   the identities with their measured errors, for the pages of derivations
@@ -194,6 +195,15 @@ def oracle_pages() -> dict[str, str]:
     }
 
 
+def exercise_page(name: str) -> str:
+    """Return the text of an exercise as a student sees it: without its solution and its hidden tests."""
+    text = (REPOSITORY / "exercises" / f"{name}.md").read_text(encoding="utf-8")
+    text = text.split("---\n", 2)[2]
+    text = re.sub(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION", r"\1...", text, flags=re.S | re.M)
+    text = re.sub(r"### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS\n", "", text, flags=re.S)
+    return re.sub(r"```\{code-cell\} ipython3\n(:tags: .*\n\n)?", "```python\n", text)
+
+
 # reference ----------------------------------------------------------------------------------------
 
 
@@ -274,6 +284,7 @@ def public_names() -> str:
 
 def write(repository: str = "", branch: str = "main") -> None:
     """Write every generated page."""
+    from locoprop_ref.exercises import EXERCISES
     from locoprop_ref.verify import as_json, verify
 
     links = Links(repository, branch)
@@ -285,6 +296,8 @@ def write(repository: str = "", branch: str = "main") -> None:
             write_text(page.removeprefix("generated/"), links.led(text, source, page))
     for name, text in oracle_pages().items():
         write_text(name, text)
+    for exercise in EXERCISES:
+        write_text(f"exercises/{exercise.name}.md", exercise_page(exercise.name))
     order = reading_order()
     for entry in order:
         write_text(f"reference/{entry}.rst", reference_page(entry))
