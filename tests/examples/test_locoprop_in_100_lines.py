@@ -13,7 +13,7 @@ import hundred_lines
 import numpy as np
 import pytest
 from hundred_lines import PATH, page
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from small_runs import shell
 
 from locoprop_ref import initialize, locoprop_m, network_loss
@@ -87,6 +87,22 @@ def test_the_losses_are_those_of_the_command(pixels, tmp_path):
             for name in ("ce", "mse"):
                 assert_allclose(row[part][name], right[part][name], rtol=TOLERANCE)
     assert rows[-1]["train"]["ce"] < 0.95 * rows[0]["train"]["ce"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_shortened_step_at_rate_0_is_the_pages_bit_for_bit(pixels, dtype):
+    """Two steps at rate 0, one that uses the mean squares, and one at rate 0 that momentum moves."""
+    x = (pixels[0] / 255).astype(dtype)[: 3 * BATCH].reshape(3, BATCH, -1)[[0, 1, 2, 0]]
+    start = list(page.initialize(SIZES, np.random.default_rng(5), x.dtype))
+    ends = []
+    for step in (page.locoprop_step, hundred_lines.STEPS["locoprop-m"]):
+        weights, states = start, [(1.0, 0.0)] * len(start)
+        for t, r in zip(x, (0.0, 0.0, 0.2, 0.0), strict=True):
+            weights, states = zip(*step(weights, states, t, r), strict=True)
+        ends.append([*weights, *(mean_square for mean_square, _ in states)])
+    for ours, pages in zip(*ends, strict=True):
+        assert ours.dtype == pages.dtype == np.dtype(dtype)
+        assert_array_equal(ours, pages)
 
 
 def test_the_whole_schedule_is_the_authors():

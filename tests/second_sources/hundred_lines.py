@@ -39,7 +39,25 @@ def backprop_step(weights, states, t, r):
         yield W - buffer, (mean_square, buffer)
 
 
-STEPS = {"locoprop-m": page.locoprop_step, "backprop": backprop_step}
+def resting_step(weights, states, t, r):
+    """The page's `locoprop_step`; at rate 0 the K gradients of a layer, which are one, are computed once.
+
+    No weight moves in such a step, and the mean squares come closer to the squares of the gradients.
+    """
+    if r != 0 or any(np.any(buffer) for _, buffer in states):
+        yield from page.locoprop_step(weights, states, t, r)
+        return
+    y_hat, _ = page.forward(weights, t)
+    g = page.backward(weights, y_hat, t)
+    for m, (W, (mean_square, buffer)) in enumerate(zip(weights, states, strict=True)):
+        x = np.hstack([y_hat[m], np.ones_like(y_hat[m][:, :1])])
+        gradient = x.T @ (page.TRANSFERS[m](x @ W) - (y_hat[m + 1] - page.TARGET_STEP * g[m]))
+        for _ in range(page.K):
+            mean_square = page.DECAY * mean_square + (1 - page.DECAY) * gradient**2
+        yield W, (mean_square, buffer)
+
+
+STEPS = {"locoprop-m": resting_step, "backprop": backprop_step}
 
 
 def losses(x_train, x_test, epochs, method="locoprop-m", seed=0, **smaller):
