@@ -96,6 +96,9 @@ def architecture(words: str) -> tuple[LayerPlan, ...]:
         ValueError: a word of another form, or one that does not go with what stands before it; the sentence
             names the word.
     """
+    long = max(map(len, re.findall(r"\d+", words)), default=0)
+    if long > 9:  # no machine holds the weights of such a layer
+        raise ValueError(f"layers must have numbers of at most 9 digits, got one of {long}")
     first, *rest = words.split("-")
     reading, plans = _input(first, words), []
     for word in rest:
@@ -188,17 +191,19 @@ def dense(widths: Sequence[int]) -> tuple[LayerPlan, ...]:
     return tuple(LayerPlan(d_in, d_out, fans=(d_in, d_out)) for d_in, d_out in pairwise(widths))
 
 
-def resized(words: str, width: float, depth: int) -> str:
+def resized(words: str, width: float, depth: int, *, largest: int = 10**9, most: int = 10_000) -> str:
     """Return an architecture with wider or narrower hidden layers, and with one of them repeated.
 
     Args:
         words: the architecture.
         width: factor of the width, the channels or the states of every hidden layer; at least 1 remains.
         depth: how many times every hidden layer of the second one's width stands there; 1 changes nothing.
+        largest: width of a layer beyond which no machine holds its weights.
+        most: number of layers beyond which nobody wants to wait for one step.
 
     Raises:
-        ValueError: a depth other than 1 without a second hidden layer to repeat, or in an architecture that
-            is not dense.
+        ValueError: a width or a number of layers beyond these; a depth other than 1 without a second hidden
+            layer to repeat, or in an architecture that is not dense.
 
     >>> resized("8-6-4-2-4-6-8", 0.5, 2)
     '8-3-2-2-1-2-2-3-8'
@@ -213,9 +218,13 @@ def resized(words: str, width: float, depth: int) -> str:
             )
         if len(hidden) < 2:
             raise ValueError(f"depth must be 1 without a second hidden layer to repeat, got {depth}")
+        if depth * len(hidden) > most:
+            raise ValueError(f"depth must make at most {most} layers, got {depth:g} times {len(hidden)}")
         hidden = [word for word in hidden for _ in range(depth if word == hidden[1] else 1)]
 
     def wider(found: re.Match[str]) -> str:
+        if not width * int(found[2]) <= largest:
+            raise ValueError(f"width must make layers of at most {largest}, got {width:g} times {found[2]}")
         return f"{found[1]}{max(1, round(width * int(found[2])))}"
 
     # a width, the states of r, or the channels behind x; never the size of a kernel or a window

@@ -13,6 +13,7 @@ ValueError: target_step must be a positive number, got -1
 import difflib
 import math
 import numbers
+import sys
 from collections.abc import Callable, Iterable
 from types import UnionType
 from typing import Any
@@ -77,12 +78,18 @@ def fraction(name: str, value: Any) -> float:
     return result
 
 
-def integer(name: str, value: Any, *, minimum: int | None = 1) -> int:
-    """Check an integer of at least `minimum`; None for any integer."""
+def integer(name: str, value: Any, *, minimum: int | None = 1, maximum: int | None = sys.maxsize) -> int:
+    """Check an integer between `minimum` and `maximum`; None for no bound.
+
+    No array and no loop has more than sys.maxsize elements, 9.2e18, the default.
+    """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if minimum is not None and value < minimum:
-        raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+        got = repr(value) if abs(value) < 10**18 else "a smaller one"
+        raise ValueError(f"{name} must be an integer of at least {minimum}, got {got}")
+    if maximum is not None and value > maximum:  # its digits may be thousands
+        raise ValueError(f"{name} must be an integer of at most {maximum}, got a larger one")
     return int(value)
 
 

@@ -71,7 +71,7 @@ class FeedbackTargets:
             ValueError, TypeError: seed is no integer of at least 0.
         """
         # the last number keeps these draws apart from those of other rules, and of the weights
-        rng = np.random.default_rng([checks.integer("seed", seed, minimum=0), 0, 2])
+        rng = np.random.default_rng([checks.integer("seed", seed, minimum=0, maximum=None), 0, 2])
         W = network.layers[0].W
         xp, where, dtype = array_namespace(W), device(W), dtype_name(W)
         drawn = [

@@ -98,7 +98,7 @@ class InverseTargets:
         for m, layer in enumerate(network.layers, start=1):
             if layer.wiring is not None:
                 raise ValueError(f"network must have dense layers alone for learned inverses, not layer {m}")
-        seed = checks.integer("seed", seed, minimum=0)
+        seed = checks.integer("seed", seed, minimum=0, maximum=None)
         rng = np.random.default_rng([seed, 0, 4])
         inverses = []
         for _, layer in self._pairs(network):

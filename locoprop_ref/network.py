@@ -117,7 +117,7 @@ def initialize(
     checks.boolean("bias", bias)
     xp = namespace("numpy") if xp is None else xp
     if not isinstance(seed, np.random.Generator):
-        checks.integer("seed", seed, minimum=0)
+        checks.integer("seed", seed, minimum=0, maximum=None)
     rng = np.random.default_rng(seed)
     layers = []
     for plan, f in zip(plans, _transfers(transfers, len(plans)), strict=True):

@@ -24,7 +24,6 @@ A class of your own with the two methods of `Solver` is a solver, and inherits f
 """
 
 import functools
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import inf
@@ -55,6 +54,8 @@ LocalDecay = Literal["authors", "constant"]
 LocalState = Literal["keep", "reset"]
 GradientForm = Literal["auto", "plain", "gram"]
 FORMS: tuple[str, ...] = get_args(Form)
+#: Every step has a size of its own, and their list must fit into memory.
+MAX_LOCAL_STEPS = 10**6
 LOCAL_DECAYS: tuple[str, ...] = get_args(LocalDecay)
 LOCAL_STATES: tuple[str, ...] = get_args(LocalState)
 GRADIENT_FORMS: tuple[str, ...] = get_args(GradientForm)
@@ -248,7 +249,7 @@ class Descend:
     Args:
         optimizer: local first-order rule, default the authors' RMSProp.
         local_lr: s > 0, default 1e-5 (the authors).
-        num_local_steps: K ≥ 1, default 10 (the authors).
+        num_local_steps: K, from 1 to `MAX_LOCAL_STEPS`, default 10 (the authors).
         local_decay: see `local_rates`; default "authors".
         local_state: "keep" the rule's state from batch to batch (default, the authors) or "reset" it.
         gradient_form: "plain", as `LocalProblem.gradient` has it; "gram" (S only), see `gram_gradient`;
@@ -332,9 +333,7 @@ def local_rates(local_lr: float, num_local_steps: int, local_decay: str = "autho
     (1.0, 0.75, 0.5, 0.25)
     """
     s = checks.positive("local_lr", local_lr)
-    K = checks.integer("num_local_steps", num_local_steps)
-    if K > sys.maxsize:
-        raise ValueError(f"num_local_steps must be at most {sys.maxsize}, got a larger number")
+    K = checks.integer("num_local_steps", num_local_steps, maximum=MAX_LOCAL_STEPS)
     checks.one_of("local_decay", local_decay, LOCAL_DECAYS)
     if local_decay == "constant":
         return (s,) * K

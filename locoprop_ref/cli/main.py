@@ -25,7 +25,7 @@ from locoprop_ref.cli import (
     tune,
     verify,
 )
-from locoprop_ref.cli.parser import Parser, log_to_terminal
+from locoprop_ref.cli.parser import Parser, log_to_terminal, prepare_streams, printable, signals_interrupt
 from locoprop_ref.experiments.pool import begin_as_child
 
 # in the order of the help
@@ -37,22 +37,26 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     begin_as_child()
+    prepare_streams()
     words = sys.argv[1:] if arguments is None else list(arguments)
-    parser = _parser(words)
-    given = parser.parse_args(words)
-    if given.command is None:
-        parser.print_help()
-        return 0
+    name = "locoprop-ref"
     try:
-        with log_to_terminal():
-            return int(given.run(given))
+        with signals_interrupt():
+            parser = _parser(words)
+            given = parser.parse_args(words)
+            if given.command is None:
+                parser.print_help()
+                return 0
+            name = f"locoprop-ref {given.command}"
+            with log_to_terminal():
+                return int(given.run(given))
     except KeyboardInterrupt:
         print("locoprop-ref: interrupted; what was complete is kept", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 141  # the status of a process that SIGPIPE has ended
     except (ValueError, TypeError, OSError, MemoryError) as error:
-        print(f"locoprop-ref {given.command}: {_one_line(error)}", file=sys.stderr)
+        print(f"{name}: {printable(_one_line(error))}", file=sys.stderr)
         return 2
 
 

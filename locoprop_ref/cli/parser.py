@@ -3,8 +3,11 @@
 import argparse
 import difflib
 import logging
+import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +21,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong in one line, and exit with status 2."""
-        self.exit(2, f"{self.prog}: {message}{self._hint(message)}\n")
+        self.exit(2, f"{self.prog}: {printable(_shortened(message))}{self._hint(message)}\n")
 
     def _hint(self, message: str) -> str:
         """Return the option, command or value that is most like an unknown one, as a question."""
@@ -33,6 +36,54 @@ class Parser(argparse.ArgumentParser):
                 known |= set(command._option_string_actions)
         nearest = difflib.get_close_matches(unknown.group(1) or unknown.group(2), sorted(known), n=1)
         return f" (did you mean {nearest[0]}?)" if nearest else ""
+
+
+def printable(text: str) -> str:
+    r"""Return text with control characters written out, so that no name can command the terminal.
+
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def _shortened(message: str, longest: int = 100) -> str:
+    """Return a message in which a word of thousands of characters, which a user gave, is cut."""
+    return re.sub(rf"\S{{{longest},}}", lambda found: found[0][: longest - 3] + "...", message)
+
+
+def prepare_streams() -> None:
+    """Make the standard streams ready for any text: a missing one swallows it, a narrow one escapes it.
+
+    A process may be started without standard output (>&-), and a redirected one may have an encoding such as
+    cp1252, which knows no Greek letter; neither is a reason to fail after hours of training.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # to the end
+        elif hasattr(stream, "reconfigure") and "utf" not in (stream.encoding or "").lower():
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP interrupt in this context as Ctrl-C does, so that nothing is left half done.
+
+    A signal that is ignored (nohup), or has a handler already, is left as it is. Only for the main thread.
+    """
+    names = ("SIGTERM", "SIGHUP")  # by which a machine or a closed terminal ends a process; Windows has one
+    ending = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    ours = [n for n in ending if signal.getsignal(n) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        ours = []
+    for number in ours:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def add(commands: Any, name: str, run: Any, help: str) -> argparse.ArgumentParser:
@@ -80,7 +131,7 @@ class _Terminal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
 
-        tqdm.write(self.format(record))
+        tqdm.write(printable(self.format(record)))
         sys.stdout.flush()
 
 

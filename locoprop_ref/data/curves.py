@@ -63,7 +63,7 @@ def draw_curves(
     ((3, 784), 'uint8', 0, 255)
     """
     checks.integer("num_images", num_images)
-    checks.integer("seed", seed, minimum=0)
+    checks.integer("seed", seed, minimum=0, maximum=None)
     checks.integer("segments", segments)
     _below("margin", checks.positive("margin", margin), SIDE / 4)
     _below("spacing", checks.positive("spacing", spacing), SIDE / 4)

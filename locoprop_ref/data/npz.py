@@ -39,7 +39,7 @@ _MAX_HEADER = 20_000  # bytes; NumPy itself refuses NPY headers of more than 10,
 # compressed by an unknown method
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, LZMAError, TokenError, struct.error,
-    ValueError, TypeError, SyntaxError, EOFError, OverflowError, RuntimeError, MemoryError,
+    ValueError, TypeError, SyntaxError, EOFError, OverflowError, RuntimeError,
 )  # fmt: skip
 
 
@@ -117,6 +117,8 @@ def _whole(path: Path) -> Iterator[None]:
     except _DAMAGE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise ValueError(f"{path} must be a whole NPZ file, got a damaged one ({reason})") from None
+    except MemoryError:
+        raise MemoryError(f"{path} needs more memory than this process can have") from None
     except OSError as error:
         if error.errno == EINVAL:  # the zip's directory points to before the start of the file
             raise ValueError(f"{path} must be a whole NPZ file, got one with wrong offsets in it") from None

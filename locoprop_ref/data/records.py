@@ -1,5 +1,6 @@
 """JSON files read into typed records: bounded in size, checked by msgspec, one sentence for every error."""
 
+import json
 import os
 import re
 from typing import Any, TypeVar
@@ -30,9 +31,27 @@ def read_json(path: str | os.PathLike[str], kind: str, *, max_bytes: int = 1 << 
             raise ValueError(f"{path} must be {kind} of at most {max_bytes} bytes, got {size}")
         content = path.read_bytes()
     try:
-        return parse_json(content)
+        parsed = parse_json(content)
     except NotJson as error:
         raise ValueError(f"{path} must be {kind} in JSON, got text that is not JSON ({error})") from None
+    twice = _key_that_stands_twice(content)
+    if twice is not None:
+        raise ValueError(f"{path} must be {kind} with every key once, got {twice[:60]!r} twice")
+    return parsed
+
+
+def _key_that_stands_twice(content: bytes) -> str | None:
+    """Return a key that one object of JSON text has twice (readers differ in which they take), or None."""
+    found: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        if len({*names}) < len(names):
+            found.extend(name for name in names if names.count(name) > 1)
+
+    numbers: Any = len  # not read: Python refuses integers of thousands of digits
+    json.loads(content, object_pairs_hook=look, parse_int=numbers, parse_float=numbers)
+    return found[0] if found else None
 
 
 class NotJson(ValueError):

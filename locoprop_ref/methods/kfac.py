@@ -102,7 +102,7 @@ class KFAC(GradientMethod):
         Raises:
             ValueError, TypeError: seed is no integer of at least 0.
         """
-        return {"step": 0, "seed": checks.integer("seed", seed, minimum=0)}
+        return {"step": 0, "seed": checks.integer("seed", seed, minimum=0, maximum=None)}
 
     def model_g(
         self, network: Network, trace: Trace, t: Any, g: Any, counts: dict[str, int]

@@ -72,7 +72,7 @@ class KroneckerTargets:
         for layer in network.layers:
             xp, width = array_namespace(layer.W), layer.W.shape[1]
             factors.append(xp.zeros((width, width), dtype=layer.W.dtype, device=device(layer.W)))
-        return {"step": 0, "seed": checks.integer("seed", seed, minimum=0), "G": tuple(factors)}
+        return {"step": 0, "seed": checks.integer("seed", seed, minimum=0, maximum=None), "G": tuple(factors)}
 
     def __call__(
         self, network: Network, trace: Trace, t: Any, local: LocalLoss, state: State

@@ -104,7 +104,7 @@ def _for_all_examples(config: Config, explicit: Mapping[str, Any]) -> Config:
 def _plain(config: Config) -> Config:
     """Return a Config of plain Python numbers and switches: what NumPy gives in a sweep is converted."""
     kinds: dict[type, Any] = {
-        bool: checks.boolean, int: partial(checks.integer, minimum=None), float: checks.number
+        bool: checks.boolean, int: partial(checks.integer, minimum=None, maximum=None), float: checks.number
     }  # fmt: skip
     given = {f.name: (f.metadata["kind"], getattr(config, f.name)) for f in fields(Config)}
     return replace(
@@ -168,7 +168,7 @@ def _check_numbers(config: Config) -> None:
     checks.integer("epochs", config.epochs, minimum=0)
     if config.method not in OFFLINE:
         checks.integer("batch_size", config.batch_size)
-    checks.integer("seed", config.seed, minimum=0)
+    checks.integer("seed", config.seed, minimum=0, maximum=None)
     parse_steps(config.evaluate_steps)
     layers = len(layer_transfers(config))
     if checks.integer("frozen_layers", config.frozen_layers or 0, minimum=0) >= layers:

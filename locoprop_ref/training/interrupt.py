@@ -10,10 +10,13 @@ import threading
 from types import TracebackType
 from typing import Any
 
+# those by which a machine or a closed terminal ends a process; Windows has no SIGHUP
+_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
 
 def handled_signals() -> tuple[int, ...]:
-    """Return which of SIGINT and SIGTERM have a Python handler (SIGINT has one, unless it is ignored)."""
-    return tuple(n for n in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(n)))
+    """Return which of SIGINT, SIGTERM and SIGHUP have a Python handler (SIGINT has one, unless ignored)."""
+    return tuple(n for n in (signal.SIGINT, *_ENDING) if callable(signal.getsignal(n)))
 
 
 class Interrupts:

@@ -67,7 +67,8 @@ class Loop:
             with Interrupts(*handled_signals()) as self.interrupts:
                 return self._run(start)
         except KeyboardInterrupt:
-            self._stop("interrupted", f"interrupted after epoch {self.last_epoch}")
+            with Interrupts(*handled_signals()):  # a second signal waits for this one write
+                self._stop("interrupted", f"interrupted after epoch {self.last_epoch}")
             raise
 
     def _run(self, start: Checkpoint) -> TrainedRun:

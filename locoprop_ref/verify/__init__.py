@@ -129,7 +129,7 @@ def verify(seed: int = 0, xp: Any = None) -> list[Identity]:
     Raises:
         ValueError, TypeError: seed is not an integer of at least 0.
     """
-    checks.integer("seed", seed, minimum=0)
+    checks.integer("seed", seed, minimum=0, maximum=None)
     xp = namespace("numpy") if xp is None else xp
     return [identity(seed, xp) for identity in IDENTITIES]
 

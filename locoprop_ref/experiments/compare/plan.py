@@ -259,7 +259,7 @@ def comparison(
         checks.one_of("methods", name, ALL)
     numbers = default_seeds if seeds is None else tuple(seeds)
     for seed in numbers:
-        checks.integer("seeds", seed, minimum=0)
+        checks.integer("seeds", seed, minimum=0, maximum=None)
     for what, given in (("methods", names), ("seeds", numbers)):
         if not given or len(set(given)) < len(given):
             raise ValueError(f"{what} must be at least one, none twice, got {_listed(given)}")

@@ -87,9 +87,15 @@ class Storage:
         optuna, options = import_optuna(), {}
         parsed, url = self._parsed(), self.url
         if parsed.get_backend_name() == "sqlite":
-            if not parsed.database or ":memory:" in parsed.database:
+            name = parsed.database or ""
+            if (
+                not name
+                or ":memory:" in name
+                or name.startswith("file:")
+                or parsed.query.get("mode") == "memory"
+            ):
                 raise ValueError(f"storage must be a file or a server's, got {self.url!r}, kept nowhere")
-            file = user_path(parsed.database, "storage")
+            file = user_path(name, "storage")
             file.parent.mkdir(parents=True, exist_ok=True)
             url = parsed.set(database=str(file)).render_as_string(hide_password=False)
             options = {"connect_args": {"timeout": SQLITE_TIMEOUT}}

@@ -83,7 +83,7 @@ def tune(
     """
     checks.integer("trials", trials)
     checks.integer("jobs", jobs)
-    checks.integer("seed", seed, minimum=0)
+    checks.integer("seed", seed, minimum=0, maximum=None)
     for name, switch in (("progress", progress), ("overwrite", overwrite)):
         checks.boolean(name, switch)
     folder = user_path(out, "out")
