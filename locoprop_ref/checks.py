@@ -24,6 +24,22 @@ from array_api_compat import is_array_api_obj
 FLOATS = ("float32", "float64")
 
 
+def shown(value: object, longest: int = 200) -> str:
+    """Return what an error says of a value: its `repr`, in one line of at most `longest` characters.
+
+    A class of one's own may have a `repr` that raises, and an array one of many lines.
+
+    >>> shown("ten"), shown(np.zeros((2, 1)))
+    ("'ten'", 'array([[0.], [0.]])')
+    """
+    try:
+        text = repr(value)
+        text = " ".join(text.split()) if "\n" in text else text
+    except Exception:  # whatever it raises, the sentence is about the value
+        return f"an object of class {type(value).__name__}"
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
 def one_of(name: str, value: object, choices: Iterable[str]) -> str:
     """Check that a name is among the known ones; suggest the nearest where it is not.
 
@@ -37,13 +53,13 @@ def one_of(name: str, value: object, choices: Iterable[str]) -> str:
         return value
     nearest = difflib.get_close_matches(value, known, n=1, cutoff=0.5) if isinstance(value, str) else []
     hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-    raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}{hint}")
+    raise ValueError(f"{name} must be one of {', '.join(known)}, got {shown(value)}{hint}")
 
 
 def number(name: str, value: Any) -> float:
     """Check that a value is a real number (not a bool, not NaN) and return it as a float."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
     try:
         result = float(value)
     except OverflowError:  # an integer or a fraction; its digits would fill the screen
@@ -58,7 +74,7 @@ def positive(name: str, value: Any, *, infinite: bool = False) -> float:
     result = number(name, value)
     if result <= 0 or (math.isinf(result) and not infinite):
         wanted = "a positive number or inf" if infinite else "a positive number"
-        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+        raise ValueError(f"{name} must be {wanted}, got {shown(value)}")
     return result
 
 
@@ -66,7 +82,7 @@ def not_negative(name: str, value: Any) -> float:
     """Check a finite number ≥ 0."""
     result = number(name, value)
     if result < 0 or math.isinf(result):
-        raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
+        raise ValueError(f"{name} must be a finite number of at least 0, got {shown(value)}")
     return result
 
 
@@ -74,7 +90,7 @@ def fraction(name: str, value: Any) -> float:
     """Check a decay or momentum factor: 0 ≤ value < 1."""
     result = number(name, value)
     if not 0 <= result < 1:
-        raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}")
+        raise ValueError(f"{name} must be at least 0 and below 1, got {shown(value)}")
     return result
 
 
@@ -84,19 +100,20 @@ def integer(name: str, value: Any, *, minimum: int | None = 1, maximum: int | No
     No array and no loop has more than sys.maxsize elements, 9.2e18, the default.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if minimum is not None and value < minimum:
-        got = repr(value) if abs(value) < 10**18 else "a smaller one"
+        raise TypeError(f"{name} must be an integer, got {shown(value)}")
+    result = int(value)
+    if minimum is not None and result < minimum:
+        got = shown(value) if abs(result) < 10**18 else "a smaller one"
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {got}")
-    if maximum is not None and value > maximum:  # its digits may be thousands
+    if maximum is not None and result > maximum:  # its digits may be thousands
         raise ValueError(f"{name} must be an integer of at most {maximum}, got a larger one")
-    return int(value)
+    return result
 
 
 def boolean(name: str, value: Any) -> bool:
     """Check a switch: nothing but True and False, so that the string "no" does not mean yes."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 

@@ -231,8 +231,8 @@ class Transfer:
             ValueError: u has another shape.
         """
         xp = array_namespace(a, u)
-        if u.shape != a.shape:  # which would be broadcast
-            raise ValueError(f"u must have the shape of a, {tuple(a.shape)}, got {tuple(u.shape)}")
+        if getattr(u, "shape", None) != getattr(a, "shape", ()):  # which would be broadcast
+            checks.array("u", u, shape=tuple(checks.array("a", a).shape))  # which raises the error
         if getattr(a.dtype, "kind", "f") in "biu":
             _refuse_integers("a", a)
         if self._vjp is not None:

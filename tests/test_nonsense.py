@@ -8,6 +8,7 @@ from locoprop_ref import (
     LocalProblem,
     backprop,
     backward,
+    checks,
     forward,
     gradients,
     initialize,
@@ -70,7 +71,7 @@ def test_transfers_of_integers_are_refused(name, dtype):
 @pytest.mark.parametrize("name", ["tanh", "softmax"])
 @pytest.mark.parametrize("shape", [(1, 3), (3,), (4, 1), (2, 4, 3)], ids=str)
 def test_a_vector_of_another_shape_is_not_broadcast(name, shape):
-    with pytest.raises(ValueError, match=r"^u must have the shape of a, \(4, 3\), got "):
+    with pytest.raises(ValueError, match=r"^u must have shape \(4, 3\), got "):
         transfer(name).vjp(np.ones((4, 3)), np.ones(shape))
 
 
@@ -101,6 +102,35 @@ def test_what_is_no_network_and_no_trace_is_named(wrong):
     for function in (PROBLEM.residual, PROBLEM.pre_activation):
         with pytest.raises((TypeError, ValueError), match=r"^W must "):
             function(wrong)
+
+
+class Unspeakable:
+    """Its `repr` raises."""
+
+    def __repr__(self):
+        """Fail."""
+        raise RuntimeError("no words")
+
+
+def test_any_value_is_shown_in_one_line():
+    assert checks.shown(Unspeakable()) == "an object of class Unspeakable"
+    assert checks.shown("two\nlines") == "'two\\nlines'"
+    assert checks.shown(np.zeros((2, 1))) == "array([[0.], [0.]])"
+    assert len(checks.shown("x" * 5000)) == 200
+    for check in (checks.number, checks.positive, checks.integer, checks.boolean):
+        with pytest.raises(TypeError, match=r"got an object of class Unspeakable$"):
+            check("name", Unspeakable())
+    with pytest.raises(ValueError, match=r"got an object of class Unspeakable$"):
+        checks.one_of("name", Unspeakable(), ["a"])
+
+
+@pytest.mark.parametrize("large", [2**63, 10**400])
+def test_counts_have_a_largest_value(large):
+    with pytest.raises(ValueError, match=r"^K must be an integer of at most 9223372036854775807, got "):
+        checks.integer("K", large)
+    with pytest.raises(ValueError, match=r"^K must be an integer of at least 1, got a smaller one$"):
+        checks.integer("K", -large)
+    assert checks.integer("seed", large, maximum=None) == large
 
 
 def test_right_arguments_pass():

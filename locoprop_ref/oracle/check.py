@@ -55,7 +55,8 @@ def check(
         the report; `report.ok` is true if nothing is wrong, and `report.assert_ok()` is meant for tests.
 
     Raises:
-        TypeError, ValueError: target is not callable, or a dtype or topic is unknown.
+        TypeError, ValueError: target is not callable, or a dtype or topic is unknown, or a time limit of no
+            clock.
 
     >>> from locoprop_ref.oracle import cases, check
     >>> def target(topic, conventions, inputs):
@@ -68,6 +69,9 @@ def check(
     if not callable(target):
         raise TypeError(f"target must be callable, got {type(target).__name__}")
     arguments.one_of("dtype", dtype, DTYPES)
+    if not 0 < time_limit <= threading.TIMEOUT_MAX:
+        most = f"above 0 and at most {threading.TIMEOUT_MAX:g}"
+        raise ValueError(f"time_limit must be a number of seconds {most}, got {time_limit}")
     for name, switch in (("diagnose", diagnose), ("strict", strict)):
         arguments.boolean(name, switch)
     start = time.perf_counter()
@@ -162,6 +166,9 @@ def _run(target: Target, case: Case, dtype: str, time_limit: float) -> Result:
         return Result(case, NOT_RUN, message=f"did not return within {time_limit:g} s")
     kind, value = outcome[0]
     if kind == "error":
-        text = " ".join(str(value).split())[:300]
+        try:
+            text = " ".join(str(value).split())[:300]
+        except Exception:  # an error of the target's own, whose text raises
+            text = "an error without a text"
         return Result(case, ERROR, message=f"raised {type(value).__name__}: {text}")
     return Result(case, NOT_COVERED) if value is NotImplemented else judge(case, value, dtype)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from locoprop_ref import checks
 from locoprop_ref.backend import to_numpy
 from locoprop_ref.oracle.vectors import Case
 
@@ -64,8 +65,7 @@ def as_arrays(case: Case, values: Any) -> dict[str, np.ndarray]:
 
 
 def _brief(value: Any) -> str:
-    text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+    return f"{type(value).__name__} {checks.shown(value, 60)}"
 
 
 def compare(

@@ -106,6 +106,9 @@ def _plain(config: Config) -> Config:
     kinds: dict[type, Any] = {
         bool: checks.boolean, int: partial(checks.integer, minimum=None, maximum=None), float: checks.number
     }  # fmt: skip
+    for name in ("transfer", "code_transfer"):
+        wanted = "a name, or names with commas between them"
+        checks.instance(name, getattr(config, name), str, wanted)
     given = {f.name: (f.metadata["kind"], getattr(config, f.name)) for f in fields(Config)}
     return replace(
         config,
@@ -120,7 +123,7 @@ def _plain(config: Config) -> Config:
 def _with_common_defaults(config: Config) -> Config:
     data = "curves" if config.data is None else config.data
     if not isinstance(data, str | os.PathLike):
-        raise TypeError(f"data must be a name or a path, got {data!r}")
+        raise TypeError(f"data must be a name or a path, got {checks.shown(data)}")
     data = data_path(data)
     if not data.lower().endswith(".npz"):
         checks.one_of("data", data, (*NAMES, ARRAYS, "a path ending in .npz"))
