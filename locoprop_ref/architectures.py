@@ -97,8 +97,8 @@ def architecture(words: str) -> tuple[LayerPlan, ...]:
             names the word.
     """
     long = max(map(len, re.findall(r"\d+", words)), default=0)
-    if long > 9:  # no machine holds the weights of such a layer
-        raise ValueError(f"layers must have numbers of at most 9 digits, got one of {long}")
+    if long > 18:  # no machine holds the weights of such a layer
+        raise ValueError(f"layers must have numbers of at most 18 digits, got one of {long}")
     first, *rest = words.split("-")
     reading, plans = _input(first, words), []
     for word in rest:
@@ -191,7 +191,7 @@ def dense(widths: Sequence[int]) -> tuple[LayerPlan, ...]:
     return tuple(LayerPlan(d_in, d_out, fans=(d_in, d_out)) for d_in, d_out in pairwise(widths))
 
 
-def resized(words: str, width: float, depth: int, *, largest: int = 10**9, most: int = 10_000) -> str:
+def resized(words: str, width: float, depth: int, *, largest: int = 10**18, most: int = 10_000) -> str:
     """Return an architecture with wider or narrower hidden layers, and with one of them repeated.
 
     Args:

@@ -189,7 +189,7 @@ class Transfer:
             a: (..., d) pre-activations.
         """
         xp = array_namespace(a)
-        if getattr(a.dtype, "kind", "f") in "biu":
+        if getattr(a.dtype, "kind", "f") in "biuOSU":
             _refuse_integers("a", a)
         return self._f(a, xp)
 
@@ -203,7 +203,7 @@ class Transfer:
             one number for each element, (..., d); for softmax one for each row, (...).
         """
         xp = array_namespace(a)
-        if getattr(a.dtype, "kind", "f") in "biu":
+        if getattr(a.dtype, "kind", "f") in "biuOSU":
             _refuse_integers("a", a)
         return self._F(a, xp)
 
@@ -216,7 +216,7 @@ class Transfer:
         if self._derivative is None:
             raise ValueError(f"transfer must be elementwise for a derivative, got {self.name!r} (use vjp)")
         xp = array_namespace(a)
-        if getattr(a.dtype, "kind", "f") in "biu":
+        if getattr(a.dtype, "kind", "f") in "biuOSU":
             _refuse_integers("a", a)
         return self._derivative(a, xp)
 
@@ -233,7 +233,7 @@ class Transfer:
         xp = array_namespace(a, u)
         if getattr(u, "shape", None) != getattr(a, "shape", ()):  # which would be broadcast
             checks.array("u", u, shape=tuple(checks.array("a", a).shape))  # which raises the error
-        if getattr(a.dtype, "kind", "f") in "biu":
+        if getattr(a.dtype, "kind", "f") in "biuOSU":
             _refuse_integers("a", a)
         if self._vjp is not None:
             return self._vjp(a, u, xp)
@@ -253,7 +253,7 @@ class Transfer:
         if self._inverse is None:
             raise ValueError(f"transfer must be strictly increasing for an inverse, got {self.name!r}")
         xp = array_namespace(y)
-        if getattr(y.dtype, "kind", "f") in "biu":
+        if getattr(y.dtype, "kind", "f") in "biuOSU":
             _refuse_integers("y", y)
         return self._inverse(y, xp)
 
@@ -275,7 +275,7 @@ class Transfer:
         if self._F_star is None:
             raise ValueError(f"transfer must have a conjugate F_star, got {self.name!r}, made without one")
         xp = array_namespace(y)
-        if getattr(y.dtype, "kind", "f") in "biu":
+        if getattr(y.dtype, "kind", "f") in "biuOSU":
             _refuse_integers("y", y)
         inside = ~self.out_of_range(y, tolerance=0.0 if self.elementwise else None)
         if self.elementwise:
@@ -310,6 +310,8 @@ class Transfer:
             or a sum other than 1.
         """
         xp = array_namespace(y)
+        if getattr(y.dtype, "kind", "f") in "biuOSU":
+            _refuse_integers("y", y)
         slack = 16 * float(xp.finfo(y.dtype).eps) if tolerance is None else tolerance
         slack *= max(1.0, *(abs(bound) for bound in (self.low, self.high) if math.isfinite(bound)), 0.0)
         if self.elementwise:
