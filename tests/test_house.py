@@ -235,6 +235,26 @@ def test_code_lines_counts_code_alone(tmp_path):
     assert code_lines(path, {"f"}) == 4
 
 
+# records of a measurement that is going on, and of the second source
+MUTABLE = {"oracle.second_source.local", "oracle.second_source.network", "oracle.second_source.positions",
+           "experiments.compare.timing"}  # fmt: skip
+
+
+def unfrozen(tree):
+    """Names of the dataclasses of a module that are not frozen."""
+    return [
+        node.name
+        for node in ast.walk(tree)
+        for how in (node.decorator_list if isinstance(node, ast.ClassDef) else ())
+        if "dataclass" in (words := ast.unparse(how)) and "frozen=True" not in words
+    ]
+
+
+def test_dataclasses_are_frozen(package):
+    """Nothing that a method or a network is made of changes behind its checks."""
+    assert {module for module, tree in package.trees.items() if unfrozen(tree)} == MUTABLE
+
+
 def test_no_pickle_no_eval():
     for path in modules():
         text = path.read_text(encoding="utf-8")

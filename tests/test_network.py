@@ -162,6 +162,9 @@ def test_initialization_options():
     assert_array_equal(zero.W, first.layers[0].W)
     bare = initialize((4, 3, 2), transfers="tanh", bias=False, seed=0)
     assert all(layer.b is None for layer in bare.layers)
+    draws = np.random.default_rng(0)  # no bias is drawn: the second layer's weights follow the first one's
+    for layer, sizes in zip(bare.layers, ((4, 3), (3, 2)), strict=True):
+        assert_allclose(layer.W, draws.uniform(-1, 1, sizes) * (6 / sum(sizes)) ** 0.5, rtol=1e-15)
     mixed = initialize((4, 3, 2), transfers=("relu", transfer("elu", alpha=2.0)), output_loss="squared_error")
     assert [layer.transfer.name for layer in mixed.layers] == ["relu", "elu"]
     wide = initialize((1000, 1000), transfers="tanh", seed=0).layers[0]

@@ -119,6 +119,20 @@ def test_errors_and_error_settings_carry_over():
     assert value == np.inf
 
 
+def test_a_task_has_one_blas_thread():
+    """Two tasks with two threads each would wait for each other."""
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    with threadpool_limits(2, user_api="blas"):
+        assert all(number == 2 for number in threads())
+        within = side_by_side([threads] * 2, LARGE[:2], like=np.zeros(1))
+        assert all(number == 1 for task in within for number in task) and within[0]
+        assert all(number == 2 for number in threads())
+
+
 def test_blas_threads_are_given_back():
     from threadpoolctl import threadpool_info
 

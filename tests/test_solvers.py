@@ -698,3 +698,9 @@ def test_not_a_number_in_the_problem_never_passes_as_solved(bad):
             return
     assert info["converged"] is False
     assert not np.isfinite(W).all()
+
+
+@pytest.mark.parametrize("form", ["grams", "", None, True])
+def test_a_bad_gradient_form_is_refused_when_the_solver_is_made(form):
+    with pytest.raises(ValueError, match=r"^gradient_form must be one of auto, plain, gram, got "):
+        Descend(SGD(), gradient_form=form)

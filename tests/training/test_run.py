@@ -125,6 +125,16 @@ def test_own_numbers_outside_0_and_1(tmp_path):
     with pytest.raises(ValueError, match=r"^x_test must lie in \[0, 1\] for sigmoid_cross_entropy"):
         run(own)
     assert run(own, task="classify", layers="9-3").run["status"] == "finished"  # inputs may be any numbers
+    own = write_data(tmp_path / "high.npz", **{name: np.abs(x) * 2 / 3 for name, x in wide.items()})
+    with pytest.raises(ValueError, match=r"^x_train must lie in \[0, 1\] for sigmoid_cross_entropy"):
+        run(own)  # in [0, 2]: none is negative
+
+
+def test_a_label_beyond_the_last_layer_is_refused_below_a_wide_hidden_layer(tmp_path):
+    own = write_data(tmp_path / "own.npz", labels_train=np.arange(TRAIN) % 4)
+    with pytest.raises(ValueError, match=r"^layers must end with at least 4 classes, got 3$"):
+        run(own, task="classify", layers="9-6-3")
+    assert run(own, task="classify", layers="9-6-4").run["status"] == "finished"
 
 
 # ------------------------------ diagnostics

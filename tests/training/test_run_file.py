@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 
@@ -48,6 +49,20 @@ def test_numbers_are_finite(tmp_path, number, place):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_run(tmp_path / "r.json", run)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [('"ce": NaN', "Na[Nn]|not JSON|finite"), ('"ce": [1.0]', r"its epochs\[.*\].*got `array`")],
+)
+def test_losses_in_a_file_are_finite_numbers(tmp_path, text, words):
+    write_run(tmp_path / "r.json", made_up())
+    content = (tmp_path / "r.json").read_text()
+    changed = re.sub(r'"ce": [\d.]+', text, content, count=1)
+    assert changed != content
+    (tmp_path / "r.json").write_text(changed)
+    with pytest.raises(ValueError, match=words):
+        read_run(tmp_path / "r.json")
 
 
 def without(place, key):
