@@ -2,11 +2,13 @@
 
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from locoprop_ref.cli import main as cli
+from locoprop_ref.experiments import demo
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -57,8 +59,9 @@ def test_make_demo_is_the_command_demo():
 
 @pytest.mark.full
 def test_the_commands_of_the_readme(tmp_path, monkeypatch, capsys):
-    """One after the other in one folder, as a reader types them."""
+    """One after the other in one folder, as a reader types them, but with one epoch of every run."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "configs", partial(demo.configs, epochs=1))
     for command in ["locoprop-ref demo", *runs_here()]:
         words = shlex.split(command)[1:]
         if "runs/*.json" in words:  # what a shell does
