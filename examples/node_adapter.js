@@ -151,8 +151,10 @@ if (!folder || !out || !fs.existsSync(path.join(folder, "target.json"))) {
   process.exit(2);
 }
 const results = {};
+let vectors = 0; // the version of the vectors
 for (const topic of Object.keys(topics)) {
   const document = JSON.parse(fs.readFileSync(path.join(folder, `${topic}.json`), "utf8"));
+  vectors = document.version;
   for (const { conventions, cases } of document.groups) {
     for (const { id, inputs } of cases) {
       const numbers = Object.fromEntries(Object.entries(inputs).map(([name, v]) => [name, read(v)]));
@@ -162,4 +164,4 @@ for (const topic of Object.keys(topics)) {
   }
 }
 const implementation = "examples/node_adapter.js";
-fs.writeFileSync(out, JSON.stringify({ schema: 1, implementation, dtype: "float64", results }) + "\n");
+fs.writeFileSync(out, JSON.stringify({ schema: 1, vectors, implementation, dtype: "float64", results }) + "\n");

@@ -22,7 +22,13 @@ hypothesis.settings.register_profile("locoprop-ref", derandomize=True, deadline=
 hypothesis.settings.load_profile("locoprop-ref")
 
 # imports PyTorch, which `make test` does without; the tests that use it ask for it themselves
-collect_ignore = ["oracle/mistakes.py", "oracle/positions_mistakes.py", "oracle/torch_positions.py"]
+collect_ignore = [
+    "oracle/mistakes.py",
+    "oracle/port_mistakes.py",
+    "oracle/pypi_package.py",
+    "oracle/positions_mistakes.py",
+    "oracle/torch_positions.py",
+]
 # a conftest.py in every folder: as modules with doctests they would share one name
 collect_ignore_glob = ["*conftest.py"]
 

@@ -39,7 +39,7 @@ ARGUMENTS = {
     "oracle.check.check": (lambda topic, conventions, inputs: NotImplemented, []),
     "oracle.report.Report": ("name", "float64", ()),
     "oracle.results.check_results": (
-        {"schema": 1, "implementation": "a", "dtype": "float64", "results": {}},
+        {"schema": 1, "vectors": 2, "implementation": "a", "dtype": "float64", "results": {}},
     ),
     "plot.training.training_curves": ([RUN],),
     "newton_solvers.newton_cost": ((2, 1), 3),

@@ -34,7 +34,9 @@ def check(
     implementation: str | None = None,
     require: Iterable[str] = (),
     time_limit: float = 20.0,
+    warm_up: float = 20.0,
     diagnose: bool = True,
+    search_limit: float = 60.0,
     strict: bool = False,
 ) -> Report:
     r"""Run a target on the vectors, compare, and diagnose what is wrong.
@@ -48,7 +50,9 @@ def check(
         require: topics that must be covered.
         time_limit: seconds for one case, default 20; after the first case of a topic that takes longer, the
             remaining cases of the topic are not run.
+        warm_up: additional seconds for the first case of a topic, for imports and compilation, default 20.
         diagnose: whether to search for the deviation that explains the failing cases (needs mpmath).
+        search_limit: seconds for the search for pairs of deviations, default 60.
         strict: whether acceptable variants count as failures.
 
     Returns:
@@ -83,12 +87,16 @@ def check(
             message = f"not run, because {stuck[case.topic]} did not return in time"
             results.append(Result(case, NOT_RUN, message=message))
         else:
-            results.append(_run(target, case, dtype, time_limit))
+            first = all(result.case.topic != case.topic for result in results)
+            results.append(_run(target, case, dtype, time_limit, warm_up if first else 0.0))
             if results[-1].status == NOT_RUN:
                 stuck[case.topic] = case.id
     name = implementation or str(getattr(target, "__qualname__", type(target).__name__))
     elapsed = time.perf_counter() - start
-    return finished(name, dtype, results, require, elapsed=elapsed, diagnose=diagnose, strict=strict)
+    return finished(
+        name, dtype, results, require, elapsed=elapsed, diagnose=diagnose, search_limit=search_limit,
+        strict=strict,
+    )  # fmt: skip
 
 
 def finished(
@@ -100,6 +108,7 @@ def finished(
     problems: Sequence[str] = (),
     elapsed: float = 0.0,
     diagnose: bool = True,
+    search_limit: float = 60.0,
     strict: bool = False,
 ) -> Report:
     """Assemble the report: check the required topics, and diagnose the failing cases."""
@@ -108,7 +117,7 @@ def finished(
     if diagnose and any(result.status == FAIL for result in results):
         start = time.perf_counter()
         try:
-            findings = _diagnose(results, dtype)
+            findings = _diagnose(results, dtype, seconds=search_limit)
         except ImportError:
             return replace(
                 report, problems=[*problems, "the diagnosis needs mpmath: install locoprop-ref[oracle]"]
@@ -147,8 +156,8 @@ def _lower_dtype(got: Mapping[str, np.ndarray], dtype: str) -> str:
     return f"{', '.join(narrow)} returned in float32" if narrow else ""
 
 
-def _run(target: Target, case: Case, dtype: str, time_limit: float) -> Result:
-    """Call the target for one case in a separate thread, and stop waiting after the time limit."""
+def _run(target: Target, case: Case, dtype: str, time_limit: float, warm_up: float) -> Result:
+    """Call the target for one case in a separate thread, and stop waiting after both times."""
     outcome: list[Any] = []
 
     def call() -> None:
@@ -161,7 +170,7 @@ def _run(target: Target, case: Case, dtype: str, time_limit: float) -> Result:
 
     thread = threading.Thread(target=call, name=f"oracle {case.id}", daemon=True)
     thread.start()
-    thread.join(time_limit)
+    thread.join(time_limit + warm_up)
     if not outcome:
         return Result(case, NOT_RUN, message=f"did not return within {time_limit:g} s")
     kind, value = outcome[0]

@@ -64,6 +64,11 @@ class Finding:
         return "bug"
 
     @property
+    def advice(self) -> list[str]:
+        """For each flag a line that says what follows, where to look, and how to mend it."""
+        return [f"    {name}: {flag_of(name).effect}" for name in self.flags]
+
+    @property
     def text(self) -> str:
         """The finding as one line of text."""
         shown = ", ".join(self.ids[:4]) + (", ..." if len(self.ids) > 4 else "")

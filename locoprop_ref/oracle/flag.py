@@ -23,6 +23,8 @@ class Flag:
         when: the clause that completes "... match when <when>".
         effect: its consequence.
         given: conventions that a group must state so that the flag has a meaning there.
+        topics: the topics that it concerns, if not all those of its conventions.
+        only_where: a convention that a group must state, with whatever value; "" for none.
     """
 
     name: str
@@ -31,19 +33,43 @@ class Flag:
     when: str
     effect: str
     given: dict[str, str] = field(default_factory=dict)
+    topics: tuple[str, ...] = ()
+    only_where: str = ""
 
     def concerns(self, topic: str, conventions: dict[str, str]) -> bool:
         """Return whether the flag has a meaning for a topic under the conventions of a group."""
+        if self.topics and topic not in self.topics:
+            return False
+        if self.only_where and self.only_where not in conventions:
+            return False
         return any(topic in BY_NAME[name].topics for name in self.change) and all(
             conventions.get(name) == value for name, value in self.given.items()
         )
 
 
-def variant(name: str, change: dict[str, str], when: str, effect: str, **given: str) -> Flag:
+def variant(
+    name: str,
+    change: dict[str, str],
+    when: str,
+    effect: str,
+    *,
+    topics: tuple[str, ...] = (),
+    only_where: str = "",
+    **given: str,
+) -> Flag:
     """Return a flag for a choice that a correct implementation may make."""
-    return Flag(name, VARIANT, change, when, effect, given)
+    return Flag(name, VARIANT, change, when, effect, given, topics, only_where)
 
 
-def bug(name: str, change: dict[str, str], when: str, effect: str, **given: str) -> Flag:
+def bug(
+    name: str,
+    change: dict[str, str],
+    when: str,
+    effect: str,
+    *,
+    topics: tuple[str, ...] = (),
+    only_where: str = "",
+    **given: str,
+) -> Flag:
     """Return a flag for a mistake."""
-    return Flag(name, BUG, change, when, effect, given)
+    return Flag(name, BUG, change, when, effect, given, topics, only_where)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from locoprop_ref.oracle import family_flags, positions_flags
+from locoprop_ref.oracle import family_flags, port_flags, positions_flags
 from locoprop_ref.oracle.flag import BUG, PROPERTY, Flag
 from locoprop_ref.oracle.flag import bug as _bug
 from locoprop_ref.oracle.flag import variant as _variant
@@ -103,11 +103,11 @@ FLAGS = (
              "the rate multiplies what enters the momentum buffer",
              "As in TensorFlow 1 and optax; differs where the rate changes from step to step."),
     _variant("DialectTF1", _TF1, "rmsprop is TensorFlow 1's",
-             "Mean square from ones, epsilon inside, rate in buffer."),
+             "Mean square from ones, epsilon inside, rate in buffer.", only_where="mean_square_start"),
     _variant("DialectTorch", _TORCH, "rmsprop is PyTorch's",
-             "Mean square from zeros, epsilon and rate outside."),
+             "Mean square from zeros, epsilon and rate outside.", only_where="mean_square_start"),
     _variant("DialectOptax", _OPTAX, "rmsprop is optax's default",
-             "Mean square from zeros, epsilon inside, rate in buffer."),
+             "Mean square from zeros, epsilon inside, rate in buffer.", only_where="mean_square_start"),
     _variant("AccumulatorFromZeros", {"accumulator_start": "zeros", "epsilon_place": "outside"},
              "adagrad is PyTorch's: from zeros, with epsilon outside the root",
              "Larger first steps.", accumulator_start="given"),
@@ -128,7 +128,7 @@ FLAGS = (
     _variant("TargetsGaussSeidelCapped", {"target_order": "gauss-seidel with cap"},
              "the input of each layer is moved, by at most 0.1 sqrt(d) in norm, towards what the moved layer "
              "below it puts out",
-             "As in the PyPI package locoprop; layers are no longer independent."),
+             "One thing that the PyPI package locoprop 0.1.0 does; layers are no longer independent."),
     _variant("TargetsJacobi", {"target_order": "jacobi"},
              "all targets and inputs are computed before any weight changes",
              "The method itself, where the group asks for gauss-seidel."),
@@ -159,6 +159,7 @@ FLAGS = (
              "F is shifted to be 0 at 0", "Matching losses do not change."),
     _bug("MatchingLossSwapped", {"matching_arguments": "(a, a_hat)"},
          "the arguments of the matching loss are swapped", "Not convex in the weights."),
+    *port_flags.FLAGS,
     *positions_flags.FLAGS,
     *family_flags.FLAGS,
 )

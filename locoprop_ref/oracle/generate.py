@@ -14,15 +14,14 @@ from tqdm import tqdm
 
 from locoprop_ref.data.files import write_atomically
 from locoprop_ref.data.records import read_json
-from locoprop_ref.oracle.conventions import CONVENTIONS, FAMILY, QUICK, WIRED, choices
+from locoprop_ref.oracle.conventions import CONVENTIONS, FAMILY, WIRED, choices
 from locoprop_ref.oracle.flags import FLAGS, notes
 from locoprop_ref.oracle.layout import text
 from locoprop_ref.oracle.recipes import Recipe, all_recipes
 from locoprop_ref.oracle.second_source import DIGITS, Inapplicable, context, evaluate, floats
 from locoprop_ref.oracle.topics import TOPICS
-from locoprop_ref.oracle.vectors import DTYPES, FOLDER, SCHEMA, encode
+from locoprop_ref.oracle.vectors import DTYPES, FOLDER, SCHEMA, VERSION, encode
 
-VERSION = 1
 BITS = {"float64": 53, "float32": 24}
 MARGIN = 32
 EPS_FLOOR = 16
@@ -31,10 +30,11 @@ EXACT_FLOOR = {"float64": 1e-9, "float32": 1e-4}
 # A flag is listed if it changes a value by more than this number of tolerances (float64).
 VISIBLE = 16
 # Flags of a case are told apart if their results differ by more than this number of tolerances (float64); a
-# case of these topics lists the pairs that it cannot tell apart.
+# case lists the pairs that it cannot tell apart.
 TOLD_APART = 100
 PROVEN = ("rows", "adjoint", "pooling", *WIRED)
-PAIRED = (*PROVEN, *FAMILY)
+# topics whose files are laid out in paragraphs
+PARAGRAPHS = (*PROVEN, *FAMILY)
 
 
 class ChangedValues(ValueError):
@@ -74,6 +74,8 @@ def stated_conventions(recipe: Recipe) -> dict[str, str]:
     """Return the conventions that a group states: those of its topic, without those of unused optimizers."""
     name = recipe.inputs.get("optimizer")
     dialects = {
+        "momentum": ("momentum_form",),
+        "nesterov": ("momentum_form",),
         "rmsprop": ("mean_square_start", "epsilon_place", "rate_place"),
         "adagrad": ("accumulator_start", "epsilon_place"),
         "adam": ("adam_epsilon", "bias_correction"),
@@ -95,7 +97,8 @@ def certified(recipe: Recipe, stated: dict[str, str]) -> dict[str, Any]:
     truth = evaluate(recipe.topic, full, recipe.inputs)
     tolerance = {dtype: _tolerance(recipe, full, truth, dtype) for dtype in DTYPES}
     visible = visible_flags(recipe, stated, truth, tolerance["float64"])
-    alike = cannot_tell(visible, tolerance["float64"]) if recipe.topic in PAIRED else []
+    alike = cannot_tell(visible, tolerance["float64"], recipe.scale)
+    scale = {} if recipe.scale == 1 else {"scale": recipe.scale}
     return {
         "id": recipe.id,
         "comment": recipe.comment,
@@ -103,13 +106,13 @@ def certified(recipe: Recipe, stated: dict[str, str]) -> dict[str, Any]:
         **({"cannot_tell": alike} if alike else {}),
         "inputs": {name: encode(value) for name, value in recipe.inputs.items()},
         "expected": {name: encode(_rounded(value)) for name, value in truth.items()},
-        "tolerance": {**tolerance, "reason": _reason(recipe.topic)},
+        "tolerance": {**tolerance, **scale, "reason": _reason(recipe.topic)},
     }
 
 
 def _tolerance(recipe: Recipe, full: dict[str, str], truth: dict[str, Any], dtype: str) -> float:
     rough = evaluate(recipe.topic, full, recipe.inputs, ctx=context(bits=BITS[dtype]))
-    measured = max(distance(rough[name], truth[name]) for name in truth)
+    measured = max(distance(rough[name], truth[name], recipe.scale) for name in truth)
     floor = EPS_FLOOR * 2.0 ** (1 - BITS[dtype])
     if recipe.topic == "exact" or recipe.inputs.get("method") == "locoprop-m-exact":
         floor = EXACT_FLOOR[dtype]
@@ -134,18 +137,18 @@ def flat(value: Any) -> list[Any]:
     return [number for part in value for number in flat(part)] if isinstance(value, list) else [value]
 
 
-def distance(got: Any, expected: Any) -> float:
-    """Return the largest abs(got − expected)/(1 + abs(expected)), inf if only one of the two is infinite."""
-    return max((_distance(g, e) for g, e in zip(flat(got), flat(expected), strict=True)), default=0.0)
+def distance(got: Any, expected: Any, scale: float = 1.0) -> float:
+    """Return the largest abs(got − expected)/(scale + abs(expected)), inf if one of the two is infinite."""
+    return max((_distance(g, e, scale) for g, e in zip(flat(got), flat(expected), strict=True)), default=0.0)
 
 
-def _distance(got: Any, expected: Any) -> float:
+def _distance(got: Any, expected: Any, scale: float) -> float:
     if got == expected:
         return 0.0
     if not (math.isfinite(got) and math.isfinite(expected)):
         return math.inf
     ctx = context(digits=DIGITS)
-    return float(abs(ctx.mpf(got) - ctx.mpf(expected)) / (1 + abs(ctx.mpf(expected))))
+    return float(abs(ctx.mpf(got) - ctx.mpf(expected)) / (scale + abs(ctx.mpf(expected))))
 
 
 def visible_flags(
@@ -153,31 +156,33 @@ def visible_flags(
 ) -> dict[str, dict[str, Any]]:
     """Return the flags under which the result of the case would be clearly different, with these results."""
     visible = {}
-    # these topics have no extreme numbers, but ten times as many as others
-    ctx = floats() if recipe.topic in QUICK else context(bits=80)
+    # floats overflow where the case is extreme; elsewhere they are fifty times as fast
+    ctx = context(bits=80) if "Extreme" in recipe.properties else floats()
     for flag in FLAGS:
         if not flag.concerns(recipe.topic, stated):
             continue
         try:
             other = evaluate(recipe.topic, choices(stated) | flag.change, recipe.inputs, ctx=ctx)
-        except Inapplicable:
+        except (Inapplicable, ArithmeticError):
             continue
-        if differ(other, truth, VISIBLE * tolerance):
+        if differ(other, truth, VISIBLE * tolerance, recipe.scale):
             visible[flag.name] = other
     return visible
 
 
-def cannot_tell(visible: dict[str, dict[str, Any]], tolerance: float) -> list[list[str]]:
+def cannot_tell(visible: dict[str, dict[str, Any]], tolerance: float, scale: float = 1.0) -> list[list[str]]:
     """Return the pairs of flags whose results are the same, to the precision at which they count as apart."""
     pairs = combinations(visible, 2)
-    return [[a, b] for a, b in pairs if not differ(visible[a], visible[b], TOLD_APART * tolerance)]
+    return [[a, b] for a, b in pairs if not differ(visible[a], visible[b], TOLD_APART * tolerance, scale)]
 
 
-def differ(other: dict[str, Any], truth: dict[str, Any], bound: float) -> bool:
+def differ(other: dict[str, Any], truth: dict[str, Any], bound: float, scale: float = 1.0) -> bool:
     """Return whether a result has another shape, or is further away than this bound."""
     return any(
         _shape(other[name]) != _shape(truth[name])
-        or any(_distance(g, e) > bound for g, e in zip(flat(other[name]), flat(truth[name]), strict=True))
+        or any(
+            _distance(g, e, scale) > bound for g, e in zip(flat(other[name]), flat(truth[name]), strict=True)
+        )
         for name in truth
     )
 
@@ -212,7 +217,7 @@ def write(folder: Path = FOLDER) -> list[Path]:
 
 def content(document: dict[str, Any]) -> str:
     """Return the text of a file of vectors; the large matrices of newer topics are broken like paragraphs."""
-    return text(document, paragraphs_from=1 if document["topic"] in PAIRED else 13) + "\n"
+    return text(document, paragraphs_from=1 if document["topic"] in PARAGRAPHS else 13) + "\n"
 
 
 def _write(path: Path, content: str) -> None:

@@ -76,7 +76,7 @@ class Report:
         lines = [f"{self.implementation}, {self.dtype}: {counts}"]
         lines += [f"  {problem}" for problem in self.problems]
         if self.findings:
-            lines += ["", "Diagnosis", *(f"  {finding.text}" for finding in self.findings)]
+            lines += ["", "Diagnosis", *(line for f in self.findings for line in (f"  {f.text}", *f.advice))]
         lines += ["", "Topics", *self._topic_lines()]
         shown = [r for r in self.results if verbose or r.status in (*BAD, ACCEPTABLE)]
         lines += ["", "Cases", *(_case_line(r, self.dtype) for r in shown)] if shown else []

@@ -1,9 +1,10 @@
 """Results files, in which an implementation in any language stores its results by the ids of the vectors.
 
-    {"schema": 1, "implementation": "...", "dtype": "float64" or "float32",
+    {"schema": 1, "vectors": 2, "implementation": "...", "dtype": "float64" or "float32",
      "results": {"closed_form/primal": {"W": [[...]], "b": [...]}, "exact/tanh": null, ...}}
 
-null, and a topic without any id, mean "not covered".
+`vectors` is the version of the vectors for which the file was made. null, and a topic without any id, mean
+"not covered".
 """
 
 import json
@@ -18,7 +19,7 @@ from locoprop_ref.data.files import user_path
 from locoprop_ref.oracle.check import finished, judge
 from locoprop_ref.oracle.outcome import ERROR, NOT_COVERED, Result
 from locoprop_ref.oracle.report import Report
-from locoprop_ref.oracle.vectors import DTYPES, SCHEMA, Case, cases, decode
+from locoprop_ref.oracle.vectors import DTYPES, SCHEMA, VERSION, Case, cases, decode
 
 MAX_BYTES = 64 * 2**20
 
@@ -74,6 +75,13 @@ def _check_frame(path: Path, document: Any) -> None:
         raise BadResults(f"{path} must have {', '.join(sorted(wanted))}; {', '.join(missing)} missing")
     if document["schema"] != SCHEMA or isinstance(document["schema"], bool):
         raise BadResults(f"{path}: schema must be {SCHEMA}, got {str(document['schema'])[:40]!r}")
+    version = document.get("vectors", 1)  # files of the first version did not say so
+    if version != VERSION or isinstance(version, bool):
+        raise BadResults(
+            f"{path} was made for version {str(version)[:20]} of the vectors, and these are version "
+            f"{VERSION}: compute the results again from these vectors, and write "
+            f'"vectors": {VERSION} into the file'
+        )
     if not isinstance(document["implementation"], str):
         raise BadResults(
             f"{path}: implementation must be text, got {type(document['implementation']).__name__}"

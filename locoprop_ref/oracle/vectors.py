@@ -16,6 +16,7 @@ import numpy as np
 
 FOLDER = Path(__file__).parent / "vectors"
 SCHEMA = 1
+VERSION = 2  # of the values; a results file says for which version it was made
 DTYPES = ("float64", "float32")
 _WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 # inputs that stay as JSON has them: text, and the shapes and wirings of layers with positions; every other

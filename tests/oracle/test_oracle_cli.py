@@ -37,7 +37,7 @@ def run(*arguments):
 def test_check_a_target(module, capsys):
     assert run("check", "--target", "some_targets:right", "--topic", "closed_form", "--verbose") == 0
     printed = capsys.readouterr().out
-    assert "12 pass" in printed
+    assert "14 pass" in printed
     assert "pass        closed_form/primal: W (6), b (3); worst error" in printed
     assert run("check", "--target", "some_targets:wrong", "--topic", "closed_form", "--no-diagnosis") == 1
     assert "closed_form/primal: W: 6 wrong of 6" in capsys.readouterr().out
@@ -52,7 +52,13 @@ def test_check_writes_junit_and_json(module, capsys):
 
 def test_check_a_results_file(module, capsys):
     results = {c.id: {k: encode(v) for k, v in c.expected.items()} for c in cases("inverse")}
-    document = {"schema": 1, "implementation": "looked up", "dtype": "float64", "results": results}
+    document = {
+        "schema": 1,
+        "vectors": 2,
+        "implementation": "looked up",
+        "dtype": "float64",
+        "results": results,
+    }
     (module / "results.json").write_text(json.dumps(document), encoding="utf-8")
     assert run("check", "--results", "results.json", "--require", "inverse") == 0
     assert run("check", "--results", "results.json", "--require", "exact") == 1
@@ -106,7 +112,7 @@ def test_generate(tmp_path, capsys, monkeypatch):
     document = (tmp_path / "inverse.json").read_text(encoding="utf-8")
     (tmp_path / "inverse.json").write_text(document.replace("0.5", "0.25"), encoding="utf-8")
     assert run("generate", "--out", str(tmp_path)) == 2
-    assert "would change under version 1 of the vectors" in capsys.readouterr().err
+    assert "would change under version 2 of the vectors" in capsys.readouterr().err
 
 
 def test_help(capsys):

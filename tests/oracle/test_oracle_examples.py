@@ -52,6 +52,21 @@ def test_the_node_adapter_passes(tmp_path):
     assert "57 pass" in output
 
 
+def test_the_cpp_adapter_passes(tmp_path):
+    compiler = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("no C++ compiler (g++, c++ or clang++) is installed")
+    program, results = tmp_path / "cpp_adapter", tmp_path / "results.json"
+    source = REPOSITORY / "examples" / "cpp_adapter.cpp"
+    subprocess.run([compiler, "-std=c++17", source, "-o", program], check=True, timeout=120)
+    vectors = REPOSITORY / "locoprop_ref" / "oracle" / "vectors"
+    subprocess.run([program, vectors, results], check=True, timeout=60)
+    assert "45 pass" in oracle_check("--results", str(results))
+    done = subprocess.run([program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("arguments", [[], ["one"], ["absent folder", "out.json"]])
 def test_the_node_adapter_refuses_bad_arguments(arguments, tmp_path):
     node = shutil.which("node")

@@ -13,7 +13,13 @@ CASES = cases("closed_form") + cases("conjugate")
 
 def document(**changes):
     results = {case.id: {name: encode(value) for name, value in case.expected.items()} for case in CASES}
-    return {"schema": 1, "implementation": "looked up", "dtype": "float64", "results": results} | changes
+    return {
+        "schema": 1,
+        "vectors": 2,
+        "implementation": "looked up",
+        "dtype": "float64",
+        "results": results,
+    } | changes
 
 
 def statuses(report):
@@ -48,6 +54,11 @@ def test_float32_results_pass():
     (document(schema=2), "schema must be 1, got '2'"),
     (document(schema=True), "schema must be 1"),
     (document(schema="1"), "schema must be 1, got '1'"),
+    ({k: v for k, v in document().items() if k != "vectors"},
+     "was made for version 1 of the vectors, and these are version 2: compute the results again"),
+    (document(vectors=1), "was made for version 1 of the vectors, and these are version 2"),
+    (document(vectors=3), "was made for version 3 of the vectors, and these are version 2"),
+    (document(vectors=True), "was made for version True of the vectors"),
     (document(implementation=3), "implementation must be text, got int"),
     (document(dtype="bfloat16"), "dtype must be one of float64, float32, got 'bfloat16'"),
     (document(results=[]), "results must be an object of ids, got list"),

@@ -137,3 +137,15 @@ def test_what_is_no_number_is_refused(value):
 
 def test_a_number_too_large_for_a_double_is_infinite():
     np.testing.assert_array_equal(decode([10**400]), [np.inf])
+
+
+def test_the_format_says_every_convention_in_words():
+    """FORMAT.md alone suffices: it needs no look into Python files."""
+    text = (REPOSITORY / "locoprop_ref" / "oracle" / "FORMAT.md").read_text(encoding="utf-8")
+    assert "conventions.py" not in text
+    assert "flags.py" not in text
+    for row in BY_NAME.values():
+        line = next(line for line in text.split("\n") if line.startswith(f"| `{row.name}` |"))
+        assert all(f'"{value}"' in line for value in row.values)
+    for word in ("dilogarithm", "nearest point of the simplex", "t counts the updates from 1", "`vectors`"):
+        assert word in text

@@ -16,11 +16,16 @@ class Recipe:
     inputs: dict[str, Any]
     conventions: dict[str, str] = field(default_factory=dict)
     properties: tuple[str, ...] = ()
+    scale: float = 1.0
 
     @property
     def id(self) -> str:
         """The id of the case, "topic/name"."""
         return f"{self.topic}/{self.name}"
+
+
+# Multiples of 1/4096 are exact in float32, but products of TF32 round them.
+GRAIN = 4096
 
 
 class Draw:

@@ -3,12 +3,21 @@
 from collections.abc import Iterator
 from typing import Any
 
-from locoprop_ref.oracle.recipes.draw import Draw, Recipe
+from locoprop_ref.oracle.recipes.draw import GRAIN, Draw, Recipe
 
 ELEMENTWISE = ("identity", "relu", "leaky_relu", "tanh", "sigmoid", "softplus", "elu", "arctan")
 PARAMETERS: dict[str, dict[str, Any]] = {"leaky_relu": {"slope": 0.125}, "elu": {"alpha": 0.5}}
 ORDINARY = [-3.0, -1.0, -0.25, 0.0625, 0.5, 2.0]
-SMOOTH_EXTREME = [-700.0, -90.0, -16.0, -(2.0**-30), 2.0**-30, 16.0, 90.0, 700.0]
+# e^a overflows beyond 709.8 in float64, and beyond 88.7 in float32
+SMOOTH_EXTREME = [
+    -1000.0, -720.0, -700.0, -90.0, -16.0, -(2.0**-30), 2.0**-30, 16.0, 90.0, 700.0, 720.0, 1000.0
+]  # fmt: skip
+# Numbers that are smaller than 1 by many orders, and must have their relative accuracy all the same.
+TAILS = {
+    "sigmoid": [-650.0, -90.0, -40.0, -16.0], "softplus": [-650.0, -90.0, -40.0, -16.0],
+    "tanh": [-(2.0**-40), 2.0**-60],
+}  # fmt: skip
+TINY = 2.0**-100  # tolerances are relative down to this size
 LINEAR_EXTREME = [-(2.0**60), -(2.0**-60), 2.0**-60, 2.0**60]
 ROWS = [[0.5, -1.0, 0.25], [2.0, 2.0, -3.0]]
 EXTREME_ROWS = [[1000.0, 0.0, -1000.0], [-800.0, -800.5, -801.0], [88.0, 89.0, 90.0]]
@@ -39,6 +48,9 @@ def transfers() -> Iterator[Recipe]:
             extra = {"u": Draw(name).matrix(len(rows), 3)} if topic == "transfer" else {}
             properties = ("Extreme",) if rows is EXTREME_ROWS else ()
             yield Recipe(topic, name, "softmax of rows", _with("softmax", a=rows, **extra), {}, properties)
+    for name, a in TAILS.items():
+        comment = f"{name} where it is tiny: relative accuracy"
+        yield Recipe("transfer", f"{name}-tail", comment, _with(name, a=a), {}, ("Extreme",), TINY)
     for name in ("relu", "leaky_relu", "elu"):
         yield Recipe("transfer", f"{name}-kink", f"{name} at its kink", _with(name, a=[0.0]), {}, ("Kink",))
     yield Recipe(
@@ -103,7 +115,7 @@ def conjugates() -> Iterator[Recipe]:
 def matching_losses() -> Iterator[Recipe]:
     """Yield the recipes of D_F, for ordinary and nearly equal arguments, and where it vanishes."""
     for name in (*ELEMENTWISE, "softmax"):
-        draw = Draw(f"matching {name}")
+        draw = Draw(f"matching {name}", GRAIN)
         inputs = _with(name, a_hat=draw.matrix(3, 2, 2.0), a=draw.matrix(3, 2, 2.0))
         yield Recipe("matching_loss", name, f"matching loss of {name}", inputs)
     near = _with("tanh", a_hat=[[1.0], [0.5]], a=[[1.0009765625], [0.5]])
@@ -123,15 +135,15 @@ def output_losses() -> Iterator[Recipe]:
         ("sigmoid_cross_entropy", "sigmoid", "0/1"),
         ("softmax_cross_entropy", "softmax", "one hot"),
     ):
-        draw = Draw(f"loss {loss} {name}")
-        inputs = _with(name, output_loss=loss, a_hat=draw.matrix(4, 3, 2.0), t=draw.labels(4, 3, labels))
+        draw = Draw(f"loss {loss} {name}", GRAIN)
+        inputs = _with(name, output_loss=loss, a_hat=draw.matrix(5, 3, 2.0), t=draw.labels(5, 3, labels))
         yield Recipe("output_loss", f"{loss}-{name}", f"{loss} after {name}", inputs)
     soft = [[0.25, 0.5, 0.25], [0.0, 0.125, 0.875]]
     for loss, name, t in (
         ("sigmoid_cross_entropy", "sigmoid", [[0.25, 0.5], [1.0, 0.0], [1.0, 1.0]]),
         ("softmax_cross_entropy", "softmax", soft),
     ):
-        a_hat = [[90.0, -90.0], [600.0, 600.0], [-600.0, 30.0]] if name == "sigmoid" else EXTREME_ROWS[:2]
+        a_hat = [[90.0, -90.0], [720.0, 720.0], [-1000.0, 30.0]] if name == "sigmoid" else EXTREME_ROWS[:2]
         inputs = _with(name, output_loss=loss, a_hat=a_hat, t=t)
         yield Recipe("output_loss", f"{loss}-extreme", "large logits, soft labels", inputs, {}, ("Extreme",))
 

@@ -1,33 +1,37 @@
-"""Recipes for whole networks: forward and backward pass, first local step, training over several batches."""
+"""Recipes for whole networks: forward and backward pass, first local step, training over several batches.
+
+Sizes are chosen so that no two of batch, widths, K and γ are the same; cases of the kind "Square" break this
+rule on purpose. Numbers are multiples of 1/4096, which TF32 products round.
+"""
 
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from locoprop_ref.oracle.recipes.draw import Draw, Recipe
+from locoprop_ref.oracle.recipes.draw import GRAIN, Draw, Recipe
 from locoprop_ref.oracle.recipes.elementary import PARAMETERS
-from locoprop_ref.oracle.recipes.layer import OPTAX, RMSPROP, TF1, TORCH
+from locoprop_ref.oracle.recipes.layer import GENTLE, OPTAX, RMSPROP, TF1, TORCH
 
 LABELS = {"squared_error": "real", "sigmoid_cross_entropy": "0/1", "softmax_cross_entropy": "one hot"}
-# name, sizes, transfers, network loss, bias
-NETWORKS: tuple[tuple[str, Any, Any, str, bool], ...] = (
-    ("tanh-sigmoid", (2, 3, 2), ("tanh", "sigmoid"), "sigmoid_cross_entropy", True),
-    ("tanh-softmax", (2, 3, 3), ("tanh", "softmax"), "softmax_cross_entropy", True),
-    ("relu-squared", (3, 4, 2), ("relu", "identity"), "squared_error", True),
-    ("three-layers", (2, 4, 3, 2), ("tanh", "relu", "sigmoid"), "sigmoid_cross_entropy", True),
-    ("nobias", (3, 2, 2), ("tanh", "tanh"), "squared_error", False),
-    ("square", (3, 3, 3), ("tanh", "sigmoid"), "sigmoid_cross_entropy", True),
-    ("softmax-hidden", (2, 3, 2), ("softmax", "identity"), "squared_error", True),
-    ("rare", (2, 3, 3, 2), ("softplus", "elu", "arctan"), "squared_error", True),
-    ("leaky", (2, 3, 2), ("leaky_relu", "softmax"), "squared_error", True),
+# name, sizes, transfers, network loss, bias, batch
+NETWORKS: tuple[tuple[str, Any, Any, str, bool, int], ...] = (
+    ("tanh-sigmoid", (2, 4, 3), ("tanh", "sigmoid"), "sigmoid_cross_entropy", True, 5),
+    ("tanh-softmax", (2, 5, 3), ("tanh", "softmax"), "softmax_cross_entropy", True, 7),
+    ("relu-squared", (3, 4, 5), ("relu", "identity"), "squared_error", True, 7),
+    ("three-layers", (2, 5, 4, 3), ("tanh", "relu", "sigmoid"), "sigmoid_cross_entropy", True, 7),
+    ("nobias", (4, 2, 3), ("tanh", "tanh"), "squared_error", False, 5),
+    ("square", (3, 3, 3), ("tanh", "sigmoid"), "sigmoid_cross_entropy", True, 5),
+    ("softmax-hidden", (2, 4, 3), ("softmax", "identity"), "squared_error", True, 5),
+    ("rare", (2, 4, 5, 3), ("softplus", "elu", "arctan"), "squared_error", True, 7),
+    ("leaky", (2, 5, 3), ("leaky_relu", "softmax"), "squared_error", True, 7),
 )
 
 
 def network(
-    seed: str, sizes: tuple[int, ...], transfers: tuple[str, ...], loss: str, bias: bool, *, B: int = 4
+    seed: str, sizes: tuple[int, ...], transfers: tuple[str, ...], loss: str, bias: bool, B: int
 ) -> dict[str, Any]:
     """Return the inputs of a network and one batch."""
-    draw = Draw(seed)
+    draw = Draw(seed, GRAIN)
     inputs: dict[str, Any] = {"transfers": list(transfers), "output_loss": loss}
     for name in transfers:
         inputs |= PARAMETERS.get(name, {})
@@ -59,7 +63,7 @@ def first_steps() -> Iterator[Recipe]:
         for method in ("locoprop-s", "locoprop-m"):
             if method == "locoprop-s" and name in ("rare", "leaky", "relu-squared"):
                 continue
-            inputs = {"method": method, **network(name, *parts), "target_step": 2.0}
+            inputs = {"method": method, **network(name, *parts), "target_step": 2.5}
             properties = ("Square",) if name == "square" else ()
             yield Recipe(
                 "first_step",
@@ -73,24 +77,32 @@ def first_steps() -> Iterator[Recipe]:
 
 def training(
     seed: str, method: str, sizes: tuple[int, ...], transfers: tuple[str, ...], loss: str,
-    *, bias: bool = True, batches: int = 3, **other: Any,
+    *, bias: bool = True, batches: int = 3, B: int = 7, **other: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the inputs of a training run: a network and several batches, with rates of 1 by default."""
-    inputs = {"method": method, **network(seed, sizes, transfers, loss, bias)}
-    draw = Draw(seed + " batches")
-    inputs["x"] = [draw.matrix(4, sizes[0], 2.0) for _ in range(batches)]
-    inputs["t"] = [draw.labels(4, sizes[-1], LABELS[loss]) for _ in range(batches)]
+    inputs = {"method": method, **network(seed, sizes, transfers, loss, bias, B)}
+    draw = Draw(seed + " batches", GRAIN)
+    inputs["x"] = [draw.matrix(B, sizes[0], 2.0) for _ in range(batches)]
+    inputs["t"] = [draw.labels(B, sizes[-1], LABELS[loss]) for _ in range(batches)]
     return inputs | {"rates": [1.0] * batches} | other
 
 
-THREE = ((2, 4, 3, 2), ("tanh", "relu", "sigmoid"), "sigmoid_cross_entropy")
+THREE = ((2, 5, 4, 3), ("tanh", "relu", "sigmoid"), "sigmoid_cross_entropy")
 SQUARE = ((3, 3, 3, 3), ("tanh", "tanh", "sigmoid"), "sigmoid_cross_entropy")
-STEPS: dict[str, Any] = {"target_step": 2.0, "num_local_steps": 3}
+STEPS: dict[str, Any] = {"target_step": 2.5, "num_local_steps": 6}
 LOCAL_RMSPROP: dict[str, Any] = {**RMSPROP, **STEPS, "local_lr": 0.015625}
 
 
-SGD: dict[str, Any] = {"optimizer": "sgd", "local_lr": 0.0625, **STEPS}
+SGD: dict[str, Any] = {"optimizer": "sgd", "local_lr": 0.03125, **STEPS}
 RESET = {"local_state": "reset"}
+
+
+RATES = [0.25, 1.0, 0.625]
+
+
+def one_more(letter: str, method: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a run on a network of its own, for a schedule."""
+    return training(f"schedule {letter} {settings['optimizer']}", method, *THREE, **settings)
 
 
 def local_runs() -> Iterator[Recipe]:
@@ -120,7 +132,14 @@ def local_runs() -> Iterator[Recipe]:
         scheduled = {**run, "rates": [0.0, 0.5, 1.0]}
         comment = "a schedule that starts at 0: nothing moves, mean squares warm up"
         yield recipe("schedule", comment, scheduled, TF1)
-        proximal = training(f"nobias {letter}", method, *THREE, bias=False, batches=2, **SGD, weight_step=2.0)
+        comment = "a schedule by gradient descent"
+        yield recipe("schedule-sgd", comment, {**one_more(letter, method, SGD), "rates": RATES})
+        comment = "a schedule in PyTorch's dialect"
+        torch = one_more(letter, method, LOCAL_RMSPROP)
+        yield recipe("schedule-torch", comment, {**torch, "rates": RATES}, TORCH)
+        proximal = training(
+            f"nobias {letter}", method, *THREE, bias=False, batches=2, **SGD, weight_step=2.25
+        )
         yield recipe("nobias-proximal", "no bias, with a proximal term", proximal)
 
 
@@ -134,29 +153,32 @@ def matching_runs() -> Iterator[Recipe]:
     run = training("optax", "locoprop-m", *THREE, batches=2, **LOCAL_RMSPROP)
     yield Recipe("training", "m-rmsprop-optax", "rmsprop in optax's dialect", run, OPTAX)
     run, far = (
-        training("project", "locoprop-m", *THREE, batches=2, **SGD | {"target_step": 16.0}),
+        training("project", "locoprop-m", *THREE, batches=2, **SGD | {"target_step": 18.0}),
         ("OutOfRange",),
     )
     yield Recipe("training", "m-out", "targets out of range stay there", run, {}, far)
     projected = {"project_targets": "range"}
     yield Recipe("training", "m-projected", "targets out of range are projected", run, projected, far)
-    softmax = ((2, 3, 3), ("tanh", "softmax"), "softmax_cross_entropy")
-    run = training("softmax", "locoprop-m", *softmax, batches=2, **SGD | {"target_step": 4.0})
-    comment = "softmax output; target_step = B makes its target the label"
-    yield Recipe("training", "m-softmax", comment, run)
-    squared = ((2, 3, 2), ("relu", "identity"), "squared_error")
+    softmax = ((2, 4, 3), ("tanh", "softmax"), "softmax_cross_entropy")
+    run = training("softmax", "locoprop-m", *softmax, batches=2, B=5, **SGD | {"target_step": 3.5})
+    yield Recipe("training", "m-softmax", "softmax output", run)
+    squared = ((2, 4, 3), ("relu", "identity"), "squared_error")
     run = training("squared", "locoprop-m", *squared, batches=2, **SGD)
     yield Recipe("training", "m-relu-squared", "relu and a linear output with squared error", run)
 
 
 def other_runs() -> Iterator[Recipe]:
     """Yield the recipes of S in closed form, of M solved exactly, and of BackProp."""
-    narrow = ((2, 2, 2), ("tanh", "sigmoid"), "sigmoid_cross_entropy")
-    run = training("closed", "locoprop-s-closed", *narrow, target_step=2.0, weight_step=0.5)
+    narrow = ((2, 4, 3), ("tanh", "sigmoid"), "sigmoid_cross_entropy")
+    common: dict[str, Any] = {"B": 5, "target_step": 2.5}
+    run = training("closed", "locoprop-s-closed", *narrow, **common, weight_step=0.375)
     yield Recipe("training", "s-closed", "S in closed form", run)
-    smooth = ((2, 3, 2), ("tanh", "sigmoid"), "sigmoid_cross_entropy")
-    run = training("exact", "locoprop-m-exact", *smooth, batches=2, target_step=2.0, weight_step=0.5)
+    run = training("closed gentle", "locoprop-s-closed", *narrow, **common, weight_step=GENTLE)
+    yield Recipe("training", "s-closed-gentle", "S in closed form, a small step", run, {}, ("Gentle",))
+    run = training("exact", "locoprop-m-exact", *narrow, batches=2, **common, weight_step=0.375)
     yield Recipe("training", "m-exact", "M solved exactly", run)
+    run = training("exact gentle", "locoprop-m-exact", *narrow, batches=2, **common, weight_step=GENTLE)
+    yield Recipe("training", "m-exact-gentle", "M solved exactly, a small step", run, {}, ("Gentle",))
     run = training("backprop", "backprop", *THREE, **RMSPROP, learning_rate=0.03125)
     yield Recipe("training", "backprop-rmsprop", "BackProp with rmsprop, TensorFlow 1", run, TF1)
     run = training("backprop sgd", "backprop", *THREE, optimizer="sgd", learning_rate=0.25)

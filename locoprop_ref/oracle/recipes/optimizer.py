@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from locoprop_ref.oracle.recipes.draw import Draw, Recipe
+from locoprop_ref.oracle.recipes.draw import GRAIN, Draw, Recipe
 from locoprop_ref.oracle.recipes.layer import OPTAX, TF1, TORCH
 
 STEPS = 12
@@ -31,8 +31,8 @@ def recipes() -> Iterator[Recipe]:
         ("adam-torch", "adam", adam, {"dialect": "torch", "adam_epsilon": "v_hat", "bias_correction": "yes"}),
     )  # fmt: skip
     for name, optimizer, hyper, conventions in rows:
-        draw = Draw(f"optimizer {optimizer}")
-        inputs: dict[str, Any] = {"optimizer": optimizer, **hyper, "W": draw.matrix(2, 2)}
-        inputs["gradients"] = [draw.matrix(2, 2, 0.5) for _ in range(STEPS)]
+        draw = Draw(f"optimizer {optimizer}", GRAIN)
+        inputs: dict[str, Any] = {"optimizer": optimizer, **hyper, "W": draw.matrix(2, 3)}
+        inputs["gradients"] = [draw.matrix(2, 3, 0.5) for _ in range(STEPS)]
         inputs["rates"] = [0.0625 / (1 + k % 4) if k % 4 != 2 else 0.015625 for k in range(STEPS)]
         yield Recipe("optimizer", name, f"{name}, {STEPS} steps at changing rates", inputs, conventions)

@@ -38,14 +38,23 @@ class Problem:
     weight_step: Any
     choices: dict[str, str]
     examples: int | None = None  # where the rows are more than the examples
+    past: Matrix | None = None  # Σ X̃ᵀX̃ of the batches before, where it is kept
+
+    @property
+    def anchor(self) -> Matrix:
+        """What the regularizer pulls to: W̃₀, or 0 for weight decay."""
+        decay = self.choices["proximal"] == "weight decay"
+        return scaled(self.W0, 0) if decay else self.W0
 
 
 def target(
     ctx: Any, member: Layer, a_hat: Matrix, g: Matrix, inputs: dict[str, Any], choices: dict[str, str]
 ) -> Matrix:
     """Return y* of a layer: the pre-activation â − γg for S, the post-activation f(â) − γg for M."""
-    squared = inputs["method"].startswith("locoprop-s")
+    squared = is_squared(inputs, choices)
     step = number(ctx, inputs["target_step"])
+    if choices["target_step_used"] == "twice":
+        step = step * step
     if choices["target_sign"] == "plus":
         step = -step
     rows = []
@@ -56,17 +65,36 @@ def target(
         row = [v - step * u for v, u in zip(base, g_row, strict=True)]
         if pushed:
             row = member.transfer.f(row)
-        project = choices["project_targets"] == "range" and not squared
-        rows.append(member.transfer.project(row) if project else row)
+        rows.append(row if squared else _projected(ctx, member.transfer, row, choices))
     return rows
+
+
+def is_squared(inputs: dict[str, Any], choices: dict[str, str]) -> bool:
+    """Return whether the local problem is that of S."""
+    method = inputs["method"]
+    squared = bool(method.startswith("locoprop-s"))
+    exchanged = choices["method_used"] == "exchanged" and method in ("locoprop-s", "locoprop-m")
+    return squared != exchanged
+
+
+def _projected(ctx: Any, transfer: Transfer, row: list[Any], choices: dict[str, str]) -> list[Any]:
+    match choices["project_targets"]:
+        case "range":
+            return transfer.project(row)
+        case "clipped":
+            if transfer.name != "softmax":
+                raise Inapplicable("elsewhere clipping is projection")
+            return [min(max(y, ctx.mpf(0)), ctx.mpf(1)) for y in row]
+    return row
 
 
 def problem(
     ctx: Any, member: Layer, x: Matrix, y_target: Matrix, inputs: dict[str, Any], choices: dict[str, str]
 ) -> Problem:
     """Assemble the local problem of a layer from its target and its input X̃."""
-    squared = inputs["method"].startswith("locoprop-s")
-    local = Transfer(ctx, "identity", choices) if squared else member.transfer
+    local = Transfer(ctx, "identity", choices) if is_squared(inputs, choices) else member.transfer
+    if local.name == "tanh" and choices["tanh_integral"] == "of sigmoid":
+        local = Transfer(ctx, "sigmoid", choices)
     eta = number(ctx, inputs.get("weight_step", "inf"))
     match choices["proximal"]:
         case "ignored":
@@ -75,6 +103,8 @@ def problem(
             eta = eta / 2
         case "one where none" if eta == ctx.inf:
             eta = ctx.mpf(1)
+    if choices["ridge"] == "weight_step" and eta != ctx.inf:
+        eta = 1 / eta
     return Problem(ctx, x, y_target, local, member.W, member.bias, eta, choices)
 
 
@@ -90,26 +120,37 @@ def gradient(p: Problem, W: Matrix) -> Matrix:
         residuals.append(p.transfer.vjp(a, row) if p.choices["local_derivative"] == "applied" else row)
     G = scaled(product(transpose(p.x), residuals), _batch_factor(p))
     if p.weight_step != p.ctx.inf:
-        pull = scaled(combine(W, p.W0, -1), 1 / p.weight_step)
+        pull = scaled(combine(W, p.anchor, -1), 1 / p.weight_step)
         if p.bias and p.choices["proximal"] == "without bias":
             pull[-1] = [0 * u for u in pull[-1]]
         G = combine(G, pull, 1)
-    if p.bias and p.choices["bias"] != "included":
-        G[-1] = [0 * u for u in G[-1]]
+    if p.bias:
+        G[-1] = bias_gradient(p.ctx, G[-1], p.examples or len(p.x), p.choices)
     return G
+
+
+def bias_gradient(ctx: Any, row: list[Any], examples: int, choices: dict[str, str]) -> list[Any]:
+    """Return the gradient of the bias as the choices have it."""
+    factor = {"included": 1, "doubled": 2, "averaged": ctx.mpf(1) / examples}.get(choices["bias"], 0)
+    return [factor * u for u in row]
 
 
 def descend(p: Problem, state: Any, inputs: dict[str, Any], rate: Any) -> Matrix:
     """Return W̃ after K steps of the local optimizer, and update the state of the optimizer."""
     W, K = p.W0, int(inputs["num_local_steps"])
     s = number(p.ctx, inputs["local_lr"]) * rate
-    for k in range(K):
-        W = optimizers.updated(W, gradient(p, W), state, s * _decay(p.ctx, p.choices["local_decay"], k, K))
+    frozen = p.choices["local_gradient"] == "frozen"
+    for k in range(K + {"K": 0, "K + 1": 1, "K - 1": -1}[p.choices["local_step_count"]]):
+        G = gradient(p, p.W0 if frozen else W)
+        W = optimizers.updated(W, G, state, s * decay(p.ctx, p.choices["local_decay"], k, K))
     return W
 
 
-def _decay(ctx: Any, name: str, k: int, K: int) -> Any:
+def decay(ctx: Any, name: str, k: int, K: int) -> Any:
+    """Return the factor of the local rate in step k."""
     match name:
+        case "authors by K - 1":
+            return max(1 - ctx.mpf(k) / max(K - 1, 1), ctx.mpf(1) / 4)
         case "authors":  # max(1 − k/K, 0.25), k = 0..K−1
             return max(1 - ctx.mpf(k) / K, ctx.mpf(1) / 4)
         case "authors without floor":
@@ -121,21 +162,36 @@ def _decay(ctx: Any, name: str, k: int, K: int) -> Any:
 
 def closed_form(p: Problem) -> Matrix:
     """Return the minimum for S: W̃₀ − (X̃ᵀX̃ + I/η)⁻¹ X̃ᵀ(X̃W̃₀ − y*), at η = ∞ with the smallest change."""
+    if p.choices["bias"] in ("doubled", "averaged"):
+        raise Inapplicable("a closed form has no gradient of the bias")
     residual = combine(product(p.x, p.W0), p.y_target, -1)
     frozen = p.bias and p.choices["bias"] == "left out"
     x = [row[:-1] for row in p.x] if frozen else p.x
     weight = _batch_factor(p)
     if p.weight_step == p.ctx.inf and len(x) < len(x[0]):
         change = product(transpose(x), solve(p.ctx, product(x, transpose(x)), residual))
+    elif p.choices["ridge"] == "weight_step in the dual" and len(x) < len(x[0]):
+        H = scaled(product(x, transpose(x)), weight)
+        H = [[h + (p.weight_step if i == j else 0) for j, h in enumerate(row)] for i, row in enumerate(H)]
+        change = product(transpose(x), solve(p.ctx, H, scaled(residual, weight)))
     else:
-        H = scaled(product(transpose(x), x), weight)
-        H = _plus_proximal(p, H, p.bias and not frozen)
-        change = solve(p.ctx, H, scaled(product(transpose(x), residual), weight))
+        change = _primal(p, x, residual, weight, frozen)
     if frozen:
         change = [*change, [0 * u for u in p.W0[-1]]]
     if p.bias and p.choices["bias"] == "not applied":
         change[-1] = [0 * u for u in change[-1]]
     return combine(p.W0, change, -1)
+
+
+def _primal(p: Problem, x: Matrix, residual: Matrix, weight: Any, frozen: bool) -> Matrix:
+    H = product(transpose(x), x)
+    if p.past is not None and not frozen:
+        H = combine(H, p.past, 1)
+    H = _plus_proximal(p, scaled(H, weight), p.bias and not frozen)
+    right = scaled(product(transpose(x), residual), weight)
+    if p.choices["proximal"] == "weight decay" and p.weight_step != p.ctx.inf:
+        right = combine(right, p.W0[: len(right)], 1 / p.weight_step)
+    return solve(p.ctx, H, right)
 
 
 def _plus_proximal(p: Problem, H: Matrix, bias: bool) -> Matrix:
@@ -156,18 +212,23 @@ def exact(p: Problem) -> Matrix:
         raise Inapplicable("without a proximal term the minimum need not exist")
     if p.choices["proximal"] == "without bias" or p.choices["local_derivative"] == "applied":
         raise Inapplicable("not a strongly convex problem")
-    columns = [_newton(p, list(w0), [row[j] for row in p.y_target]) for j, w0 in enumerate(transpose(p.W0))]
+    if p.choices["bias"] in ("doubled", "averaged"):
+        raise Inapplicable("an exact solution has no gradient of the bias")
+    columns = [
+        _newton(p, list(w0), list(anchor), [row[j] for row in p.y_target])
+        for j, (w0, anchor) in enumerate(zip(transpose(p.W0), transpose(p.anchor), strict=True))
+    ]
     return transpose(columns)
 
 
-def _newton(p: Problem, w0: list[Any], y: list[Any]) -> list[Any]:
+def _newton(p: Problem, w0: list[Any], anchor: list[Any], y: list[Any]) -> list[Any]:
     ctx, weight = p.ctx, _batch_factor(p)
     free = len(w0) - (1 if p.bias and p.choices["bias"] != "included" else 0)
 
     def value(w: list[Any]) -> Any:
         a = [dot(x, w) for x in p.x]
         fit = sum((F - a_i * y_i for F, a_i, y_i in zip(p.transfer.F(a), a, y, strict=True)), ctx.mpf(0))
-        return weight * fit + sum(((u - v) ** 2 for u, v in zip(w, w0, strict=True)), ctx.mpf(0)) / (
+        return weight * fit + sum(((u - v) ** 2 for u, v in zip(w, anchor, strict=True)), ctx.mpf(0)) / (
             2 * p.weight_step
         )
 
@@ -176,7 +237,8 @@ def _newton(p: Problem, w0: list[Any], y: list[Any]) -> list[Any]:
         a = [dot(x, w) for x in p.x]
         residual = [u - v for u, v in zip(p.transfer.f(a), y, strict=True)]
         G = [
-            weight * dot(residual, [x[i] for x in p.x]) + (w[i] - w0[i]) / p.weight_step for i in range(free)
+            weight * dot(residual, [x[i] for x in p.x]) + (w[i] - anchor[i]) / p.weight_step
+            for i in range(free)
         ]
         slope = [p.transfer.derivative(a_i) for a_i in a]
         H = [

@@ -80,8 +80,30 @@ def loss_and_g(
         else:  # −Σ (t log ŷ + ...) is F(â) − t·â for a transfer that is the gradient of F
             total += sum(transfer.F(a)) - sum(t_i * a_i for t_i, a_i in zip(target, a, strict=True))
             g.append(difference)
+    if transfer.name == "softmax" and choices["softmax_axis"] == "batch":
+        g = _over_batch(name, transfer, a_hat, t, choices)
     divisor = {"batch mean": B, "batch sum": 1, "element mean": B * d}[choices["loss_reduction"]]
     return total / divisor, [[u / divisor for u in row] for row in g]
+
+
+def _over_batch(name: str, transfer: Transfer, a_hat: Matrix, t: Matrix, choices: dict[str, str]) -> Matrix:
+    """Return g with softmax and its derivative taken over the batch, as a port may do by mistake."""
+    if name != "squared_error":
+        p = transpose([transfer.f(column) for column in transpose(a_hat)])
+        return [[u - v for u, v in zip(*rows, strict=True)] for rows in zip(p, t, strict=True)]
+    factor = 1 if choices["squared_error"] == "half" else 2
+    u = [
+        [factor * (y - v) for y, v in zip(transfer.f(a), row, strict=True)]
+        for a, row in zip(a_hat, t, strict=True)
+    ]
+    return _vjp(transfer, a_hat, u, choices)
+
+
+def _vjp(transfer: Transfer, a_hat: Matrix, u: Matrix, choices: dict[str, str]) -> Matrix:
+    """Return uᵀf′ of every row, or by mistake of every column of a softmax."""
+    if transfer.name == "softmax" and choices["softmax_axis"] == "batch":
+        return transpose([transfer.vjp(*c) for c in zip(transpose(a_hat), transpose(u), strict=True)])
+    return [transfer.vjp(a, row) for a, row in zip(a_hat, u, strict=True)]
 
 
 def forward(ctx: Any, net: list[Layer], x: Matrix) -> tuple[list[Matrix], list[Matrix], list[Matrix]]:
@@ -103,7 +125,7 @@ def step_down(below: Layer, above: Layer, a_hat: Matrix, g: Matrix, choices: dic
     u = product(g, transpose(W))
     if choices["gradient_at"] == "post-activation":
         return u
-    return [below.transfer.vjp(a, row) for a, row in zip(a_hat, u, strict=True)]
+    return _vjp(below.transfer, a_hat, u, choices)
 
 
 def full_pass(ctx: Any, net: list[Layer], inputs: dict[str, Any], choices: dict[str, str]) -> Pass:

@@ -30,7 +30,16 @@ class Optimizer:
     def change(self, G: Any, rate: Any) -> Any:
         """Return the change of the entry for the gradient G and this rate, and update the state."""
         ctx, given = self.ctx, self.given
-        match self.name:
+        name = self.name
+        if name in ("momentum", "nesterov"):
+            form = self.choices["momentum_form"]
+            if form == "exchanged":
+                name = "nesterov" if name == "momentum" else "momentum"
+            elif form == "averaged":
+                G = (1 - given["momentum"]) * G
+            elif form == "rate in buffer":
+                G, rate = rate * G, ctx.mpf(1)
+        match name:
             case "sgd":
                 return rate * G
             case "momentum":
@@ -40,8 +49,9 @@ class Optimizer:
                 return rate * (G + given["momentum"] * self.buffer)
             case "adagrad":
                 self.v = self.v + G * G
-                outside = self.choices["epsilon_place"] == "outside"
-                root = ctx.sqrt(self.v) + (given["epsilon"] if outside else 0)
+                place = self.choices["epsilon_place"]
+                root = ctx.sqrt(self.v + (given["epsilon"] if place == "inside" else 0))
+                root = root + (given["epsilon"] if place == "outside" else 0)
                 return rate * G / root if G != 0 else 0 * G
             case "rmsprop":
                 self.v = given["decay"] * self.v + (1 - given["decay"]) * G * G

@@ -41,8 +41,14 @@ def transfer(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
 
 def integral(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
     """Return F, elementwise or one number per row."""
-    tr, rows = networks.transfer(ctx, inputs, choices, inputs["transfer"]), _rows(ctx, inputs, "a")
+    tr, rows = _with_integral(ctx, inputs, choices), _rows(ctx, inputs, "a")
     return {"F": [value for row in rows for value in tr.F(row)]}
+
+
+def _with_integral(ctx: Any, inputs: Values, choices: dict[str, str]) -> Any:
+    name = inputs["transfer"]
+    mistaken = name == "tanh" and choices["tanh_integral"] == "of sigmoid"
+    return networks.transfer(ctx, inputs, choices, "sigmoid" if mistaken else name)
 
 
 def inverse(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
@@ -59,12 +65,15 @@ def conjugate(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
 
 def matching_loss(ctx: Any, inputs: Values, choices: dict[str, str]) -> Values:
     """Return D_F(â, a*) of every example, summed over its outputs."""
-    tr = networks.transfer(ctx, inputs, choices, inputs["transfer"])
+    tr, integral = (
+        networks.transfer(ctx, inputs, choices, inputs["transfer"]),
+        _with_integral(ctx, inputs, choices),
+    )
     first, second = ("a_hat", "a") if choices["matching_arguments"] == "(a_hat, a)" else ("a", "a_hat")
     losses = []
     for u, v in zip(matrix(ctx, inputs[first]), matrix(ctx, inputs[second]), strict=True):
         slope = sum(f * (p - q) for f, p, q in zip(tr.f(v), u, v, strict=True))
-        losses.append(sum(tr.F(u)) - sum(tr.F(v)) - slope)
+        losses.append(sum(integral.F(u)) - sum(integral.F(v)) - slope)
     return {"D": losses}
 
 

@@ -1,8 +1,7 @@
 r"""Complete training steps over several batches, which is what a port has to compute in practice.
 
 All the choices that ports often change without notice take effect here: the state of the local optimizers
-    from
-batch to batch, the schedule, the order in which targets are corrected, and the moment at which g is computed.
+from batch to batch, the schedule, the order in which targets are corrected, and the moment of g.
 """
 
 from typing import Any
@@ -18,20 +17,32 @@ def train(ctx: Any, inputs: dict[str, Any], choices: dict[str, str]) -> list[Lay
     """Return the layers after one step per batch; `x` and `t` are lists of batches."""
     net = networks.layers(ctx, inputs, choices)
     state = None
-    for x, t, rate in zip(inputs["x"], inputs["t"], inputs["rates"], strict=True):
+    for number_, (x, t) in enumerate(zip(inputs["x"], inputs["t"], strict=True)):
         if state is None or choices["local_state"] == "reset":
             state = _fresh_state(ctx, net, inputs, choices)
         batch = {**inputs, "x": x, "t": t}
-        r = number(ctx, rate)
-        if choices["schedule_on"] == "target step":
-            batch["target_step"], r = float(rate) * float(inputs.get("target_step", 1)), ctx.mpf(1)
+        r = _scheduled(ctx, batch, choices, number_)
         net = _step(ctx, net, batch, choices, state, r)
     return net
 
 
+def _scheduled(ctx: Any, batch: dict[str, Any], choices: dict[str, str], t: int) -> Any:
+    """Return the rate of batch t, and change its `target_step` where the schedule acts on it."""
+    place, rates = choices["schedule_on"], batch["rates"]
+    rate = number(ctx, rates[max(t - 1, 0) if place == "rate of the batch before" else t])
+    if place in ("target step", "rate and target step"):
+        batch["target_step"] = float(rates[t]) * float(batch.get("target_step", 1))
+    if place in ("target step", "nothing"):
+        rate = ctx.mpf(1)
+    if choices["local_rate_restored"] == "no" and "num_local_steps" in batch:
+        K = int(batch["num_local_steps"])
+        rate = rate * local.decay(ctx, choices["local_decay"], K - 1, K) ** t
+    return rate
+
+
 def _fresh_state(ctx: Any, net: list[Layer], inputs: dict[str, Any], choices: dict[str, str]) -> list[Any]:
     if "optimizer" not in inputs:
-        return [None] * len(net)
+        return [{} for _ in net]
     return [optimizers.for_matrix(ctx, len(m.W), len(m.W[0]), inputs, choices) for m in net]
 
 
@@ -45,12 +56,21 @@ def _step(
         return _from_the_top(ctx, net, seen, batch, choices, state, rate)
     moved = []
     for i, member in enumerate(net):
-        y_target = local.target(ctx, member, seen.a_hat[i], seen.g[i], batch, choices)
-        W = _solve(ctx, member, seen.x[i], y_target, batch, choices, state[i], rate)
+        own = _as_logits(batch, choices) if i + 1 == len(net) else batch
+        y_target = local.target(ctx, member, seen.a_hat[i], seen.g[i], own, choices)
+        W = _solve(ctx, member, seen.x[i], y_target, own, choices, state[i], rate)
         moved.append(Layer(W, member.bias, member.transfer))
         if choices["target_order"] != "jacobi" and i + 1 < len(net):
             _correct_input(ctx, moved[i], net[i + 1], seen, i, choices)
     return moved
+
+
+def _as_logits(batch: dict[str, Any], choices: dict[str, str]) -> dict[str, Any]:
+    """Return the batch as the output layer sees it: by mistake with the method S in place of M."""
+    if choices["output_layer"] == "own transfer":
+        return batch
+    squared = {"locoprop-m": "locoprop-s", "locoprop-m-exact": "locoprop-s-closed"}
+    return {**batch, "method": squared.get(batch["method"], batch["method"])}
 
 
 def _solve(
@@ -59,6 +79,10 @@ def _solve(
     p = local.problem(ctx, member, x, y_target, batch, choices)
     match batch["method"]:
         case "locoprop-s-closed":
+            if choices["covariance"] == "running":
+                p.past = state.get("past")
+                here = product(transpose(x), x)
+                state["past"] = here if p.past is None else combine(here, p.past, 1)
             return local.closed_form(p)
         case "locoprop-m-exact":
             return local.exact(p)
@@ -69,8 +93,8 @@ def _backprop(
     ctx: Any, member: Layer, seen: Pass, i: int, batch: Any, choices: Any, state: Any, rate: Any
 ) -> Layer:
     G = product(transpose(seen.x[i]), seen.g[i])
-    if member.bias and choices["bias"] != "included":
-        G[-1] = [0 * u for u in G[-1]]
+    if member.bias:
+        G[-1] = local.bias_gradient(ctx, G[-1], len(seen.x[i]), choices)
     learning_rate = number(ctx, batch["learning_rate"]) * rate
     return Layer(optimizers.updated(member.W, G, state[i], learning_rate), member.bias, member.transfer)
 
@@ -83,8 +107,9 @@ def _correct_input(ctx: Any, moved: Layer, above: Layer, seen: Pass, i: int, cho
     delta = combine(new, old, -1)
     share = ctx.mpf(1)
     if choices["target_order"] == "gauss-seidel with cap":
-        size, limit = norm(ctx, delta), ctx.sqrt(len(old[0])) / 10
-        share = min(ctx.mpf(1), limit / size) if size > 0 else share
+        # as in the PyPI package, which adds 1e-5 to the norm
+        size, limit = norm(ctx, delta) + ctx.mpf(1) / 100_000, ctx.sqrt(ctx.mpf(len(old[0]))) / 10
+        share = min(ctx.mpf(1), limit / size)
     seen.x[i + 1] = networks.with_ones(ctx, combine(old, delta, share), has_one)
     seen.a_hat[i + 1] = product(seen.x[i + 1], above.W)
 
