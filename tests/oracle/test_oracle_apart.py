@@ -23,7 +23,7 @@ STRUCTURAL = {
     ("MeanSquareFromOnes", "DialectTF1"), ("EpsilonInside", "DialectOptax"),
     ("EpsilonInside", "AdagradOptax"),
     ("TargetFromPostActivation", "MethodsExchanged"), ("RidgeInverted", "DualRidgeInverted"),
-    ("DialectTorch", "PyPIPackage"),
+    ("DialectTorch", "PyPIPackage"), ("TargetsGaussSeidelCapped", "PyPIPackage"),
 }  # fmt: skip
 
 

@@ -99,7 +99,11 @@ def dot(u: list[Any], v: list[Any]) -> Any:
     """Return Σ uᵢvᵢ, added from the first term to the last."""
     if isinstance(u[0], Narrow) or isinstance(v[0], Narrow):
         kind = type(u[0]) if isinstance(u[0], Narrow) else type(v[0])
-        u, v = ([kind(kind(n).narrowed()) for n in numbers] for numbers in (u, v))
+        # the input 1 of a bias is no factor: its row is added, or summed, without a product
+        u, v = (
+            [kind(n) if other == 1 else kind(kind(n).narrowed()) for n, other in zip(*pair, strict=True)]
+            for pair in ((u, v), (v, u))
+        )
     total = 0 * u[0]
     for a, b in zip(u, v, strict=True):
         total = total + a * b
