@@ -224,9 +224,9 @@ def _in_span(problem: LocalProblem, units: slice, eta: float, xp: Any) -> tuple[
     With X̃ = U diag(σ) Vᵀ the solution is W̃ = W̃₀ + V(z − z₀), and X̃W̃ = U diag(σ) VᵀW̃.
     """
     x, W0, number = problem.x, problem.W0[:, units], _number(problem)
-    if not bool(xp.all(xp.isfinite(x))) or not bool(xp.all(xp.isfinite(W0))):
+    if not all(bool(xp.all(xp.isfinite(array))) for array in (x, W0, problem.y_target)):
         raise np.linalg.LinAlgError(
-            "a layer's inputs or weights are no longer finite: nan or infinity is there"
+            "a layer's inputs, weights or targets are no longer finite: nan or infinity is there"
         )
     U, values, Vt = xp.linalg.svd(x, full_matrices=False)
     kept = values > max(x.shape) * float(number.eps) * values[0]

@@ -30,7 +30,8 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "--tuned",
         action="store_true",
-        help="take the settings that locoprop-ref tune found for this method and data set; options win",
+        help="take the settings that locoprop-ref tune found for this method and data set; options that are "
+        "given win (default: the package's own settings)",
     )
     command.add_argument(
         "--out",

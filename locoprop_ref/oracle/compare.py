@@ -131,8 +131,8 @@ def _digits(value: np.ndarray, expected: np.ndarray, dtype: str) -> tuple[float,
         return 0.0, 0.0
     off, size = np.abs(value[finite] - expected[finite]), np.abs(expected[finite])
     last_place = float(np.spacing(np.max(size).astype(dtype)))
-    relative = np.divide(off, size, out=np.zeros_like(off), where=size > 0)
     with np.errstate(over="ignore"):
+        relative = np.divide(off, size, out=np.zeros_like(off), where=size > 0)
         return float(np.max(off) / np.float64(last_place)), float(np.max(relative))
 
 

@@ -238,7 +238,7 @@ def test_batches_and_schedules_have_no_meaning(name):
 def test_admm_takes_relu_by_itself_and_nothing_else(capsys):
     config = resolve(method="admm")
     assert (config.transfer, config.code_transfer) == ("relu", "relu")
-    classify = resolve(method="admm", task="classify", layers="784-5-10")
+    classify = resolve(method="admm", data="mnist", task="classify", layers="784-5-10")
     assert (classify.transfer, classify.code_transfer) == ("relu", resolve().code_transfer)  # no code layer
     with pytest.raises(
         ValueError, match=r"^transfer must be relu in hidden layers for method admm, got 'tanh'$"

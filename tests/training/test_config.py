@@ -652,7 +652,7 @@ def test_the_command_line_hands_the_rest_on(monkeypatch, tmp_path):
     )  # fmt: skip
     assert configured(monkeypatch, "--overwrite")["overwrite"] is True
     named = configured(monkeypatch, "--preset", "paper", "--method", "backprop", "--seed", "3")
-    assert named["out"].as_posix() == "runs/backprop-mnist-seed3.json"
+    assert named["out"].as_posix() == "runs/backprop-mnist-epochs99-seed3.json"
     assert named["config"] == resolve("paper", method="backprop", seed=3)
 
 
@@ -808,7 +808,7 @@ REFUSED = {
     ),
     "steps beyond counting": (
         {"method": "am", "num_local_steps": 10**400},
-        "num_local_steps must be at most 9223372036854775807, got a larger number$",
+        "num_local_steps must be an integer of at most 9223372036854775807, got a larger one$",
     ),
     "a number beyond floats": (
         {"method": "am", "coupling": 10**400},

@@ -46,7 +46,9 @@ def test_run_file(tiny, tmp_path, logged):
         assert list(row) == ["epoch", "train", "test", "step_seconds", "eval_seconds"]
         assert list(row["train"]) == list(row["test"]) == ["ce", "mse"]
         assert row["eval_seconds"] > 0 and (row["step_seconds"] > 0) == (row["epoch"] > 0)
-    assert logged.messages == [loop.describe(row) for row in written["epochs"]]
+    begin, *rest = written["epochs"]
+    # with the factor of the constant schedule
+    assert logged.messages == [loop.describe(begin), *(f"{loop.describe(row)}, rate x 1" for row in rest)]
     assert {record.name for record in logged.records} == {"locoprop_ref.training.loop"}
 
 

@@ -74,8 +74,9 @@ def join(folder: Path, here: Manifest) -> Manifest:
 
 
 def _epochs_run(folder: Path, plan: Plan) -> int:
-    """Return the last epoch of the longest run of a plan."""
-    paths = (run_path(folder, name, seed) for name in plan.entries for seed in plan.seeds)
+    """Return the last epoch of the longest run of a plan, among entries that have the plan's epochs."""
+    names = [name for name, entry in plan.entries.items() if "epochs" not in entry.settings]
+    paths = (run_path(folder, name, seed) for name in names for seed in plan.seeds)
     return max((read_run(path)["epochs"][-1]["epoch"] for path in paths if path.exists()), default=0)
 
 

@@ -91,6 +91,8 @@ class Problem:
     def options(self, method: str, *, seed: int, **settings: Any) -> dict[str, Any]:
         """Return the options of a method with these settings on this problem, for `config.resolve`."""
         ours = {name: getattr(self, name) for name in _OPTIONS}
+        if self.transfer == "tanh" and self.task == "autoencode" and str(self.layers).count("-") == 2:
+            del ours["transfer"]  # the code is the only hidden layer: it has a transfer function of its own
         if ALL[method]["method"] in OFFLINE:
             del ours["batch_size"]
         if ALL[method]["method"] == "admm" and self.task == "classify":

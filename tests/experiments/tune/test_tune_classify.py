@@ -131,7 +131,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence(images, capsys):
 
 
 def test_another_task_or_schedule_is_refused():
-    with pytest.raises(ValueError, match="task must be one of autoencode, classify, got 'clasify'"):
+    with pytest.raises(ValueError, match="task must be one of autoencode, classify, regress, got 'clasify'"):
         reduced_problem("lenet", task="clasify")
     with pytest.raises(ValueError, match="schedule must be one of authors, constant, got 'cosine'"):
         reduced_problem("lenet", schedule="cosine")
