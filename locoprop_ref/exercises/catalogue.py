@@ -77,6 +77,8 @@ def _units(answer: Answer, inputs: Inputs) -> Inputs:
     W0 = np.concatenate([inputs["W"], inputs["b"][None, :]])
     targets = np.tanh(x @ W0) - inputs["target_step"] * inputs["g"]
     units = [answer(x, w0, y, inputs["weight_step"]) for w0, y in zip(W0.T, targets.T, strict=True)]
+    if any(unit is None for unit in units):
+        return {"W": None, "b": None}
     W = np.stack(units, axis=1)
     return {"W": W[:-1], "b": W[-1]}
 

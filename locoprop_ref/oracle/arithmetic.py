@@ -19,6 +19,9 @@ BITS = {"Float32Arithmetic": 41, "Float16Arithmetic": 11, "BFloat16Arithmetic": 
 # How much coarser than float32 a format is.
 COARSER = {"Float32Arithmetic": 1, "Float16Arithmetic": 2**13, "BFloat16Arithmetic": 2**16}
 MARGIN = 4
+# Roundings go up and down: the error as a whole is at most this share of the largest one of a number. A sum
+# divided by 8 in place of 9 (it may have few bits as well) is off by the same factor everywhere.
+COMMON = 1 / 4
 # Share of the error that products of TF32 must explain: an input next to the middle of two TF32 numbers may
 # be rounded the other way.
 EXPLAINED = 0.75
@@ -48,7 +51,23 @@ def agrees(name: str, case: Case, got: Arrays, values: Arrays, narrow: Narrow, d
         return False
     tolerance = MARGIN * COARSER[name] * case.tolerance["float32"]
     near = all(np.all(deviations(got[n], values[n], case.scale) <= tolerance) for n in got)
-    return near and _fits(numbers, BITS[name])
+    scaled = any(abs(_share(got[n], values[n])) > COMMON * tolerance for n in got)
+    return near and _fits(numbers, BITS[name]) and not scaled
+
+
+def _share(got: np.ndarray, values: np.ndarray) -> float:
+    """Return the share of the values that explains most of the error, <error, values>/<values, values>.
+
+    >>> _share(np.array([1.125, -2.25]), np.array([1.0, -2.0]))
+    0.125
+    """
+    finite = np.isfinite(values) & np.isfinite(got)
+    error, size = (got[finite] - values[finite]).ravel(), values[finite].ravel()
+    # divided first by the largest number, so that no square overflows or is lost
+    largest = np.max(np.abs(size), initial=0.0)
+    if largest == 0:
+        return 0.0
+    return float(np.vdot(error / largest, size / largest) / np.vdot(size / largest, size / largest))
 
 
 def _fits(numbers: np.ndarray, bits: int) -> bool:

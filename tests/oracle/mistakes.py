@@ -192,7 +192,8 @@ def layer_by_layer(m, *, cap=None):
                     y = m.TRANSFERS[transfer](m.linear(xs[i], network[i]), inputs).detach()
                     delta, share = y - xs[i + 1], 1.0
                     if cap is not None:
-                        share = min(1.0, cap * delta.shape[1] ** 0.5 / float(delta.norm()))
+                        # the PyPI package adds 1e-5 to the norm
+                        share = min(1.0, cap * delta.shape[1] ** 0.5 / (float(delta.norm()) + 1e-5))
                     xs[i + 1] = xs[i + 1] + share * delta
                     # the target is anchored where the layer stands before its own step
                     a_hats[i + 1] = m.linear(xs[i + 1], network[i + 1]).detach()

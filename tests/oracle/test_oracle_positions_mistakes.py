@@ -53,8 +53,9 @@ def test_a_planted_mistake_is_caught_and_named(name):
     best = report.findings[0]
     assert best.flags == (flag,)
     assert best.others == ()
-    # nothing is left unexplained, and every case that can reveal the mistake is caught
-    assert len(report.findings) == 1
+    # nothing is left unexplained but what the program could not return (a derivative of too few windows), and
+    # every case that can reveal the mistake is caught
+    assert all(finding.words.startswith("lack ") for finding in report.findings[1:])
     failing = {r.case.id for r in report.results if r.status in ("fail", "acceptable", "error")}
     assert failing >= {case.id for case in chosen if flag in case.flags}
     assert BY_FLAG[flag].when in report.text().split("Diagnosis\n")[1].split("\n")[0]
