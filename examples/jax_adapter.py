@@ -4,16 +4,24 @@
 
 This is an independent implementation, which shares no code with the package. optax's RMSProp supports every
 dialect: TensorFlow 1's with `initial_scale=1`, and PyTorch's with `eps_in_sqrt=False` and the rate after the
-buffer.
+buffer. Every case has its own sizes and is therefore compiled anew; loops are scans, so that their bodies are
+compiled once, and XLA leaves out optimizations that take longer than such small computations.
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import optax
 
 jax.config.update("jax_enable_x64", True)
+COMPILE_QUICKLY = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
 
 
 def transfer(name, inputs):
@@ -108,15 +116,26 @@ def local_steps(weights, loss, state, inputs, conventions, rate=1.0):
     """Take K steps; the state consists of the states of the scaling and of the momentum buffer."""
     scaling, momentum, in_buffer = make_optimizer(inputs, conventions)
     buffer = optax.trace(momentum)
-    scale, velocity = state or (scaling.init(weights), buffer.init(weights))
-    K, times = inputs["num_local_steps"], lambda s, tree: jax.tree.map(lambda u: s * u, tree)
-    for k in range(K):
-        decay = max(1 - k / K, 0.25) if conventions["local_decay"] == "authors" else 1.0
-        step = inputs["local_lr"] * rate * decay
+    times = partial(jax.tree.map, jnp.multiply)
+
+    def step(carry, size):
+        weights, scale, velocity = carry
+        sizes = jax.tree.map(lambda u: jnp.asarray(size, u.dtype), weights)
         change, scale = scaling.update(jax.grad(loss)(weights), scale)
-        change, velocity = buffer.update(times(step, change) if in_buffer else change, velocity)
-        weights = optax.apply_updates(weights, times(-1.0 if in_buffer else -step, change))
-    return weights, (scale, velocity)
+        change, velocity = buffer.update(times(sizes, change) if in_buffer else change, velocity)
+        change = change if in_buffer else times(sizes, change)
+        return (optax.apply_updates(weights, jax.tree.map(jnp.negative, change)), scale, velocity), None
+
+    K = inputs["num_local_steps"]
+    decays = jnp.maximum(1 - jnp.arange(K) / K, 0.25 if conventions["local_decay"] == "authors" else 1.0)
+    (weights, *state), _ = jax.lax.scan(step, (weights, *state), inputs["local_lr"] * rate * decays)
+    return weights, tuple(state)
+
+
+def fresh_state(weights, inputs, conventions):
+    """Return the state of a local optimizer before its first step."""
+    scaling, momentum, _ = make_optimizer(inputs, conventions)
+    return scaling.init(weights), optax.trace(momentum).init(weights)
 
 
 def closed_form(weights, x, y_target, inputs, conventions):
@@ -135,17 +154,27 @@ def closed_form(weights, x, y_target, inputs, conventions):
 
 def train(network, inputs, conventions):
     """Take one step per batch."""
-    states = [None] * len(network)
-    for x, t, rate in zip(inputs["x"], inputs["t"], inputs["rates"].tolist(), strict=True):
-        xs, a_hats, g = forward_backward(network, inputs, x, t)
-        for m, name in enumerate(inputs["transfers"]):
-            y_target, loss = local_problem(network[m], xs[m], a_hats[m], g[m], name, inputs, conventions)
-            if inputs["method"] == "locoprop-s-closed":
-                network[m] = closed_form(network[m], xs[m], y_target, inputs, conventions)
-                continue
-            if conventions["local_state"] == "reset":
-                states[m] = None
-            network[m], states[m] = local_steps(network[m], loss, states[m], inputs, conventions, rate)
+    closed = inputs["method"] == "locoprop-s-closed"
+
+    def fresh(network):
+        return [None if closed else fresh_state(weights, inputs, conventions) for weights in network]
+
+    def step(carry, batch):
+        (network, states), (x, t, rate) = carry, batch
+        if conventions["local_state"] == "reset":
+            states = fresh(network)
+        moved = []
+        for m, parts in enumerate(zip(*forward_backward(network, inputs, x, t), strict=True)):
+            name = inputs["transfers"][m]
+            y_target, loss = local_problem(network[m], *parts, name, inputs, conventions)
+            if closed:
+                moved.append((closed_form(network[m], parts[0], y_target, inputs, conventions), None))
+            else:
+                moved.append(local_steps(network[m], loss, states[m], inputs, conventions, rate))
+        return ([weights for weights, _ in moved], [state for _, state in moved]), None
+
+    batches = (inputs["x"], inputs["t"], inputs["rates"])
+    (network, _), _ = jax.lax.scan(step, (network, fresh(network)), batches)
     return network
 
 
@@ -174,7 +203,17 @@ def target(topic, conventions, inputs):
     """Return a dict of arrays for a topic, conventions and inputs; the oracle calls this function."""
     if not covered(topic, conventions, inputs):
         return NotImplemented
-    inputs = {k: jnp.asarray(v) if hasattr(v, "dtype") else v for k, v in inputs.items()}
+    arrays = {k: v for k, v in inputs.items() if hasattr(v, "dtype")}
+    settings = {k: v for k, v in inputs.items() if k not in arrays}
+
+    def compiled(arrays):
+        return answer(topic, conventions, {**settings, **arrays})
+
+    return jax.jit(compiled, compiler_options=COMPILE_QUICKLY)(arrays)
+
+
+def answer(topic, conventions, inputs):
+    """Return what a case asks for; this function is compiled."""
     if topic in ("first_step", "training"):
         suffixes = [f"_{m}" for m in range(1, len(inputs["transfers"]) + 1)]
         network = [{n: inputs[n + s] for n in "Wb" if n + s in inputs} for s in suffixes]
@@ -188,4 +227,4 @@ def target(topic, conventions, inputs):
         return {"y_target": y_target}
     if topic == "closed_form":
         return closed_form(weights, inputs["x"], y_target, inputs, conventions)
-    return local_steps(weights, loss, None, inputs, conventions)[0]
+    return local_steps(weights, loss, fresh_state(weights, inputs, conventions), inputs, conventions)[0]

@@ -158,7 +158,7 @@ def _ranking(results: Results, bands: Mapping[str, Band], step: int) -> str:
     known = {entry: value for entry, value in at.items() if value is not None}
     best = min(known, key=lambda entry: known[entry])
     of_note = {"am-adam", "adam", "sgd", "ste", "dtp"} if "ste" in known else {"am-adam", "adam", "sgd"}
-    chosen = sorted({best, *(of_note & known.keys())}, key=lambda entry: known[entry])
+    chosen = sorted((entry for entry in known if entry in {best, *of_note}), key=lambda entry: known[entry])
     return ", ".join(f"{_label(results, entry)} {spell(known[entry])} %" for entry in chosen) + " test error"
 
 
@@ -174,7 +174,7 @@ def _title_of_ends(results: Results, online: Mapping[str, Band], offline: Mappin
     if ends:
         best = min(ends, key=lambda entry: ends[entry])
         of_note = {"am-adam", "adam", "ste", "dtp", "ste-frozen"} if "ste" in ends else {"am-adam", "adam"}
-        chosen = sorted({best, *(of_note & ends.keys())}, key=lambda entry: ends[entry])
+        chosen = sorted((entry for entry in ends if entry in {best, *of_note}), key=lambda entry: ends[entry])
         told.append(", ".join(f"{_label(results, entry)} {ends[entry]:.2f} %" for entry in chosen))
     if offline:
         best = min(offline, key=lambda entry: float(np.min(offline[entry]["median"])))

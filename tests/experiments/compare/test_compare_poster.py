@@ -1,6 +1,7 @@
 """The presets poster and poster-signs: their plans, their claims on made-up numbers, figures, a tiny run."""
 
 import copy
+import itertools
 
 import made_up
 import numpy as np
@@ -256,6 +257,17 @@ def test_a_run_that_diverged_has_no_accuracy_from_there_on(tmp_path):
 
 
 # ------------------------------ page and figures
+
+
+@pytest.mark.parametrize("names", list(itertools.permutations(("sgd", "am-adam", "adam"))))
+def test_equal_errors_are_told_in_the_order_of_the_entries(names, tmp_path):
+    """And not in the order of a set, which changes from one process to the next."""
+    results = folder_of(tmp_path, AS_CLAIMED)
+    bands = {name: {"step": np.array([20]), "median": np.array([5.0])} for name in names}
+    told = [part.strip() for part in poster_figures._ranking(results, bands, 20).split("5 %")[:-1]]
+    assert_equal(
+        [part.lstrip(", ") for part in told], [poster_figures._label(results, name) for name in names]
+    )
 
 
 def test_the_figures_show_the_numbers(tmp_path):
