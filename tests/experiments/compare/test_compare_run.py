@@ -240,9 +240,12 @@ def test_jobs_in_a_run_file_are_the_most_it_had(tiny, tmp_path):
 @pytest.mark.full
 @pytest.mark.timeout(1000)
 def test_the_quick_preset(tmp_path):
-    done = shell("compare", "--out", tmp_path, "--jobs", 2, timeout=900, threads=None)
+    # three of its twelve epochs, whose first has the rate 0: network, images and settings are the preset's
+    options = ["--epochs", 3, "--jobs", 2]
+    done = shell("compare", "--out", tmp_path, *options, timeout=900, threads=None)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads((tmp_path / "summary.json").read_text())
     assert_equal([row["contestant"] for row in found["rows"]], list(tuned.CONTESTANTS))
     assert all(row["seeds"] == 1 and row["seconds_from"] == "clock" for row in found["rows"])
+    assert_equal([row["diverged"] for row in found["rows"]], [0] * len(found["rows"]))
     assert_equal(len(found["claims"]), 3)
