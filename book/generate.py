@@ -130,7 +130,7 @@ def page_of_notebook(name: str, links: Links, repository: str, branch: str) -> s
             text = links.led(text, source, PAGES[source])
         else:
             tags = cell["metadata"].setdefault("tags", [])
-            if "interact(" in text or "import " in text.split("\n")[0] or text.count("assert") > 1:
+            if cell["metadata"].get("jupyter", {}).get("source_hidden"):
                 tags.append("hide-input")
         cell["source"] = text
     first = notebook["cells"][0]

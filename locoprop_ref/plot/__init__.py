@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from locoprop_ref.data.files import check_outputs, user_path
+from locoprop_ref.plot.against_default import against_default
 from locoprop_ref.plot.block_fisher import kronecker_fisher
 from locoprop_ref.plot.by_step import learning_by_step
 from locoprop_ref.plot.duality import bregman_duality
@@ -61,7 +62,7 @@ from locoprop_ref.plot.update_path import update_against_gradient
 __all__ = [
     "figures", "alt_text", "rendered", "save",
     "matching_loss_curves", "matching_loss_at", "matching_loss_contours", "matching_loss_surface",
-    "target_objective", "training_curves", "image_grid", "reconstructions",
+    "target_objective", "training_curves", "against_default", "image_grid", "reconstructions",
     "update_against_gradient", "preconditioned_step", "inner_step_filters", "local_loss_falling",
     "saturated_unit", "half_dead_unit", "library_comparison",
     "patches_as_rows", "table_turned_round", "gram_of_patches",

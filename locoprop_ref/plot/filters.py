@@ -71,9 +71,10 @@ def inner_step_filters(
     figure, (gain, way) = panels(
         2,
         width=11,
-        height=4.7,
+        height=5.0,
         below=1.2,
-        title="inner steps are a preconditioner: they damp large eigenvalues and not small ones",
+        above=1.1,
+        title=_weights_of(curves, values),
     )
     _draw(gain, curves, grid, values, power=0)
     gain.set(xscale="log", yscale="log")
@@ -94,6 +95,15 @@ def inner_step_filters(
     label_powers_of_ten(gain.xaxis, gain.yaxis, way.xaxis)
     figure.legend(*gain.get_legend_handles_labels(), loc="lower center", ncols=3)
     return describe(figure, _description(curves, values))
+
+
+def _weights_of(curves: dict[str, Curve], values: Values) -> str:
+    """Say how much more the direction of the least eigenvalue counts than that of the largest one."""
+    told = []
+    for name, curve in zip(("the inner steps", "the exact solution"), curves.values(), strict=False):
+        least, largest = (float(number) for number in curve(values[[0, -1]]))
+        told.append(f"{name} {spell(least / largest)} times" if largest > 0 else f"{name} with another sign")
+    return "the gradient along the smallest λ, compared with that along the largest:\n" + ", ".join(told)
 
 
 def _draw(panel: "Axes", curves: dict[str, Curve], grid: Values, values: Values, *, power: int) -> None:

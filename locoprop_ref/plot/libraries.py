@@ -35,9 +35,10 @@ def library_comparison(
     times = [1e3 * checks.positive("seconds", seconds[name]) for name in names]
     errors = [checks.not_negative("difference", difference[name]) for name in names]
     floor = 1e-17
-    figure, (left, right) = panels(
-        2, left=1.9, gap=0.5, sharey=True, title="one source, several array libraries: the same numbers"
-    )
+    worst = max(errors)
+    agree = f"they agree to within {worst:.0e}" if worst else "their numbers are equal"
+    title = f"one source, {len(names)} array libraries: {agree}"
+    figure, (left, right) = panels(2, left=1.9, gap=0.5, sharey=True, title=title)
     place = np.arange(len(names))
     left.barh(place, times, color=COLOURS[0])
     right.barh(place, np.maximum(errors, 2 * floor), color=COLOURS[1], hatch="//", edgecolor="white")

@@ -50,7 +50,8 @@ def saturated_unit(a_hat: float = 2.5, target_step: float = 5.0) -> "Figure":
     y_target = float(f.f(np.array(a))) - target_step * LOSS_SLOPE * float(f.derivative(np.array(a)))
     objectives = {"S": (z - s) ** 2 / 2 - (a - s) ** 2 / 2, "M": f.F(z) - y_target * z}
     objectives["M"] = objectives["M"] - (float(f.F(np.array(a))) - y_target * a)
-    figure, (left, right) = panels(2, title="a saturated tanh unit: S hardly moves it, M still does")
+    moved = {name: a - goal for name, goal in (("S", s), ("M", m))}
+    figure, (left, right) = panels(2, title=_distances(f"a tanh unit at â₀ = {spell(a)}", moved))
     for i, ((name, values), goal) in enumerate(zip(objectives.items(), (s, m), strict=True)):
         left.plot(z, values, **line_style(i), label=f"{name}: minimum at {spell(goal)}")
         if np.isfinite(goal):
@@ -82,9 +83,18 @@ def saturated_unit(a_hat: float = 2.5, target_step: float = 5.0) -> "Figure":
         figure,
         f"A tanh unit at the pre-activation {spell(a)}, whose output should decrease. The left panel shows "
         f"the objective of S, with its minimum at {spell(s)}, and that of M, with its minimum at {spell(m)}. "
-        "The right panel shows the distance to the minimum against the saturation: for S it vanishes with "
-        "the slope of tanh, for M it does not.",
+        "The right panel shows the distance to the minimum against the saturation: for S it is γ·∂L/∂ŷ times "
+        "the slope of tanh.",
     )
+
+
+def _distances(what: str, moved: dict[str, float]) -> str:
+    """Say how far S and M move a unit."""
+    told = (
+        f"{name} moves it by {spell(distance)}" if np.isfinite(distance) else f"{name} moves it without end"
+        for name, distance in moved.items()
+    )
+    return f"{what}: {', '.join(told)}"
 
 
 def half_dead_problems(shift: float, target_step: float, weight_step: float) -> dict[str, LocalProblem]:
@@ -107,6 +117,20 @@ def solutions(problems: dict[str, LocalProblem]) -> dict[str, Any]:
     return {"S": closed_form(problems["S"]), "M": newton(problems["M"])[0]}
 
 
+def _misses(problems: dict[str, LocalProblem], solved: dict[str, Any], off: np.ndarray) -> str:
+    """Say how far the outputs of the active examples are from their targets after S and after M."""
+    said = f"a ReLU that is inactive for {int(np.sum(off))} of {len(off)} examples"
+    if np.all(off):
+        return f"{said}: neither S nor M changes it"
+    goals = problems["M"].y_target[~off]
+    left = {
+        name: float(np.sqrt(np.mean((np.maximum(problems["M"].x @ W, 0)[~off] - goals) ** 2)))
+        for name, W in solved.items()
+    }
+    told = ", ".join(f"after {name} by {spell(distance)}" for name, distance in left.items())
+    return f"{said};\nthe others miss their targets {told}"
+
+
 @styled
 def half_dead_unit(shift: float = 1.0, target_step: float = 2.0, weight_step: float = 10.0) -> "Figure":
     r"""Draw S and M for a ReLU unit that is inactive for part of its batch: targets, and the resulting lines.
@@ -126,7 +150,7 @@ def half_dead_unit(shift: float = 1.0, target_step: float = 2.0, weight_step: fl
     x, W0 = problems["S"].x, problems["S"].W0
     off = (x @ W0)[:, 0] <= 0
     figure, axes = panels(
-        2, gap=0.4, sharey=True, title="a partly inactive ReLU: inactive examples hold S back, but not M"
+        2, height=4.5, above=1.1, gap=0.4, sharey=True, title=_misses(problems, solved, off)
     )
     for i, (panel, (name, problem)) in enumerate(zip(axes, problems.items(), strict=True)):
         panel.plot(X, x @ W0, color=GREY, label="present pre-activation")
@@ -159,7 +183,7 @@ def half_dead_unit(shift: float = 1.0, target_step: float = 2.0, weight_step: fl
     return describe(
         figure,
         f"A ReLU unit on nine inputs, inactive for {int(np.sum(off))} of them, whose output should increase. "
-        f"The left panel shows S: the targets of the inactive inputs are their present values, and the line "
-        f"turns little; the weights change by {spell(change['S'])}. The right panel shows M: the inactive "
+        f"The left panel shows S: the targets of the inactive inputs are their present values; "
+        f"the weights change by {spell(change['S'])}. The right panel shows M: the inactive "
         f"inputs may go anywhere below zero; the weights change by {spell(change['M'])}.",
     )

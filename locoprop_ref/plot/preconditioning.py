@@ -67,9 +67,12 @@ def preconditioned_step(
     problem = two_weights(correlation, weight_step)
     curvatures = f"{spell(1 + correlation)} and {spell(1 - correlation)}"
     path, exact = descent_path(problem, local_lr, num_local_steps), closed_form(problem)[:, 0]
-    figure, (axes,) = panels(
-        width=8, height=6.2, title="inner steps bend into the valley; the exact step goes there directly"
+    left = [float(np.linalg.norm(point - np.array(MINIMUM))) for point in (path[0], path[-1], exact)]
+    title = (
+        f"distance from the minimum: {spell(left[0])} at W₀,\n"
+        f"{spell(left[1])} after {num_local_steps} inner steps, {spell(left[2])} after the exact step"
     )
+    figure, (axes,) = panels(width=8, height=6.5, above=1.1, title=title)
     _draw_valley(axes, problem)
     homing = exact_path(problem)
     axes.plot(*homing.T, color=GREY, linestyle=":", label="exact steps for every η")
@@ -92,13 +95,12 @@ def preconditioned_step(
     axes.set(xlim=(-2.4, 2.4), ylim=(-1.6, 2.2), aspect="equal")
     label(axes, title=f"inputs of correlation {spell(correlation)}: curvatures {curvatures}",
           x="weight of input 1", y="weight of input 2", legend="lower left")  # fmt: skip
-    left = [float(np.linalg.norm(point - np.array(MINIMUM))) for point in (path[-1], exact)]
     return describe(
         figure,
         f"Contours of a squared loss of two weights, which form a valley with curvatures {curvatures}. "
-        f"From the start at the upper left, {num_local_steps} inner steps of size {spell(local_lr)} bend "
-        f"towards the minimum and end at a distance of {spell(left[0])} from it. The exact step with "
-        f"η = {spell(weight_step)} ends at a distance of {spell(left[1])}. The same steps along the first "
+        f"From the start at the upper left, {num_local_steps} inner steps of size {spell(local_lr)} "
+        f"end at a distance of {spell(left[1])} from the minimum. The exact step with "
+        f"η = {spell(weight_step)} ends at a distance of {spell(left[2])}. The same steps along the first "
         f"gradient form a straight line.",
     )
 

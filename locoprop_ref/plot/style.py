@@ -79,6 +79,7 @@ def panels(
     left: float = 0.85,
     right: float = 0.2,
     below: float = 0.7,
+    above: float | None = None,
     gap: float = 0.85,
     **options: Any,
 ) -> tuple["Figure", list["Axes"]]:
@@ -91,17 +92,18 @@ def panels(
         rows: number of rows of panels.
         width: width of the figure in inches, like all sizes here.
         height: height of the figure.
-        title: one line above the panels.
+        title: stands above the panels.
         left: margin for the labels of the leftmost axis.
         right: margin on the right.
         below: margin for the labels of the lowest axis, and for a legend there.
+        above: margin for the title and those of the panels; by default it has room for one line of title.
         gap: distance between panels.
         **options: options for `Figure.subplots`.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
-    above = 0.8 if title else 0.4
+    above = (0.8 if title else 0.4) if above is None else above
     if title:
         figure.suptitle(title, y=1 - 0.12 / height, va="top")
     panel_width = (width - left - right - gap * (columns - 1)) / columns

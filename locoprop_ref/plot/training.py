@@ -129,6 +129,7 @@ def training_curves(
     *,
     labels: Sequence[str] | None = None,
     log: bool | None = None,
+    references: Mapping[str, float] | None = None,
 ) -> "Figure":
     """Draw a metric of several runs against epochs (left) and against cumulative step seconds (right).
 
@@ -141,6 +142,8 @@ def training_curves(
         labels: one for each run; see `grouped` for the default.
         log: whether the axis of the values is logarithmic; by default it is if all values are positive and
             the largest is more than five times the smallest.
+        references: values by name that are drawn as dotted horizontal lines, such as the loss of the best
+            constant output.
 
     Raises:
         ValueError: no run, a run does not contain the metric, or the number of labels is wrong.
@@ -165,6 +168,7 @@ def training_curves(
     for row, (bands, of) in enumerate(zip(rows, of_rows, strict=True)):
         left, right = axes[2 * row : 2 * row + 2]
         _draw_row(left, right, dict(zip(names[row], bands.values(), strict=True)), what, log)
+        _draw_references((left, right), references or {})
         left.set_title(of, loc="left")
         handles = left.get_legend_handles_labels()
         if beside:
@@ -173,7 +177,14 @@ def training_curves(
             left.legend(*handles, loc="best")
     told = [f"{of}: {_description(bands, metric)}" if of else _description(bands, metric)
             for bands, of in zip(rows, of_rows, strict=True)]  # fmt: skip
+    told += [f"A dotted line marks {name}, {value:.4g}." for name, value in (references or {}).items()]
     return describe(figure, " ".join(told))
+
+
+def _draw_references(panels_of_row: Sequence["Axes"], references: Mapping[str, float]) -> None:
+    for name, value in references.items():
+        for panel in panels_of_row:
+            panel.axhline(value, color="#555555", linestyle=":", linewidth=1.5, label=f"{name}: {value:.4g}")
 
 
 def _bands(

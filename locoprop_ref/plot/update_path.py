@@ -74,12 +74,11 @@ def update_against_gradient(
     }
     frozen = np.cumsum(local_rates(**settings)) / local_lr
     k = np.arange(1, num_local_steps + 1)
-    figure, (turn, reach) = panels(
-        2, title="the first inner step is BackProp; the following ones turn and shorten the update"
-    )
+    paths = {name: update_path(problem, **settings) for name, problem in problems.items()}
+    turned = ", ".join(f"{name} has turned by {spell(angles[-1])}°" for name, (angles, _) in paths.items())
+    figure, (turn, reach) = panels(2, title=f"after {num_local_steps} inner steps {turned}")
     words = []
-    for i, (name, problem) in enumerate(problems.items()):
-        angles, lengths = update_path(problem, **settings)
+    for i, (name, (angles, lengths)) in enumerate(paths.items()):
         look = {**line_style(i), "marker": MARKERS[i], "markevery": max(1, len(k) // 10)}
         turn.plot(k, angles, **look, label=name)
         reach.plot(k, lengths, **look, label=name)

@@ -2,6 +2,8 @@
 
 import inspect
 import io
+import re
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,7 +11,8 @@ import pytest
 from matplotlib.image import imread
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
-from locoprop_ref import LocalProblem, newton, optimizer, plot, transfer
+from locoprop_ref import LocalProblem, initialize, newton, optimizer, plot, transfer
+from locoprop_ref.plot.against_default import differences
 from locoprop_ref.plot.notebook import Picture
 from locoprop_ref.plot.one_unit import half_dead_problems, minimizers, solutions
 from locoprop_ref.plot.update_path import angle, update_path
@@ -19,6 +22,13 @@ X, W0 = RNG.normal(size=(6, 3)), RNG.normal(size=(3, 2))
 Y = X @ W0 + RNG.normal(size=(6, 2))
 TANH = LocalProblem(X, np.tanh(X @ W0) + 0.1 * RNG.normal(size=(6, 2)), transfer("tanh"), W0, 1.0)
 SQUARED = LocalProblem(X, Y, transfer("identity"), W0)
+
+
+def numbers_in(figure, *, skip=()):
+    """The numbers of a figure's title, without those of `skip`."""
+    title = figure.get_suptitle().replace("−", "-")
+    found = re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", title)
+    return [float(number) for number in found if float(number) not in skip]
 
 
 def naive_steps(s, K, f=lambda a: a, y=Y, eta=np.inf):
@@ -79,6 +89,9 @@ def test_preconditioned_step(eta, s, K, rho):
     assert_allclose(steps.get_xydata(), path, atol=1e-12)
     assert_allclose(homing.get_xydata()[-1], goal, atol=0.05)
     assert f"{rho:g}".replace("-", "−") in axes.get_title()
+    # the title's distances, to the three digits that it has
+    ends = [np.linalg.norm(point - goal) for point in (start, W, start + exact)]
+    assert_allclose(numbers_in(figure, skip={K}), ends, rtol=6e-3, atol=1e-15)
 
 
 # ------------------------------ filters
@@ -108,6 +121,11 @@ def test_filters(share, K, eta, decay):
     assert_array_equal(way.lines[0].get_ydata(), lam * curves[0].get_ydata())
     points = [line for line in gain.lines if line.get_linestyle() == "None"]
     assert_array_equal(points[0].get_xdata(), [7e-6, 1e-3, 0.5, 7.0])
+    # the title says how much more the least eigenvalue shown counts than the largest
+    shown = np.array([7e-6, 7.0])
+    remains = np.prod([1 - rate * shown for rate in rates], axis=0)
+    steps, exact = (1 - remains) / shown, eta / (1 + eta * shown)
+    assert_allclose(numbers_in(figure), [steps[0] / steps[1], exact[0] / exact[1]], rtol=6e-3)
     # steps below 2/λ converge, and every filter, from η and Σs_k to about 1/λ, stays inside its panel
     low, high = gain.get_ylim()
     for curve in curves:
@@ -120,7 +138,10 @@ def test_filters(share, K, eta, decay):
 @pytest.mark.parametrize("K", [1, 5, 100])
 def test_local_losses(K):
     exact, _ = newton(TANH)
-    rules = {"gradient steps": (optimizer("sgd"), 0.05), "momentum": (optimizer("momentum"), 0.01)}
+    rules = {
+        "gradient steps": (optimizer("sgd"), 0.05, "constant"),
+        "momentum": (optimizer("momentum"), 0.01, "authors"),
+    }
     figure = plot.local_loss_falling(TANH, exact, rules, num_local_steps=K)
     loss, gap = figure.axes
 
@@ -134,6 +155,10 @@ def test_local_losses(K):
     assert_allclose(loss.lines[0].get_ydata(), expected, atol=1e-12)
     assert_allclose(loss.lines[2].get_ydata()[0], objective(exact), atol=1e-12)
     assert_allclose(gap.lines[0].get_ydata(), np.array(expected) - objective(exact), atol=1e-12)
+    # the title says the share that is left, to three digits
+    said = re.search(r"gradient steps (\S+) %", " ".join(figure.get_suptitle().split()))[1]
+    share = (expected[-1] - objective(exact)) / (expected[0] - objective(exact))
+    assert_allclose(float(said), 100 * share, rtol=5e-3)
 
 
 # ------------------------------ one unit
@@ -151,6 +176,9 @@ def test_saturated_unit(a_hat, gamma):
     else:
         assert_equal(m, -np.inf)
     figure = plot.saturated_unit(a_hat, gamma)
+    moved = [a_hat - goal for goal in (s, m) if np.isfinite(goal)]
+    assert_allclose(numbers_in(figure), [a_hat, *moved], rtol=6e-3, atol=1e-12)
+    assert ("M moves it without end" in figure.get_suptitle()) == (not np.isfinite(m))
     left, right = figure.axes
     marked = [line.get_xdata()[0] for line in left.lines if len(line.get_xdata()) == 1]
     assert_allclose(marked, [value for value in (s, m) if np.isfinite(value)] + [a_hat], atol=1e-12)
@@ -184,10 +212,59 @@ def test_half_dead_unit(shift, gamma, eta):
     # sums of nine numbers of size 10, solved to 100 eps
     assert_allclose(rows.T @ residual + (W - start) / eta, 0, atol=1e-11)
     figure = plot.half_dead_unit(shift, gamma, eta)
+    if on.any():
+        goals = (a + gamma)[on]
+        outputs = [np.maximum(rows @ solved[name][:, 0], 0)[on] for name in "SM"]
+        missed = [np.sqrt(np.mean((y - goals) ** 2)) for y in outputs]
+        assert_allclose(numbers_in(figure), [9 - on.sum(), 9, *missed], rtol=6e-3, atol=1e-9)
+    else:
+        assert "neither S nor M changes it" in figure.get_suptitle()
     for panel, name in zip(figure.axes, "SM", strict=True):
         assert_allclose(panel.lines[0].get_ydata(), a.reshape(-1, 1)[:, 0], atol=1e-15)
         assert_allclose(np.ravel(panel.lines[1].get_ydata()), rows @ solved[name][:, 0], atol=1e-12)
         assert_allclose(panel.lines[2].get_xydata()[:, 1], (a + gamma)[on], atol=1e-15)
+
+
+# ------------------------------ an option against its default
+
+
+def networks(*scales):
+    """Networks of two layers whose weights differ from the first one's by a multiple of ones."""
+    drawn = initialize((3, 2, 4), transfers=["tanh", "identity"], seed=0)
+    return [
+        replace(drawn, layers=tuple(replace(layer, W=layer.W + scale) for layer in drawn.layers))
+        for scale in scales
+    ]
+
+
+def test_differences_are_shares_of_the_way_of_the_default():
+    start, theirs, ours = networks(0.0, 0.5, 0.8)
+    # all weights of W, and none of b, are 0.3 apart and went 0.5
+    assert_allclose(differences(ours, theirs, start), [0.6, 0.6], rtol=1e-12)
+    assert_array_equal(differences(start, start, start), [0.0, 0.0])
+    assert_array_equal(differences(ours, start, start), [np.inf, np.inf])
+
+
+@pytest.mark.parametrize(("first", "last"), list(product([0.0, 0.5, 0.7], [1.0, 3.0])))
+def test_against_default(first, last):
+    ours, theirs = networks(0.0, first, last), networks(0.0, 0.5, 1.0)
+    figure = plot.against_default(ours, theirs, ([9.0, 8.0, 7.0], [9.0, 8.5, 6.0]), "changed")
+    left, right = figure.axes
+    shares = [100 * abs(first - 0.5) / 0.5, 100 * abs(last - 1.0)]
+    assert_allclose(numbers_in(figure), [8.0, 8.5, shares[0]], rtol=6e-3, atol=1e-9)
+    assert_array_equal([line.get_ydata() for line in left.lines], [[9.0, 8.0, 7.0], [9.0, 8.5, 6.0]])
+    heights = [bar.get_height() for bar in right.patches]
+    assert_allclose(heights, [shares[0]] * 2 + [shares[1]] * 2, rtol=1e-9, atol=1e-9)
+
+
+def test_reference_lines_are_drawn_in_both_panels_and_named():
+    rows = [{"epoch": n, "train": {"ce": 3.0 - n}, "test": {"ce": 1.0}, "step_seconds": 1.0} for n in (0, 1)]
+    run = {"config": {"method": "backprop"}, "data": {"name": "curves"}, "epochs": rows}
+    figure = plot.training_curves([run], references={"always the mean image": 2.5})
+    for panel in figure.axes:
+        assert [2.5, 2.5] in [list(line.get_ydata()) for line in panel.lines]
+    assert "always the mean image: 2.5" in [t.get_text() for t in figure.axes[0].get_legend().get_texts()]
+    assert "always the mean image, 2.5" in plot.alt_text(figure)
 
 
 # ------------------------------ libraries
@@ -235,7 +312,10 @@ EVERY = {
     "update": lambda: plot.update_against_gradient({"M": TANH}, local_lr=0.1, num_local_steps=5),
     "valley": plot.preconditioned_step,
     "filters": lambda: plot.inner_step_filters([1.0, 2.0], local_lr=0.1, num_local_steps=5, weight_step=1.0),
-    "losses": lambda: plot.local_loss_falling(TANH, W0, {"m": (optimizer("sgd"), 0.1)}, num_local_steps=3),
+    "against": lambda: plot.against_default(networks(0, 1), networks(0, 2), ([3.0, 2.0], [3.0, 1.0]), "m"),
+    "losses": lambda: plot.local_loss_falling(
+        TANH, W0, {"m": (optimizer("sgd"), 0.1, "constant")}, num_local_steps=3
+    ),
     "saturated": plot.saturated_unit,
     "half dead": plot.half_dead_unit,
     "libraries": lambda: plot.library_comparison({"numpy": 1.0}, {"numpy": 0.0}, bound=1e-9),
