@@ -14,7 +14,7 @@ from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 # folder → what of it an installed package holds, see locoprop_ref/experiments/material.py
-MATERIAL = {"notebooks": "*.ipynb", "examples": "*.*", "results": "*/*.json"}
+MATERIAL = {"notebooks": "*.ipynb", "answers": "*.md", "examples": "*.*", "results": "*/*.json"}
 
 
 def readme(text: str, repository: str) -> str:

@@ -31,7 +31,7 @@ COMPARISONS = sorted(path.parent.name for path in (REPOSITORY / "results").glob(
 # what a file of the repository is in the book
 PAGES: dict[str, str] = {
     **{f"notebooks/{name}.ipynb": f"generated/notebooks/{name}.ipynb" for name in NOTEBOOKS},
-    "notebooks/answers.md": "generated/notebooks/answers.md",
+    "answers/notebooks.md": "generated/notebooks/answers.md",
     **{f"results/{name}/summary.md": f"generated/results/{name}.md" for name in COMPARISONS},
     **{
         f"docs/{path.name}": f"generated/docs/{path.name}"

@@ -98,8 +98,8 @@ def write(folder: Path) -> list[str]:
         copied[path.name] = digest(content)
     page = json.dumps(index(notebooks, pictures), ensure_ascii=False, indent=1).encode()
     write_atomically(folder / "index.ipynb", lambda file: file.write(page))
-    answers = (REPOSITORY / "notebooks" / "answers.md").read_bytes()
-    write_atomically(folder / "answers.md", lambda file: file.write(answers))
+    answers = (REPOSITORY / "answers" / "notebooks.md").read_bytes()
+    write_atomically(folder.parent / "answers" / "notebooks.md", lambda file: file.write(answers))
     write_atomically(record, lambda file: file.write(json.dumps(copied, indent=1).encode()))
     return kept
 

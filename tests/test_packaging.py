@@ -293,7 +293,9 @@ def test_no_link_of_the_installed_readme_leads_into_the_repository(setup_script)
 
 def test_what_is_built_into_the_package_is_what_is_copied(setup_script):
     assert setup_script["MATERIAL"] == material._PARTS
-    assert all(len(list((REPOSITORY / part).glob(kind))) > 3 for part, kind in material._PARTS.items())
+    fewest = {"answers": 1}
+    for part, kind in material._PARTS.items():
+        assert len(list((REPOSITORY / part).glob(kind))) >= fewest.get(part, 4)
 
 
 def test_notebooks_are_copied_and_a_changed_copy_stays(tmp_path, capsys, monkeypatch):

@@ -1,4 +1,4 @@
-"""The notebooks, the examples and the results that notebook 5 draws, as copies that a reader may change.
+"""Notebooks, answers, examples, and the results that notebook 5 draws, as copies that a reader may change.
 
 In a clone of the project they stand beside the package; an installed package holds them in its folder
 `material`, where `setup.py` puts them.
@@ -11,12 +11,12 @@ from locoprop_ref import checks
 from locoprop_ref.data.files import user_path, write_atomically
 
 # folder → what of it is copied
-_PARTS = {"notebooks": "*.ipynb", "examples": "*.*", "results": "*/*.json"}
+_PARTS = {"notebooks": "*.ipynb", "answers": "*.md", "examples": "*.*", "results": "*/*.json"}
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def copy_material(out: str | os.PathLike[str], *, overwrite: bool = False) -> tuple[list[Path], list[Path]]:
-    """Copy the folders `notebooks`, `examples` and `results` into a folder; what exists there stays.
+    """Copy the folders `notebooks`, `answers`, `examples`, `results` into a folder; what exists stays.
 
     Args:
         out: the folder, which is created.

@@ -1,4 +1,4 @@
-"""The code in answers.md: every block runs, and prints what the text around it says.
+"""The code in answers/notebooks.md: every block runs, and prints what the text around it says.
 
 The blocks of section 7 run by themselves. Those of section 8 continue the eighth notebook.
 """
@@ -14,7 +14,7 @@ import ipywidgets
 import pytest
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-ANSWERS = NOTEBOOKS / "answers.md"
+ANSWERS = NOTEBOOKS.parent / "answers" / "notebooks.md"
 CONTINUES = "8"  # the section whose blocks use what the notebook has defined
 
 

@@ -104,14 +104,14 @@ def test_opening_and_ending(text, kept):
     first, last = kept.cells[0].source, kept.cells[-1].source
     for words in ("# ", "**You will see**", "**You need**", "**It takes**"):
         assert words in first
-    assert "## Questions" in last and "## References" in last and "answers.md" in last
+    assert "## Questions" in last and "## References" in last and "../answers/notebooks.md" in last
     asked = re.findall(r"^\d\. ", last.split("## Questions")[1].split("## References")[0], re.MULTILINE)
     assert_equal(asked, ["1. ", "2. ", "3. "])
 
 
 def test_every_question_has_its_answer(text, kept):
     title = kept.cells[0].source.splitlines()[0].removeprefix("# ")
-    answers = (NOTEBOOKS / "answers.md").read_text(encoding="utf-8")
+    answers = (NOTEBOOKS.parent / "answers" / "notebooks.md").read_text(encoding="utf-8")
     section = answers.split(f"## {title}\n")[1].split("\n## ")[0]
     assert_equal(re.findall(r"^\d\. ", section, re.MULTILINE), ["1. ", "2. ", "3. "])
 
