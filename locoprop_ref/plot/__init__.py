@@ -45,7 +45,7 @@ from locoprop_ref.plot.local_losses import local_loss_falling
 from locoprop_ref.plot.loss_curves import matching_loss_at, matching_loss_curves, target_objective
 from locoprop_ref.plot.loss_surfaces import matching_loss_contours, matching_loss_surface
 from locoprop_ref.plot.moving_codes import codes_moving
-from locoprop_ref.plot.notebook import show, source, source_of
+from locoprop_ref.plot.notebook import interact, show, source, source_of
 from locoprop_ref.plot.one_unit import half_dead_unit, saturated_unit
 from locoprop_ref.plot.online_mistakes import perceptron_and_winnow
 from locoprop_ref.plot.patches import gram_of_patches, patches_as_rows, table_turned_round
@@ -69,7 +69,7 @@ __all__ = [
     "filters_of_network", "filters_of_a_step", "gradient_through_time",
     "secant_slopes", "tangent_errors", "kronecker_fisher", "two_sided_filters", "bregman_duality",
     "target_displacements", "learning_by_step", "codes_moving", "errors_arriving", "perceptron_and_winnow",
-    "show", "source", "source_of",
+    "show", "source", "source_of", "interact",
 ]  # fmt: skip
 
 

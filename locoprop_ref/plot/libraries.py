@@ -41,7 +41,8 @@ def library_comparison(
     figure, (left, right) = panels(2, left=1.9, gap=0.5, sharey=True, title=title)
     place = np.arange(len(names))
     left.barh(place, times, color=COLOURS[0])
-    right.barh(place, np.maximum(errors, 2 * floor), color=COLOURS[1], hatch="//", edgecolor="white")
+    # the axis begins at the floor, so that equal numbers have no bar
+    right.barh(place, np.maximum(errors, floor), color=COLOURS[1], hatch="//", edgecolor="white")
     right.axvline(checks.positive("bound", bound), color="black", linestyle="--", label=f"bound {bound:.0e}")
     right.set(xscale="log", xlim=(floor, 100 * bound))
     label_powers_of_ten(right.xaxis)
@@ -49,7 +50,7 @@ def library_comparison(
     left.invert_yaxis()
     for y, time, error in zip(place, times, errors, strict=True):
         left.annotate(f" {spell(time)}", (time, y), va="center")
-        right.annotate(f" {error:.0e}" if error else " equal", (max(error, 2 * floor), y), va="center")
+        right.annotate(f" {error:.0e}" if error else " equal", (max(error, floor), y), va="center")
     left.set_xlim(0, 1.25 * max(times))
     label(left, title="time of a step", x="milliseconds", y="", legend=None)
     label(right, title="largest difference from NumPy", x="relative difference", y="", legend="lower right")

@@ -126,8 +126,8 @@ def matching_loss_surface(
         surface.view_init(elev=28, azim=azimuth)
         surface.set_box_aspect(None, zoom=0.95)
         surface.set(title=title, zlim=(0, top), zlabel="loss")
-        surface.set_xlabel("prediction â", labelpad=8)
-        surface.set_ylabel("target a*", labelpad=8)
+        surface.set_xlabel("prediction â", labelpad=14)
+        surface.set_ylabel("target a*", labelpad=14)
     return describe(
         figure,
         f"Two surfaces over prediction and target from {spell(values[0])} to {spell(values[-1])}, on the "

@@ -9,6 +9,7 @@ import html
 import inspect
 import io
 import textwrap
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from locoprop_ref import checks
@@ -54,6 +55,27 @@ def _fewer_colours(png: bytes) -> bytes:
 def show(figure: "Figure", *, dpi: float = 80) -> Picture:
     """Return the figure in the form that a notebook displays, with its alternative text."""
     return Picture(figure, dpi=dpi)
+
+
+def interact(draw: Callable[..., Any], /, **controls: Any) -> Any:
+    """Show controls above what a function returns, as ipywidgets' `interact`; sliders redraw when released.
+
+    A figure takes a few tenths of a second. While a slider is dragged, ipywidgets would ask for one at every
+    position, and they would wait for each other.
+
+    Args:
+        draw: the function; it is called with the values of the controls, now and after every change.
+        **controls: a widget, or an abbreviation that ipywidgets knows, for each argument.
+
+    Raises:
+        ImportError: ipywidgets is not installed.
+    """
+    import ipywidgets
+
+    for control in controls.values():
+        if hasattr(control, "continuous_update"):
+            control.continuous_update = False
+    return ipywidgets.interact(draw, **controls)
 
 
 def source_of(*objects: Any, docstring: bool = False) -> str:

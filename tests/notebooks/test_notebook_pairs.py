@@ -121,6 +121,17 @@ def test_every_claim_is_asserted(kept):
     assert len(re.findall(r"^\s*assert", code, re.MULTILINE)) >= 3
 
 
+def test_imports_sliders_and_checks_open_folded(kept, script):
+    code = [cell for cell in kept.cells if cell.cell_type == "code"]
+    hidden = [cell.metadata == {"jupyter": {"source_hidden": True}} for cell in code]
+    assert_equal(hidden, [script.folded(cell.source) for cell in code])
+    # most of what a reader sees is the lesson: the imports are folded, and no slider's cell is open
+    assert hidden[0] and not all(hidden)
+    assert not any(
+        "interact(" in cell.source and not folded for cell, folded in zip(code, hidden, strict=True)
+    )
+
+
 def test_formatting_is_taken_back_but_never_an_edit(script, tmp_path):
     name = EXPECTED[0]
     for end in (".md", ".ipynb"):

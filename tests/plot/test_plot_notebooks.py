@@ -276,7 +276,8 @@ def test_library_comparison():
     )
     left, right = figure.axes
     assert_allclose([bar.get_width() for bar in left.patches], [2, 10])
-    assert_allclose([bar.get_width() for bar in right.patches], [2e-17, 1e-13])
+    assert_allclose([bar.get_width() for bar in right.patches], [1e-17, 1e-13])
+    assert_equal(right.get_xlim()[0], 1e-17)  # where the axis begins: no bar is seen for equal numbers
     assert_equal([text.get_text() for text in left.get_yticklabels()], ["numpy", "torch"])
     assert "torch: 10 ms, difference 1e-13" in plot.alt_text(figure)
 
@@ -295,6 +296,17 @@ def test_source_is_the_packages_own():
     both = plot.source_of(LocalProblem.value, LocalProblem.gradient)
     assert both.startswith("def value(") and "\n\ndef gradient(" in both
     assert_equal(plot.source(newton).data, f"```python\n{short}\n```")
+
+
+def test_sliders_redraw_when_they_are_released(monkeypatch):
+    widgets = pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
+    shown = []
+    monkeypatch.setattr(widgets, "interact", lambda draw, **controls: shown.append((draw, controls)))
+    slider, menu = widgets.FloatSlider(value=1.0), widgets.Dropdown(options=["a", "b"])
+    assert slider.continuous_update
+    plot.interact(len, eta=slider, name=menu, K=(1, 5))
+    assert_equal(shown, [(len, {"eta": slider, "name": menu, "K": (1, 5)})])
+    assert not slider.continuous_update
 
 
 def test_a_picture_brings_its_words():
