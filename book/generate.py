@@ -58,6 +58,19 @@ DERIVATIONS = {
     "9-convolution": "7-shared-rows",
     "check-your-implementation": "3-first-step",
 }
+# the exercises that a notebook leads on to
+EXERCISES_AFTER = {
+    "1-first-step-is-backprop": ("backward", "target"),
+    "2-loss-surfaces": ("matching-loss",),
+    "3-locoprop-s-closed-form": ("closed-form", "closed-form-dual"),
+    "4-locoprop-m": ("local-steps", "exact-unit"),
+    "5-deep-autoencoder": ("local-steps",),
+    "6-numpy-to-cupy": ("backward",),
+    "7-second-order": ("closed-form", "exact-unit"),
+    "8-relatives": ("target",),
+    "9-convolution": ("im2col",),
+    "check-your-implementation": ("find-the-mistake",),
+}
 
 
 class Links:
@@ -116,7 +129,11 @@ def buttons(name: str, repository: str, branch: str) -> str:
             f" · [Colab](https://colab.research.google.com/github/{place}/blob/{branch}/{path})"
         )
     file = relative(str(REPOSITORY / "notebooks" / f"{name}.ipynb"), TARGET / "notebooks" / "page.md")
-    text = f"{opened} · {{download}}`download the notebook <{file}>` · the mathematics: [](<{page}>)"
+    exercises = ", ".join(f"[](<../exercises/{exercise}.md>)" for exercise in EXERCISES_AFTER[name])
+    text = (
+        f"{opened} · {{download}}`download the notebook <{file}>` · the mathematics: [](<{page}>) · "
+        f"to try yourself afterwards: {exercises}"
+    )
     return f":::{{admonition}} This page is the notebook as it was last executed\n:class: note\n{text}\n:::"
 
 

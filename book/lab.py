@@ -51,11 +51,15 @@ def summary(notebook: dict[str, Any]) -> tuple[str, str]:
 
 
 def with_links(notebook: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a notebook that says, after its title, where its mathematics stands."""
+    """Return a notebook that says, after its title, where its mathematics stands and what to try next."""
     page = BOOK / "derivations" / f"{generate.DERIVATIONS[name]}.md"
     title = page.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
     first, _, rest = text_of(notebook).partition("\n")
-    where = f"[All notebooks](index.ipynb) · the mathematics: *{title}* in the book (`make book`)"
+    exercises = ", ".join(f"`{exercise}`" for exercise in generate.EXERCISES_AFTER[name])
+    where = (
+        f"[All notebooks](index.ipynb) · the mathematics: *{title}* in the book (`make book`) · to try "
+        f"yourself afterwards: {exercises} (`locoprop-ref exercises list`)"
+    )
     linked = f"{first}\n\n{where}\n{rest}"
     cells = [notebook["cells"][0] | {"source": linked}, *notebook["cells"][1:]]
     return notebook | {"cells": cells}

@@ -15,6 +15,7 @@ import pytest
 from browser import FLAGS, chromium
 from numpy.testing import assert_equal
 
+from locoprop_ref.exercises import EXERCISES
 from locoprop_ref.verify import IDENTITIES, PAGES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -107,14 +108,22 @@ def test_links_lead_to_pages_of_the_book_or_name_the_file():
     assert "[b](https://github.com/o/r/blob/main/tests)" in led
 
 
+def test_every_exercise_follows_a_notebook():
+    assert sorted(generate.EXERCISES_AFTER) == sorted(generate.NOTEBOOKS)
+    after = {exercise for exercises in generate.EXERCISES_AFTER.values() for exercise in exercises}
+    assert after == {exercise.name for exercise in EXERCISES}
+
+
 def test_the_lab_works_on_a_copy_and_keeps_what_was_changed(tmp_path):
     assert lab.write(tmp_path) == []
     index = json.loads((tmp_path / "index.ipynb").read_text(encoding="utf-8"))["cells"][0]["source"]
     for name in generate.NOTEBOOKS:
         assert f"]({name}.ipynb)" in index
-        assert "the mathematics: *" in lab.text_of(
-            json.loads((tmp_path / f"{name}.ipynb").read_text("utf-8"))
-        )
+        text = lab.text_of(json.loads((tmp_path / f"{name}.ipynb").read_text("utf-8")))
+        assert "the mathematics: *" in text
+        for exercise in generate.EXERCISES_AFTER[name]:
+            assert f"`{exercise}`" in text
+            assert f"[](<../exercises/{exercise}.md>)" in generate.buttons(name, "", "main")
     linked = re.findall(r"\((thumbnails/[^)]+)\)", index)
     assert len(linked) >= 8 and all((tmp_path / path).stat().st_size > 500 for path in linked)
     changed = tmp_path / "2-loss-surfaces.ipynb"
