@@ -15,7 +15,7 @@ UPGRADE ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format figures docs notebooks book lab bench bench-layers bench-scaling bench-compare requirements setup clean
+.PHONY: help demo test test-all lint format figures docs notebooks book slides lab bench bench-layers bench-scaling bench-compare requirements setup clean
 
 help:          ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ notebooks: $(VENV)/test.stamp  ## execute notebooks/*.md, and store them with th
 book: $(VENV)/book.stamp  ## build the book, a site that needs no network, in book/_build/html
 	MPLBACKEND=Agg $(PY) -m sphinx -q -W -n -b html book book/_build/html
 	@echo "open book/_build/html/index.html"
+
+slides: $(VENV)/book.stamp  ## make slides of the notebooks, which need no network, in book/_build/slides
+	$(PY) book/slides.py
 
 lab: $(VENV)/test.stamp  ## open a copy of the notebooks in JupyterLab, at their index, with everything installed
 	$(PY) book/lab.py

@@ -296,3 +296,50 @@ def test_a_page_with_faults_is_seen(page, tmp_path):
         "asked http://locoprop-ref.invalid/a.png",
     ):
         assert fault in found
+
+
+# slides ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def decks():
+    """The slides of two notebooks, and the script that makes them; the others are made in the same way."""
+    pytest.importorskip("sphinx_revealjs", reason="could not import 'sphinx_revealjs'")
+    program = [sys.executable, BOOK / "slides.py"]
+    done = subprocess.run([*program, "1", "3"], capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    names = [Path(line).name for line in done.stdout.splitlines()]
+    assert names == ["1-first-step-is-backprop.html", "3-locoprop-s-closed-form.html"]
+    wrong = subprocess.run([*program, "no such"], capture_output=True, text=True, timeout=100, check=False)
+    assert wrong.returncode == 1 and "notebook must begin as one of" in wrong.stderr
+    return [Path(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.full
+def test_slides_work_without_a_network(decks, page):
+    page.set_viewport_size({"width": 1280, "height": 800})
+    for path in decks:
+        page.faults.clear()
+        page.goto(path.as_uri())
+        page.wait_for_function("() => window.Reveal && Reveal.isReady()")
+        page.evaluate("async () => { await MathJax.startup.promise; }")
+        notebook = json.loads((BOOK.parent / "notebooks" / f"{path.stem}.ipynb").read_text(encoding="utf-8"))
+        texts = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "markdown"]
+        headings = [
+            line.lstrip("# ") for text in texts for line in text.splitlines() if line[:2] in ("# ", "##")
+        ]
+        top = page.evaluate(
+            "() => Reveal.getHorizontalSlides().map(s => s.querySelector('h1, h2').innerText)"
+        )
+        assert [title.replace("¶", "") for title in top] == headings
+        assert page.locator("mjx-container").count() > 20 and page.locator("mjx-merror").count() == 0
+        # every picture is there with its words, and no code of a folded cell
+        assert all(
+            page.evaluate("() => [...document.images].map(i => i.naturalWidth > 0 && i.alt.length > 60)")
+        )
+        assert "interact(" not in page.content()
+        # the last slide is reached by its key
+        for _ in range(page.evaluate("() => Reveal.getTotalSlides()")):
+            page.keyboard.press("Space")
+        assert page.evaluate("() => Reveal.isLastSlide()")
+        assert page.faults == []
