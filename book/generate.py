@@ -66,8 +66,8 @@ EXERCISES_AFTER = {
     "4-locoprop-m": ("local-steps", "exact-unit"),
     "5-deep-autoencoder": ("local-steps",),
     "6-numpy-to-cupy": ("backward",),
-    "7-second-order": ("closed-form", "exact-unit"),
-    "8-relatives": ("target",),
+    "7-second-order": ("closed-form", "own-target"),
+    "8-relatives": ("target", "own-target"),
     "9-convolution": ("im2col",),
     "check-your-implementation": ("find-the-mistake",),
 }

@@ -11,7 +11,7 @@ import numpy as np
 from locoprop_ref.exercises.exercise import Answer, Exercise
 from locoprop_ref.layers import Layer
 from locoprop_ref.losses import output_loss
-from locoprop_ref.network import Network, backward, forward
+from locoprop_ref.network import Network, Trace, backward, forward
 from locoprop_ref.oracle.vectors import Case
 from locoprop_ref.transfers import transfer
 
@@ -39,13 +39,18 @@ def _absent_constant(a_hat: Any, a: Any) -> Any:
     return np.maximum(a_hat, 0) ** 2 / 2 - np.maximum(a, 0) * a_hat
 
 
-def _backward(answer: Answer, inputs: Inputs) -> Inputs:
+def _passed(inputs: Inputs) -> tuple[Network, Trace, tuple[Any, ...]]:
+    """Return the network of two layers of a case, its forward pass and its g."""
     below, above = (transfer(name) for name in inputs["transfers"])
     layers = (Layer(inputs["W_1"], inputs["b_1"], below), Layer(inputs["W_2"], inputs["b_2"], above))
     network = Network(layers, output_loss(inputs["output_loss"]))
     trace = forward(network, inputs["x"])
-    g = backward(network, trace, inputs["t"])
-    loss = network.loss.value(trace.a_hat[1], inputs["t"], above)
+    return network, trace, backward(network, trace, inputs["t"])
+
+
+def _backward(answer: Answer, inputs: Inputs) -> Inputs:
+    network, trace, g = _passed(inputs)
+    loss = network.loss.value(trace.a_hat[1], inputs["t"], network.layers[1].transfer)
     said = {"y_hat_1": trace.y_hat[0], "y_hat_2": trace.y_hat[1]}
     return {"loss": loss, **said, "g_1": answer(g[1], inputs["W_2"], trace.a_hat[0]), "g_2": g[1]}
 
@@ -60,6 +65,12 @@ def _slope_without_square(g_above: Any, W_above: Any, a_hat: Any) -> Any:
 
 def _target(answer: Answer, inputs: Inputs) -> Inputs:
     return {"y_target": answer(*(inputs[name] for name in ("x", "W", "b", "g", "target_step")))}
+
+
+def _own_target(answer: Answer, inputs: Inputs) -> Inputs:
+    _, trace, g = _passed(inputs)
+    steps = inputs["target_step"], inputs["damping"]
+    return {f"y_target_{m + 1}": answer(trace.a_hat[m], g[m], *steps) for m in (0, 1)}
 
 
 def _weights(*names: str) -> Any:
@@ -171,6 +182,11 @@ EXERCISES = (
     Exercise(
         "im2col", "the rows of a convolution", 30, "im2col(images, size, stride)",
         "rows", _plain_image, _patches,
+    ),
+    Exercise(
+        "own-target", "a target of one's own, with K-FAC's second factor", 30,
+        "own_target(a_hat, g, target_step, damping)",
+        "kronecker_target", lambda case: _is(case, method="locoprop-s"), _own_target,
     ),
     Exercise(
         "find-the-mistake", "what is wrong in a port of LocoProp-S", 25,

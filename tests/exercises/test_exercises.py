@@ -90,6 +90,11 @@ MISTAKES = {
         ([(".reshape(B, -1)", ".transpose(0, 1, 3, 2).reshape(B, -1)")], "KernelTransposed"),
         ([(".reshape(B, -1)", "[:, :, ::-1, ::-1].reshape(B, -1)")], "KernelFlipped"),
     ],
+    "own-target": [
+        ([("delta = B * g", "delta = g")], "KroneckerOfMeanLoss"),
+        ([("delta.T @ delta / B", "delta.T @ delta")], "KroneckerSum"),
+        ([("G + damping * np.eye(len(G))", "G")], "KroneckerDampingOtherSide"),
+    ],
     "find-the-mistake": [
         ([("x.T @ residual", "x.T @ residual / len(x)"), (".sum(", ".mean(")], "averaged over the batch"),
         ([("y_target = x @ W + b", "y_target = np.tanh(x @ W + b)")], "TargetFromPostActivation"),
