@@ -67,6 +67,11 @@ def add_command(commands: Any) -> None:
         help="another range of a searched value, as learning_rate=1e-6:1 or 1-momentum=1e-5:1",
     )  # fmt: skip
     command.add_argument(
+        "--space", default="narrow", metavar="{narrow,wide}",
+        help="what is searched: narrow (default), or wide: of LocoProp by K steps also K, the local "
+        "optimizer, its state and eta",
+    )  # fmt: skip
+    command.add_argument(
         "--no-final", action="store_true", help="keep the best of the reduced problem (others have no final)"
     )
     for name, (kind, metavar, words) in _PROBLEM.items():
@@ -98,6 +103,7 @@ def _tune(given: argparse.Namespace) -> int:
         out=given.out,
         data_dir=given.data_dir,
         ranges=parse_ranges(given.range),
+        space=given.space,
         overwrite=given.overwrite,
     )
     return 0

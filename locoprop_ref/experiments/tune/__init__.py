@@ -2,6 +2,7 @@ r"""Tuning: the hyper-parameters of every method, searched in the same way, on h
 
     ranges     a searched option with its range
     space      what is searched for each method
+    wide       the wide space: K, the local optimizer, its state and η of LocoProp too
     problem    part of the training images to train on, another part to select by; never the test set
     objective  one trial: train, report the held-out loss after every epoch
     storage    the database of the studies, opened by its URL
@@ -16,9 +17,9 @@ r"""Tuning: the hyper-parameters of every method, searched in the same way, on h
 Every method gets the same number of trials: the package's own defaults first (with the exceptions that
 `space` names for FOOF, Shampoo and K-FAC), then random ones, then those that a tree-structured Parzen
 estimator proposes. Of the trials that reach eight epochs the best quarter goes on, the others are pruned.
-Then, where the problem is a reduced one, every method has the same final. LocoProp's K and, by K steps, its η
-stay the authors' (10 and infinity), as do the other options that `space` does not name. Needs Optuna:
-locoprop-ref[tune].
+Then, where the problem is a reduced one, every method has the same final. In the narrow space LocoProp's K
+and, by K steps, its η stay the authors' (10 and infinity), as do the other options that `space` does not
+name. Needs Optuna: locoprop-ref[tune].
 """
 
 from locoprop_ref.experiments.tune.problem import PROBLEMS, Problem, reduced_problem, whole_problem

@@ -1,5 +1,6 @@
 """A searched option with its range."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from math import log
@@ -15,12 +16,20 @@ Edge = Literal["low", "high"]
 class Range:
     """An option with its range: from low to high on a logarithmic scale, or values to choose from.
 
+    A range with a condition is searched only where an option before it has one of some values. The values
+    stand in its name, so that an option may have one range for each of them.
+
     Attributes:
         option: a field of `Config`.
         low, high: the ends of the searched number, which is 1 − option where `one_minus` is set.
         one_minus: search the distance from 1.
         no_edge: the end beyond which values have the same effect, or do not exist.
         choices: names, or numbers in ascending order, instead of a range.
+        integer: search whole numbers alone.
+        when: (option, values): the condition; None (default) for a range without one.
+
+    >>> Range("local_lr", 1e-6, 1e-2, when=("optimizer", ("adam",))).name
+    'local_lr@adam'
     """
 
     option: str
@@ -29,16 +38,29 @@ class Range:
     one_minus: bool = False
     no_edge: Edge | None = None
     choices: tuple[Value, ...] = ()
+    integer: bool = False
+    when: tuple[str, tuple[Value, ...]] | None = None
 
     @property
     def name(self) -> str:
-        """The name of the searched number: "learning_rate", "1 - momentum"."""
-        return f"1 - {self.option}" if self.one_minus else self.option
+        """The name of the searched number: "learning_rate", "1 - momentum", "local_lr@adam"."""
+        name = f"1 - {self.option}" if self.one_minus else self.option
+        return name if self.when is None else f"{name}@{'+'.join(map(str, self.when[1]))}"
+
+    def is_searched(self, values: Mapping[str, Value]) -> bool:
+        """Tell whether the condition holds, given the values of the ranges before this one, by their names.
+
+        >>> decay = one_minus("decay", 1e-3, 1.0, when=("optimizer", ("rmsprop", "adam")))
+        >>> decay.is_searched({"optimizer": "adam"}), decay.is_searched({"optimizer": "nesterov"})
+        (True, False)
+        """
+        return self.when is None or values[self.when[0]] in self.when[1]
 
     @property
     def record(self) -> list[Value]:
         """The range as JSON: [low, high], or the choices."""
-        return list(self.choices) or [self.low, self.high]
+        ends: list[Value] = [int(self.low), int(self.high)] if self.integer else [self.low, self.high]
+        return list(self.choices) or ends
 
     @property
     def is_numeric(self) -> bool:
@@ -54,6 +76,8 @@ class Range:
 
     def within(self, low: float, high: float) -> "Range":
         """Return the range with other ends; choices keep the numbers between them."""
+        if self.integer and not (float(low).is_integer() and float(high).is_integer() and low >= 1):
+            raise ValueError(f"range of {self.name} must be whole numbers from 1, got {low:g} to {high:g}")
         if not self.choices:
             return replace(self, low=float(low), high=float(high))
         kept = tuple(choice for choice in self.choices if low <= float(choice) <= high)

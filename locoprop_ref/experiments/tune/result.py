@@ -47,6 +47,7 @@ def result(study: Study, sha256: str, final: Final | None = None) -> Tuned:
         edges=edges(best.params, search.space) if differ_in_rate_alone(search.method, chosen, found) else {},
         versions=_versions(),
         command=command(search, finished, final=final is not None),
+        space=msgspec.UNSET if search.space_name == "narrow" else search.space_name,
     )
     problem = search.problem.record(sha256)
     return Tuned(1, search.method, chosen, problem, about, final if final else msgspec.UNSET)
@@ -55,9 +56,11 @@ def result(study: Study, sha256: str, final: Final | None = None) -> Tuned:
 def command(search: Search, trials: int, *, final: bool) -> str:
     """Return the command that makes such a study anew, without its storage and without paths."""
     usual, here = PROBLEMS[search.problem.name].for_method(search.method), search.problem
-    usual_space = search_space(search.method, problem=here.name)
+    usual_space = search_space(search.method, problem=here.name, space=search.space_name)
     words = ["locoprop-ref", "tune", search.method, "--problem", here.name]
     words += ["--trials", str(trials), "--seed", str(search.seed)]
+    if search.space_name != "narrow":
+        words += ["--space", search.space_name]
     if whole_problem(here) is not None and not final:
         words.append("--no-final")
     for f in fields(here):

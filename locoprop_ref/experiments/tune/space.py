@@ -17,6 +17,7 @@ from math import inf
 
 from locoprop_ref import checks
 from locoprop_ref.experiments.tune.ranges import Edge, Range, Values, among, one_minus
+from locoprop_ref.experiments.tune.wide import SPACES, widened
 from locoprop_ref.experiments.tuned import ALL, PROBLEMS, lender
 from locoprop_ref.experiments.tuned.record import Value
 from locoprop_ref.training.options import Config
@@ -141,7 +142,11 @@ def ranges_of(method: str) -> tuple[Range, ...]:
 
 
 def search_space(
-    method: str, ranges: Mapping[str, tuple[float, float]] | None = None, *, problem: str = "mnist"
+    method: str,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    *,
+    problem: str = "mnist",
+    space: str = "narrow",
 ) -> tuple[Range, ...]:
     """Return what is searched for a method.
 
@@ -150,6 +155,7 @@ def search_space(
         problem: one of `tuned.PROBLEMS`; those that classify have shorter ranges.
         ranges: {`Range.name`: (low, high)}, in place of the table's. Of an option with numbers to choose
             from, such as `inverse_interval`, the numbers between them remain.
+        space: one of `wide.SPACES`: "narrow" (default), or "wide", see `wide`.
 
     Raises:
         ValueError: an unknown method, a name that is not searched for it, or not 0 < low < high (of numbers
@@ -161,9 +167,12 @@ def search_space(
     [1.0, 300.0]
     """
     checks.one_of("problem", problem, PROBLEMS)
-    space = ranges_of(method)
-    given = {**_RANGES_OF_PROBLEM.get(problem, {}).get(method, {}), **(ranges or {})}
-    numeric = {r.name: r for r in space if r.is_numeric}
+    table = ranges_of(method)
+    if checks.one_of("space", space, SPACES) == "wide":
+        table = widened(method, table)
+    numeric = {r.name: r for r in table if r.is_numeric}
+    usual = _RANGES_OF_PROBLEM.get(problem, {}).get(method, {})
+    given = {name: ends for name, ends in usual.items() if name in numeric} | dict(ranges or {})
     for name, (low, high) in given.items():
         checks.one_of(f"range of {method}", name, tuple(numeric))
         low, high = checks.number("low", low), checks.number("high", high)
@@ -171,7 +180,7 @@ def search_space(
             raise ValueError(f"range of {name} must be 0 < low < high, got {low:g} to {high:g}")
         if numeric[name].one_minus and high > 1:
             raise ValueError(f"range of {name} must end at 1, got {low:g} to {high:g}")
-    return tuple(r.within(*given[r.name]) if r.name in given else r for r in space)
+    return tuple(r.within(*given[r.name]) if r.name in given else r for r in table)
 
 
 def parse_ranges(words: Iterable[str]) -> dict[str, tuple[float, float]]:
@@ -208,7 +217,11 @@ def untuned(method: str, space: Iterable[Range], config: Config) -> Values:
         config: of the method, with its defaults.
     """
     begin = _UNTUNED.get(method, {})
-    return {r.name: r.clipped(begin.get(r.option, getattr(config, r.option))) for r in space}
+    found: Values = {}
+    for r in space:
+        if r.is_searched(found):
+            found[r.name] = r.clipped(begin.get(r.option, getattr(config, r.option)))
+    return found
 
 
 def settings(values: Mapping[str, Value]) -> Values:
@@ -217,7 +230,8 @@ def settings(values: Mapping[str, Value]) -> Values:
     These are the numbers that a trial trains with, not only those that are stored.
     """
     found: Values = {}
-    for name, value in values.items():
+    for searched, value in values.items():
+        name = searched.partition("@")[0]
         if isinstance(value, str | int):
             found[name] = value
         elif name.startswith("1 - "):
@@ -244,7 +258,7 @@ def edges(values: Mapping[str, Value], space: Iterable[Range], *, share: float =
     end of a clip, because values beyond have the same effect.
 
     Args:
-        values: searched values, by `Range.name`.
+        values: searched values, by `Range.name`; those of conditions that do not hold are missing.
         space: from `search_space`.
         share: the part of a range's (logarithmic) length that counts as its edge; default 0.05. Of numbers to
             choose from, the first and the last are the edges.
@@ -252,5 +266,5 @@ def edges(values: Mapping[str, Value], space: Iterable[Range], *, share: float =
     >>> edges({"learning_rate": 0.9}, search_space("sgd"))
     {'learning_rate': 'high'}
     """
-    found = {r.name: r.edge(values[r.name], share) for r in space}
+    found = {r.name: r.edge(values[r.name], share) for r in space if r.name in values}
     return {name: edge for name, edge in found.items() if edge}

@@ -39,6 +39,7 @@ class Search:
         space: what is searched, from `space.search_space`.
         seed: of the network, the batches and the sampler.
         trials: how many complete or pruned trials the study needs.
+        space_name: what `space` was made from, one of `wide.SPACES`; default "narrow".
     """
 
     method: str
@@ -46,11 +47,13 @@ class Search:
     space: tuple[Range, ...]
     seed: int
     trials: int
+    space_name: str = "narrow"
 
     @property
     def name(self) -> str:
         """The study's name in the storage."""
-        return f"{self.problem.name} {self.method} seed {self.seed}"
+        words = [self.problem.name, self.method, f"seed {self.seed}"]
+        return " ".join(words if self.space_name == "narrow" else [*words, self.space_name])
 
     def start(self) -> Values:
         """Return the values that a study begins with: the package's own defaults, see `space.untuned`."""

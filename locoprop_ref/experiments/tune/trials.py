@@ -142,9 +142,14 @@ def _sampler(search: Search, finished: int | None) -> Any:
 
 
 def _suggest(trial: Any, space: Sequence[Range]) -> Values:
-    return {
-        r.name: trial.suggest_categorical(r.name, r.choices)
-        if r.choices
-        else trial.suggest_float(r.name, r.low, r.high, log=True)
-        for r in space
-    }
+    found: Values = {}
+    for r in space:
+        if not r.is_searched(found):
+            continue
+        if r.choices:
+            found[r.name] = trial.suggest_categorical(r.name, r.choices)
+        elif r.integer:
+            found[r.name] = trial.suggest_int(r.name, int(r.low), int(r.high), log=True)
+        else:
+            found[r.name] = trial.suggest_float(r.name, r.low, r.high, log=True)
+    return found

@@ -40,6 +40,7 @@ def tune(
     out: str | os.PathLike[str] = "tuning",
     data_dir: str | os.PathLike[str] | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
+    space: str = "narrow",
     heartbeat: int = 10,
     grace: int = 60,
     progress: bool = True,
@@ -66,6 +67,8 @@ def tune(
         data_dir: folder of the data set's files, see `data.load`.
         ranges: wider or narrower ones, {name: (low, high)}, for every method in `methods`. A study in a
             storage keeps its ranges: name another storage or seed.
+        space: "narrow" (default), or "wide": K, the local optimizer, its state and η of LocoProp too, see
+            `wide`. Studies of the two stand beside each other in a storage.
         heartbeat: seconds between two signs of life of a running trial.
         grace: seconds without a sign of life after which a trial is considered dead.
         progress: show a progress bar, where standard error is a terminal.
@@ -92,15 +95,15 @@ def tune(
     if len(parts := _by_problem(names, on)) > 1:  # an offline method has examples of its own
         how: dict[str, Any] = {
             "final": final, "trials": trials, "seed": seed, "storage": storage, "jobs": jobs, "out": out,
-            "data_dir": data_dir, "ranges": ranges, "heartbeat": heartbeat, "grace": grace,
+            "data_dir": data_dir, "ranges": ranges, "space": space, "heartbeat": heartbeat, "grace": grace,
             "progress": progress, "overwrite": overwrite,
         }  # fmt: skip
         return {name: one for problem, part in parts for name, one in tune(part, problem, **how).items()}
     ((on, names),) = parts
     searches = [
-        Search(method=name, problem=on, space=space, seed=seed, trials=trials)
+        Search(method=name, problem=on, space=found, seed=seed, trials=trials, space_name=space)
         for name in names
-        for space in [search_space(name, ranges, problem=on.name)]
+        for found in [search_space(name, ranges, problem=on.name, space=space)]
     ]
     database = Storage(
         f"sqlite:///tuning/{on.name}.db" if storage is None else storage,

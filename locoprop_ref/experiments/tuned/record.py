@@ -27,6 +27,7 @@ class StudyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     edges: dict[str, Literal["low", "high"]]
     versions: dict[str, str | None]
     command: str
+    space: str | msgspec.UnsetType = msgspec.UNSET  # which search space, where it is not the narrow one
 
 
 class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
