@@ -72,6 +72,19 @@ def add_command(commands: Any) -> None:
         "optimizer, its state and eta",
     )  # fmt: skip
     command.add_argument(
+        "--fast", action="store_true",
+        help="two objectives, the loss and the seconds to a target loss; writes OUT/PROBLEM-fast/METHOD.json "
+        "(nothing else should run on the machine)",
+    )  # fmt: skip
+    command.add_argument(
+        "--target", type=float, metavar="X",
+        help="with --fast: the loss (default that of RMSProp's stored settings, measured once)",
+    )  # fmt: skip
+    command.add_argument(
+        "--budget", type=float, metavar="X",
+        help="with --fast: seconds of steps a trial (default twice those of RMSProp's run)",
+    )  # fmt: skip
+    command.add_argument(
         "--no-final", action="store_true", help="keep the best of the reduced problem (others have no final)"
     )
     for name, (kind, metavar, words) in _PROBLEM.items():
@@ -104,6 +117,9 @@ def _tune(given: argparse.Namespace) -> int:
         data_dir=given.data_dir,
         ranges=parse_ranges(given.range),
         space=given.space,
+        fast=given.fast,
+        target=given.target,
+        budget=given.budget,
         overwrite=given.overwrite,
     )
     return 0

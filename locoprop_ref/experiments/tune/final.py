@@ -91,6 +91,15 @@ class Outcome:
     loss: float
     diverged: bool
 
+    @property
+    def order(self) -> tuple[float, ...]:
+        """What is least of the best outcome."""
+        return (self.loss, self.diverged)
+
+    def candidate(self, settings: Values) -> Candidate:
+        """Return the candidate with this outcome, as it is stored."""
+        return Candidate(settings, self.loss)
+
 
 @dataclass(frozen=True)
 class Played:
@@ -101,9 +110,9 @@ class Played:
 
     @property
     def chosen(self) -> int:
-        """The number of the winner: the least loss, and of equal ones the earlier."""
+        """The number of the winner: the best outcome, and of equal ones the earlier."""
         outcomes = [outcome for _, outcome in self.tried]
-        return min(range(len(outcomes)), key=lambda n: (outcomes[n].loss, outcomes[n].diverged))
+        return min(range(len(outcomes)), key=lambda n: outcomes[n].order)
 
     def record(self, problem: dict[str, Any]) -> Final:
         """Return the final, at its end, as it is stored.
@@ -111,7 +120,7 @@ class Played:
         Args:
             problem: the record of the final's problem.
         """
-        tried = [Candidate(settings, outcome.loss) for settings, outcome in self.tried]
+        tried = [outcome.candidate(settings) for settings, outcome in self.tried]
         return Final(problem, tried, self.chosen, tried[self.chosen].loss)
 
 

@@ -120,7 +120,7 @@ class Finals:
 
     def play_all(self, studies: Sequence[Study], bar: Any) -> list[Final]:
         """Train what the finals are missing, round by round, until they have ended; return their records."""
-        best = [study.best() for study in studies]
+        best = [self.choice(study) for study in studies]
         while True:
             played = [self._play(*of) for of in zip(studies, best, strict=True)]
             missing = [
@@ -129,7 +129,7 @@ class Finals:
                 for chosen in final.missing
             ]
             self.train(missing, bar)
-            before, best = best, [study.best() for study in studies]
+            before, best = best, [self.choice(study) for study in studies]
             pairs = zip(studies, before, best, strict=True)
             changed = [study for study, old, new in pairs if old.number != new.number]
             for study in changed:
@@ -137,6 +137,14 @@ class Finals:
             if not (missing or changed):
                 problem = self.problem.record(self.data.sha256)
                 return [final.record(problem) for final in played]
+
+    def choice(self, study: Study) -> Any:
+        """Return the trial whose settings begin the final."""
+        return study.best()
+
+    def beside(self, study: Study) -> Values:
+        """Return the settings that are tried beside the best ones: those that the search began with."""
+        return settings(study.search.start())
 
     def run_of(self, search: Search, chosen: Values) -> FinalRun:
         """Return the run of a candidate, beside its data, named by a hash of all that decides its result."""
@@ -149,8 +157,8 @@ class Finals:
 
     def _play(self, study: Study, best: Any) -> Played:
         """Return a final as far as its runs are there."""
-        found, start = settings(best.params), settings(study.search.start())
-        return play(study.search.method, found, start, lambda c: self.run_of(study.search, c).outcome())
+        found, beside = settings(best.params), self.beside(study)
+        return play(study.search.method, found, beside, lambda c: self.run_of(study.search, c).outcome())
 
     def train(self, runs: Sequence[FinalRun], bar: Any) -> None:
         """Train runs, or wait for other commands that do, until all have ended.

@@ -1,10 +1,12 @@
 """One trial: train with the given settings, and report the held-out loss after every epoch."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from locoprop_ref.backend import synchronize
 from locoprop_ref.network import Network
 from locoprop_ref.training import DIVERGENCE, Examples, diverged, evaluate
 from locoprop_ref.training.build import build_method, build_network
@@ -15,7 +17,17 @@ from locoprop_ref.training.steps import Diverged, Steps
 def held_out_losses(
     config: Config, data: Examples, xp: Any, after_step: Callable[[], object] = lambda: None
 ) -> Iterator[float]:
+    """Yield the losses of `held_out_epochs` without their seconds."""
+    for loss, _ in held_out_epochs(config, data, xp, after_step):
+        yield loss
+
+
+def held_out_epochs(
+    config: Config, data: Examples, xp: Any, after_step: Callable[[], object] = lambda: None
+) -> Iterator[tuple[float, float]]:
     """Yield the network loss on the held-out images: of the untrained network, then after every epoch.
+
+    Beside it stand the seconds of the epoch's steps, in which nothing is evaluated; 0 of the untrained one.
 
     Networks, batches and rates are those of `train`; the training images are not evaluated.
 
@@ -33,14 +45,18 @@ def held_out_losses(
     network, method = build_network(config, rng, xp=xp), build_method(config)
     state, steps = method.init(network, config.seed), Steps(config, method, data, xp)
     untrained = _loss(network, data)
-    yield untrained
+    yield untrained, 0.0
     for epoch in range(config.epochs):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            network, state, _ = steps.epoch(epoch, network, state, steps.shuffled(rng), after_step)
+            order = steps.shuffled(rng)
+            started = time.perf_counter()
+            network, state, _ = steps.epoch(epoch, network, state, order, after_step)
+            synchronize(network.layers[-1].W)
+            seconds = time.perf_counter() - started
             loss = _loss(network, data)
         if diverged(loss, untrained):
             raise Diverged(f"loss {loss:.4g}")
-        yield loss
+        yield loss, seconds
 
 
 def objective(

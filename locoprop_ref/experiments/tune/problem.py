@@ -88,6 +88,16 @@ class Problem:
         own = _OFFLINE.get(self.name, {}).items()
         return replace(self, **{k: v for k, v in own if getattr(self, k) == getattr(usual, k)})
 
+    def lasting(self, epochs: int) -> "Problem":
+        """Return the problem with so many epochs, and a schedule that ends with them.
+
+        >>> reduced_problem("curves").lasting(6).schedule_epochs
+        7
+        """
+        return replace(
+            self, epochs=epochs, schedule_epochs=None if self.schedule == "constant" else epochs + 1
+        )
+
     def options(self, method: str, *, seed: int, **settings: Any) -> dict[str, Any]:
         """Return the options of a method with these settings on this problem, for `config.resolve`."""
         ours = {name: getattr(self, name) for name in _OPTIONS}

@@ -10,10 +10,12 @@ import msgspec
 
 import locoprop_ref
 from locoprop_ref.data.files import write_atomically
+from locoprop_ref.experiments.tune.budget import SHARE
 from locoprop_ref.experiments.tune.final import differ_in_rate_alone
 from locoprop_ref.experiments.tune.problem import PROBLEMS, whole_problem
 from locoprop_ref.experiments.tune.space import edges, search_space, settings
 from locoprop_ref.experiments.tune.study import PRUNER, STARTUP_TRIALS, Search, Study
+from locoprop_ref.experiments.tuned import FAST
 from locoprop_ref.experiments.tuned.record import Final, StudyRecord, Tuned, read_record
 from locoprop_ref.training.environment import LIBRARIES, version
 
@@ -29,7 +31,7 @@ def result(study: Study, sha256: str, final: Final | None = None) -> Tuned:
     search, best, complete = study.search, study.best(), study.trials("COMPLETE")
     found = settings(best.params)
     chosen = final.candidates[final.chosen].settings if final else found
-    untuned = [t.value for t in complete if "untuned" in t.user_attrs]
+    untuned = [t.values[0] for t in complete if "untuned" in t.user_attrs]
     finished = len(study.trials("COMPLETE", "PRUNED"))
     about = StudyRecord(
         trials=finished,
@@ -38,9 +40,10 @@ def result(study: Study, sha256: str, final: Final | None = None) -> Tuned:
         failed=len(study.trials("FAIL")),
         diverged=sum("diverged" in t.user_attrs for t in complete),
         sampler={"name": "TPESampler", "n_startup_trials": STARTUP_TRIALS},
-        pruner={"name": "SuccessiveHalvingPruner", **PRUNER},
+        # Optuna has no pruning where a study has two objectives
+        pruner={"name": "SuccessiveHalvingPruner", **PRUNER} if search.budget is None else {},
         seed=search.seed,
-        loss=best.value,
+        loss=best.values[0],
         untuned_loss=untuned[0] if untuned else None,
         ranges={r.name: r.record for r in search.space},
         # a final that was won by the untuned settings, which were not searched, leaves no edges
@@ -67,15 +70,18 @@ def command(search: Search, trials: int, *, final: bool) -> str:
         value = getattr(here, f.name)
         if value != getattr(usual, f.name):
             words += ["--" + f.name.replace("_", "-"), Path(value).name if f.name == "data" else str(value)]
+    if search.budget is not None:
+        words += ["--fast", "--target", str(search.budget.target), "--budget", str(search.budget.seconds)]
+        usual_space = (*usual_space, SHARE)
     for r, table in zip(search.space, usual_space, strict=True):
         if r != table:
             words += ["--range", f"{r.name.replace(' ', '')}={r.record[0]}:{r.record[-1]}"]
     return shlex.join(words)
 
 
-def result_path(folder: Path, problem: str, method: str) -> Path:
-    """Return the file of a result."""
-    return folder / problem / f"{method}.json"
+def result_path(folder: Path, problem: str, method: str, *, fast: bool = False) -> Path:
+    """Return the file of a result: the settings of the least loss, or those of the fewest seconds."""
+    return folder / (problem + FAST * fast) / f"{method}.json"
 
 
 def refuse_another_file(path: Path) -> None:
@@ -90,12 +96,13 @@ def refuse_another_file(path: Path) -> None:
 
 
 def write_result(folder: Path, record: Tuned) -> Path:
-    """Write `FOLDER/PROBLEM/METHOD.json` atomically; return its path.
+    """Write `FOLDER/PROBLEM/METHOD.json` atomically, or `FOLDER/PROBLEM-fast/...`; return its path.
 
     Raises:
         OSError: it cannot be written.
     """
-    path = result_path(folder, str(record.problem["name"]), record.contestant)
+    fast = record.frontier is not msgspec.UNSET
+    path = result_path(folder, str(record.problem["name"]), record.contestant, fast=fast)
     text = json.dumps(msgspec.to_builtins(record), indent=1, allow_nan=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
     return path

@@ -13,9 +13,12 @@ one that was measured.
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from math import inf
+from typing import Any
 
 from locoprop_ref import checks
+from locoprop_ref.experiments.tune.budget import SHARE
 from locoprop_ref.experiments.tune.ranges import Edge, Range, Values, among, one_minus
 from locoprop_ref.experiments.tune.wide import SPACES, widened
 from locoprop_ref.experiments.tuned import ALL, PROBLEMS, lender
@@ -208,6 +211,23 @@ def parse_ranges(words: Iterable[str]) -> dict[str, tuple[float, float]]:
     return found
 
 
+def values_at(space: Iterable[Range], options: Mapping[str, Any]) -> Values:
+    """Return the searched values that options stand for, each moved to the nearer end of its range.
+
+    Args:
+        space: from `search_space`.
+        options: {`Range.option`: value}, of all that are searched.
+
+    >>> values_at(search_space("momentum"), {"learning_rate": 1.0, "momentum": 0.9})
+    {'learning_rate': 0.1, '1 - momentum': 0.1}
+    """
+    found: Values = {}
+    for r in space:
+        if r.is_searched(found):
+            found[r.name] = r.clipped(options[r.option])
+    return found
+
+
 def untuned(method: str, space: Iterable[Range], config: Config) -> Values:
     """Return where the search begins: the package's own defaults, with the few exceptions above.
 
@@ -216,12 +236,7 @@ def untuned(method: str, space: Iterable[Range], config: Config) -> Values:
         space: from `search_space`; defaults outside a range are moved to its nearer end.
         config: of the method, with its defaults.
     """
-    begin = _UNTUNED.get(method, {})
-    found: Values = {}
-    for r in space:
-        if r.is_searched(found):
-            found[r.name] = r.clipped(begin.get(r.option, getattr(config, r.option)))
-    return found
+    return values_at(space, asdict(config) | {SHARE.option: SHARE.high} | _UNTUNED.get(method, {}))
 
 
 def settings(values: Mapping[str, Value]) -> Values:

@@ -9,7 +9,7 @@ import os
 import secrets
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,11 @@ from typing import Any, BinaryIO
 from locoprop_ref.data.cache import cache_folder
 from locoprop_ref.data.files import process_is_alive, write_atomically
 from locoprop_ref.data.records import read_json
+from locoprop_ref.experiments.tune.budget import SHARE, Budget
 from locoprop_ref.experiments.tune.problem import Problem
-from locoprop_ref.experiments.tune.space import Range, Values, untuned
+from locoprop_ref.experiments.tune.space import Range, Values, untuned, values_at
 from locoprop_ref.experiments.tune.storage import import_optuna
+from locoprop_ref.experiments.tuned import provenance
 
 # ten random trials, then a model of what was found; after eight epochs the best quarter goes on
 STARTUP_TRIALS = 10
@@ -40,6 +42,7 @@ class Search:
         seed: of the network, the batches and the sampler.
         trials: how many complete or pruned trials the study needs.
         space_name: what `space` was made from, one of `wide.SPACES`; default "narrow".
+        budget: the seconds and the target of a study with two objectives; default None, the loss alone.
     """
 
     method: str
@@ -48,16 +51,31 @@ class Search:
     seed: int
     trials: int
     space_name: str = "narrow"
+    budget: Budget | None = None
 
     @property
     def name(self) -> str:
         """The study's name in the storage."""
         words = [self.problem.name, self.method, f"seed {self.seed}"]
-        return " ".join(words if self.space_name == "narrow" else [*words, self.space_name])
+        words += [self.space_name] * (self.space_name != "narrow") + ["fast"] * (self.budget is not None)
+        return " ".join(words)
 
     def start(self) -> Values:
         """Return the values that a study begins with: the package's own defaults, see `space.untuned`."""
         return untuned(self.method, self.space, self.problem.config(self.method, seed=self.seed))
+
+    def stored(self) -> Values | None:
+        """Return the values of the package's tuned settings; None where there are none."""
+        found = provenance(self.method, self.problem.name)
+        if found is None:
+            return None
+        config = self.problem.config(self.method, seed=self.seed, **found["settings"])
+        return values_at(self.space, asdict(config) | {SHARE.option: SHARE.high})
+
+    def record(self, sha256: str) -> dict[str, Any]:
+        """Return what must be the same whenever the study is opened, as JSON: the problem and the ranges."""
+        found = self.problem.record(sha256) | {f"range of {r.name}": r.record for r in self.space}
+        return found if self.budget is None else found | asdict(self.budget)
 
 
 @dataclass(frozen=True)
@@ -97,7 +115,19 @@ class Study:
         A diverged trial is never the best, unless all trials diverged.
         """
         complete = self.trials("COMPLETE")
-        return min(complete, key=lambda t: (t.value, "diverged" in t.user_attrs, t.number))
+        return min(complete, key=lambda t: (t.values[0], "diverged" in t.user_attrs, t.number))
+
+    def fastest(self) -> Any:
+        """Return the trial that came to the target in the fewest seconds; None where none came to it.
+
+        Of a study without a budget no trial did.
+        """
+        there = [t for t in self.trials("COMPLETE") if t.user_attrs.get("timed", {}).get("reached")]
+        return min(there, key=lambda t: (t.user_attrs["timed"]["reached"], t.number), default=None)
+
+    def front(self) -> list[Any]:
+        """Return the trials that no other one beats in both objectives, the quickest first."""
+        return sorted(self.stored.best_trials, key=lambda t: (t.values[1], t.values[0], t.number))
 
     def fail_dead_trials(self) -> None:
         """Mark trials failed whose process has died: of this machine at once, of another after the grace."""
@@ -119,7 +149,7 @@ class Study:
 
 
 def open_study(search: Search, connection: Any, sha256: str) -> Study:
-    """Return a study, made where it is missing, with dead trials marked failed and its first one queued.
+    """Return a study, made where it is missing, with dead trials marked failed and its first ones queued.
 
     Args:
         search: which one.
@@ -133,20 +163,24 @@ def open_study(search: Search, connection: Any, sha256: str) -> Study:
     stored = optuna.create_study(
         study_name=search.name,
         storage=connection,
-        direction="minimize",
+        directions=["minimize"] if search.budget is None else ["minimize", "minimize"],
         load_if_exists=True,
         pruner=optuna.pruners.SuccessiveHalvingPruner(**PRUNER),
     )
     _check_problem(search, stored, sha256)
     study = Study(search, stored, connection.grace_period)
     study.fail_dead_trials()
-    if not any("untuned" in t.user_attrs for t in study.trials() if t.state.name != "FAIL"):
-        stored.enqueue_trial(search.start(), user_attrs={"untuned": True})
+    begin = {"untuned": search.start()}
+    if search.budget is not None and (known := search.stored()) is not None:
+        begin["stored"] = known  # a search for fewer seconds begins with what is known too
+    for what, values in begin.items():
+        if not any(what in t.user_attrs for t in study.trials() if t.state.name != "FAIL"):
+            stored.enqueue_trial(values, user_attrs={what: True})
     return study
 
 
 def _check_problem(search: Search, stored: Any, sha256: str) -> None:
-    here = search.problem.record(sha256) | {f"range of {r.name}": r.record for r in search.space}
+    here = search.record(sha256)
     there = stored.user_attrs.get("problem")
     if there is None:
         stored.set_user_attr("problem", here)

@@ -23,6 +23,7 @@ from locoprop_ref.experiments.tune.study import (
     open_study,
     this_process,
 )
+from locoprop_ref.experiments.tune.timed import timed_objective
 from locoprop_ref.training import Examples, examples
 from locoprop_ref.training.interrupt import Interrupts, handled_signals
 
@@ -109,7 +110,7 @@ def run_trial(study: Study, studies: Sequence[Study], data: Examples, xp: Any) -
     begun: list[int] = []
     errors: list[ValueError] = []
 
-    def measure(trial: Any) -> float:
+    def measure(trial: Any) -> float | tuple[float, float]:
         begun.append(trial.number)
         if not keeps_place(trial.number, study, studies):
             trial.set_user_attr(RETURNED, True)
@@ -119,6 +120,8 @@ def run_trial(study: Study, studies: Sequence[Study], data: Examples, xp: Any) -
         study.stored.sampler = _sampler(search, search.trials - study.missing() if alone else None)
         try:
             chosen = settings(_suggest(trial, search.space))
+            if search.budget is not None:
+                return timed_objective(trial, search, chosen, data, xp, interrupts.check)
             config = search.problem.config(search.method, seed=search.seed, **chosen)
             return objective(trial, config, data, xp, interrupts.check)
         except ValueError as error:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,19 @@ from tqdm import tqdm
 from locoprop_ref import checks
 from locoprop_ref.backend import namespace
 from locoprop_ref.data.files import user_path
+from locoprop_ref.experiments.tune.budget import PENALTY, SHARE, Budget
 from locoprop_ref.experiments.tune.finals import Finals
+from locoprop_ref.experiments.tune.frontier import describe, fast_result
 from locoprop_ref.experiments.tune.problem import PROBLEMS, Problem, tuning_data
 from locoprop_ref.experiments.tune.result import refuse_another_file, result, result_path, write_result
 from locoprop_ref.experiments.tune.space import in_words, search_space
 from locoprop_ref.experiments.tune.storage import Storage
-from locoprop_ref.experiments.tune.study import Search
+from locoprop_ref.experiments.tune.study import Search, Study
+from locoprop_ref.experiments.tune.target import final_budget, trial_budget
+from locoprop_ref.experiments.tune.timed_finals import By, TimedFinals
 from locoprop_ref.experiments.tune.trials import Work
 from locoprop_ref.experiments.tune.workers import run_trials
-from locoprop_ref.experiments.tuned import ALL, usual_entries
+from locoprop_ref.experiments.tuned import ALL, FAST, usual_entries
 from locoprop_ref.experiments.tuned.record import Tuned
 from locoprop_ref.training import examples
 
@@ -41,6 +46,9 @@ def tune(
     data_dir: str | os.PathLike[str] | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     space: str = "narrow",
+    fast: bool = False,
+    target: float | None = None,
+    budget: float | None = None,
     heartbeat: int = 10,
     grace: int = 60,
     progress: bool = True,
@@ -69,6 +77,11 @@ def tune(
             storage keeps its ranges: name another storage or seed.
         space: "narrow" (default), or "wide": K, the local optimizer, its state and η of LocoProp too, see
             `wide`. Studies of the two stand beside each other in a storage.
+        fast: search with two objectives, the loss and the seconds to a target loss, see `budget`; the results
+            are `OUT/PROBLEM-fast/METHOD.json`. Seconds are those of this machine: nothing else should run.
+        target: the loss of a trial with `fast`; default that of RMSProp's stored settings, which is measured
+            once and kept in the folder of the results.
+        budget: the seconds of a trial's steps with `fast`; default twice those of that run.
         heartbeat: seconds between two signs of life of a running trial.
         grace: seconds without a sign of life after which a trial is considered dead.
         progress: show a progress bar, where standard error is a terminal.
@@ -87,15 +100,17 @@ def tune(
     checks.integer("trials", trials)
     checks.integer("jobs", jobs)
     checks.integer("seed", seed, minimum=0, maximum=None)
-    for name, switch in (("progress", progress), ("overwrite", overwrite)):
+    for name, switch in (("progress", progress), ("overwrite", overwrite), ("fast", fast)):
         checks.boolean(name, switch)
     folder = user_path(out, "out")
+    _check_fast(fast, target, budget, jobs)
     names = [checks.one_of("method", name, ALL) for name in dict.fromkeys(methods)]
     names = names or list(usual_entries(on.name))
     if len(parts := _by_problem(names, on)) > 1:  # an offline method has examples of its own
         how: dict[str, Any] = {
             "final": final, "trials": trials, "seed": seed, "storage": storage, "jobs": jobs, "out": out,
-            "data_dir": data_dir, "ranges": ranges, "space": space, "heartbeat": heartbeat, "grace": grace,
+            "data_dir": data_dir, "ranges": ranges, "space": space, "fast": fast,
+            "target": target, "budget": budget, "heartbeat": heartbeat, "grace": grace,
             "progress": progress, "overwrite": overwrite,
         }  # fmt: skip
         return {name: one for problem, part in parts for name, one in tune(part, problem, **how).items()}
@@ -112,11 +127,14 @@ def tune(
     )
     for search in searches:
         if not overwrite:
-            refuse_another_file(result_path(folder, on.name, search.method))
+            refuse_another_file(result_path(folder, on.name, search.method, fast=fast))
     where = None if data_dir is None else str(user_path(data_dir, "data_dir"))
-    work = Work(tuple(searches), database, where)
     _check_data(searches, final, where)
-    finals = Finals(final, folder / "final", where, jobs) if final else None
+    if fast:
+        limit = _limit(folder, on, seed, where, target, budget)
+        searches = [replace(search, space=(*search.space, SHARE), budget=limit) for search in searches]
+    work = Work(tuple(searches), database, where)
+    finals = _finals(final, folder, seed, where, jobs, fast)
     results: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
         studies = stack.enter_context(work.opened())
@@ -127,12 +145,66 @@ def tune(
         # one method after the other, or with several jobs all of them at once
         for part in [studies] if jobs > 1 else [[study] for study in studies]:
             run_trials(part, work, jobs, bar)
-            ended = finals.play_all(part, bar) if finals else [None] * len(part)
-            for study, one in zip(part, ended, strict=True):
-                record = result(study, tuning_data(on, where).sha256, one)
+            for record in _records(part, finals, tuning_data(on, where).sha256, bar):
                 _write(folder, record)
                 results[record.contestant] = msgspec.to_builtins(record)
     return results
+
+
+def _check_fast(fast: bool, target: float | None, budget: float | None, jobs: int) -> None:
+    """Refuse options that do not go with a search for fewer seconds, or only with one."""
+    for name, value in (("target", target), ("budget", budget)):
+        if value is not None and not fast:
+            raise ValueError(f"{name} has no meaning without fast, got {value}")
+    if fast and jobs != 1:
+        raise ValueError(f"jobs must be 1 with fast, because trials side by side slow each other, got {jobs}")
+
+
+def _limit(
+    folder: Path, on: Problem, seed: int, where: str | None, target: float | None, seconds: float | None
+) -> Budget:
+    """Return the budget of the trials: as given, or as RMSProp's stored settings have it."""
+    if target is not None and seconds is not None:
+        return Budget(seconds=seconds, target=target)
+    found = trial_budget(folder / f"{on.name}{FAST}" / "target.json", on, seed, where)
+    log.info(f"target {found.target:.6g}: the held-out loss of RMSProp's stored settings on this problem")
+    given = {"target": target, "seconds": seconds}
+    found = replace(found, **{name: value for name, value in given.items() if value is not None})
+    log.info(f"budget of a trial: {found.seconds:.3g} s of steps; {PENALTY}")
+    return found
+
+
+def _finals(
+    final: Problem | None, folder: Path, seed: int, where: str | None, jobs: int, fast: bool
+) -> list[Finals]:
+    """Return the finals of every study: none, the usual one, or with a budget one by loss, one by seconds."""
+    if final is None:
+        return []
+    runs = folder / "final"
+    if not fast:
+        return [Finals(final, runs, where, jobs)]
+    limit = final_budget(folder / f"{final.name}{FAST}" / "final-target.json", final, seed, where)
+    log.info(f"finals: target {limit.target:.6g} of the train loss, budget {limit.seconds:.3g} s of steps")
+    ways: tuple[By, By] = ("loss", "seconds")
+    return [TimedFinals(final, runs, where, jobs, limit, by) for by in ways]
+
+
+def _records(part: Sequence[Study], finals: Sequence[Finals], sha256: str, bar: Any) -> list[Tuned]:
+    """Play the finals of studies, and return the records of what was found."""
+    timed = [one for one in finals if isinstance(one, TimedFinals)]
+    if part[0].search.budget is None:
+        ended = finals[0].play_all(part, bar) if finals else [None] * len(part)
+        return [result(study, sha256, one) for study, one in zip(part, ended, strict=True)]
+    limit = timed[0].budget if timed else None
+    return [
+        fast_result(
+            study,
+            sha256,
+            {one.by: one.play_all([study], bar)[0] for one in timed if one.choice(study) is not None},
+            limit,
+        )
+        for study in part
+    ]
 
 
 def _by_problem(names: Iterable[str], on: Problem) -> list[tuple[Problem, list[str]]]:
@@ -165,5 +237,7 @@ def _write(out: Path, record: Tuned) -> None:
         f"{method}: held-out loss {study.loss:.6g}{begun} after {study.trials} trials, "
         f"{study.pruned} of them pruned{final}; {in_words(record.settings)}; {path}"
     )
+    if record.frontier is not msgspec.UNSET:
+        log.info(f"{method}: {describe(record)}")
     for option, end in study.edges.items():
         log.info(f"{method}: {option} is at the {end} edge of its range (--range widens it)")

@@ -11,6 +11,7 @@ import msgspec
 
 from locoprop_ref.experiments.pool import Command, Finished, own_command, run_processes
 from locoprop_ref.experiments.tune.study import Study
+from locoprop_ref.experiments.tune.timed import timed_in_words
 from locoprop_ref.experiments.tune.trials import Work
 
 log = logging.getLogger(__name__)
@@ -150,7 +151,9 @@ def describe(trial: Any) -> str:
     loss = trial.intermediate_values.get(epochs, float("nan"))
     if trial.state.name == "FAIL":
         return "marked failed, because its process died or did not answer; it does not count"
-    if "diverged" in trial.user_attrs:
+    if "timed" in trial.user_attrs:
+        ending = timed_in_words(trial.user_attrs["timed"])
+    elif "diverged" in trial.user_attrs:
         ending = f"diverged after epoch {epochs}"
     elif trial.state.name == "PRUNED":
         ending = f"pruned after epoch {epochs} at {loss:.6g}"

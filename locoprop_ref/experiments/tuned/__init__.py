@@ -84,6 +84,8 @@ CONTESTANTS = {name: entry.options for name, entry in ENTRIES.items() if entry.f
 # every entry, whatever it is compared with
 ALL = CONTESTANTS | RELATIVES
 LABELS = {name: entry.label for name, entry in ENTRIES.items()}
+# the end of a folder's name that holds the settings of the fewest seconds
+FAST = "-fast"
 PROBLEMS = ("mnist", "curves", "lenet", "sequential-mnist", "poster", "poster-signs")
 
 # entry → whose tuned settings it has, and under which names: it is not tuned itself

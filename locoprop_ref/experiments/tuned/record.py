@@ -31,10 +31,14 @@ class StudyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings that a final tried, with their held-out loss."""
+    """Settings that a final tried, with their held-out loss.
+
+    In a final with a budget also the seconds to the target loss, null where it was not reached.
+    """
 
     settings: dict[str, Value]
     loss: float
+    seconds: float | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Final(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,6 +50,28 @@ class Final(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loss: float
 
 
+class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A trial with a budget: its loss, and its seconds to the target loss, null where it did not reach it."""
+
+    settings: dict[str, Value]
+    loss: float
+    seconds: float | None
+
+
+class Frontier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a study with two objectives found; `target` and `budget` are those of its trials."""
+
+    target: float
+    budget: float
+    penalty: str
+    reached: int
+    chosen_by: Literal["seconds", "loss"]
+    front: list[Point]
+    final_target: float | None
+    final_budget: float | None
+    final_by_loss: Final | None
+
+
 class Tuned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Tuned settings with where they come from; the fields are described in `tuned`."""
 
@@ -55,6 +81,7 @@ class Tuned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     problem: dict[str, Value | None]
     study: StudyRecord
     final: Final | msgspec.UnsetType = msgspec.UNSET
+    frontier: Frontier | msgspec.UnsetType = msgspec.UNSET
 
 
 def read_record(path: Any) -> Tuned:
