@@ -85,6 +85,10 @@ def add_command(commands: Any) -> None:
         help="with --fast: seconds of steps a trial (default twice those of RMSProp's run)",
     )  # fmt: skip
     command.add_argument(
+        "--plan", action="store_true",
+        help="say how many hours it will take, and do no more than the first trial of every study",
+    )  # fmt: skip
+    command.add_argument(
         "--no-final", action="store_true", help="keep the best of the reduced problem (others have no final)"
     )
     for name, (kind, metavar, words) in _PROBLEM.items():
@@ -121,5 +125,6 @@ def _tune(given: argparse.Namespace) -> int:
         target=given.target,
         budget=given.budget,
         overwrite=given.overwrite,
+        plan=given.plan,
     )
     return 0

@@ -16,6 +16,7 @@ r"""Tuning: the hyper-parameters of every method, searched in the same way, on h
     finals     the runs of finals, as processes of `train`
     timed_finals  the finals of studies with a budget: the best by loss, and the best by seconds
     frontier   what such a study found, with its Pareto front
+    hours      how long all of it will take
     result     the best settings with their provenance, as JSON
     tuning     `tune`: all of it
 

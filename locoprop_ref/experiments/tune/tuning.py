@@ -14,12 +14,14 @@ from tqdm import tqdm
 from locoprop_ref import checks
 from locoprop_ref.backend import namespace
 from locoprop_ref.data.files import user_path
+from locoprop_ref.experiments.tune import space as spaces
 from locoprop_ref.experiments.tune.budget import PENALTY, SHARE, Budget
 from locoprop_ref.experiments.tune.finals import Finals
 from locoprop_ref.experiments.tune.frontier import describe, fast_result
+from locoprop_ref.experiments.tune.hours import estimate, in_words
 from locoprop_ref.experiments.tune.problem import PROBLEMS, Problem, tuning_data
 from locoprop_ref.experiments.tune.result import refuse_another_file, result, result_path, write_result
-from locoprop_ref.experiments.tune.space import in_words, search_space
+from locoprop_ref.experiments.tune.space import search_space
 from locoprop_ref.experiments.tune.storage import Storage
 from locoprop_ref.experiments.tune.study import Search, Study
 from locoprop_ref.experiments.tune.target import final_budget, trial_budget
@@ -53,6 +55,7 @@ def tune(
     grace: int = 60,
     progress: bool = True,
     overwrite: bool = False,
+    plan: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Search the settings of methods on a problem; write the best as `OUT/PROBLEM/METHOD.json`.
 
@@ -86,9 +89,11 @@ def tune(
         grace: seconds without a sign of life after which a trial is considered dead.
         progress: show a progress bar, where standard error is a terminal.
         overwrite: whether files that are no results of `tune` may be replaced by its results.
+        plan: say how many hours it will take, and do no more than the first trial of every study that has
+            none, see `hours`.
 
     Returns:
-        method → what was written, see `tuned`.
+        method → what was written, see `tuned`; nothing with `plan`.
 
     Raises:
         ValueError, TypeError: unknown names, settings that do not fit together or the data, Optuna is not
@@ -100,7 +105,7 @@ def tune(
     checks.integer("trials", trials)
     checks.integer("jobs", jobs)
     checks.integer("seed", seed, minimum=0, maximum=None)
-    for name, switch in (("progress", progress), ("overwrite", overwrite), ("fast", fast)):
+    for name, switch in {"progress": progress, "overwrite": overwrite, "fast": fast, "plan": plan}.items():
         checks.boolean(name, switch)
     folder = user_path(out, "out")
     _check_fast(fast, target, budget, jobs)
@@ -110,7 +115,7 @@ def tune(
         how: dict[str, Any] = {
             "final": final, "trials": trials, "seed": seed, "storage": storage, "jobs": jobs, "out": out,
             "data_dir": data_dir, "ranges": ranges, "space": space, "fast": fast,
-            "target": target, "budget": budget, "heartbeat": heartbeat, "grace": grace,
+            "target": target, "budget": budget, "plan": plan, "heartbeat": heartbeat, "grace": grace,
             "progress": progress, "overwrite": overwrite,
         }  # fmt: skip
         return {name: one for problem, part in parts for name, one in tune(part, problem, **how).items()}
@@ -139,6 +144,10 @@ def tune(
     with ExitStack() as stack:
         studies = stack.enter_context(work.opened())
         folder.mkdir(parents=True, exist_ok=True)  # before hours of work, not after them
+        if plan:
+            for line in in_words([estimate(study, finals, where) for study in studies], jobs):
+                log.info("%s", line)
+            return {}
         missing = sum(study.missing() for study in studies)
         hidden = None if progress else True  # None: shown where standard error is a terminal
         bar = stack.enter_context(tqdm(total=missing, unit="trial", desc="tune", disable=hidden))
@@ -235,7 +244,7 @@ def _write(out: Path, record: Tuned) -> None:
     final = f", in the final {record.final.loss:.6g}" if record.final else ""
     log.info(
         f"{method}: held-out loss {study.loss:.6g}{begun} after {study.trials} trials, "
-        f"{study.pruned} of them pruned{final}; {in_words(record.settings)}; {path}"
+        f"{study.pruned} of them pruned{final}; {spaces.in_words(record.settings)}; {path}"
     )
     if record.frontier is not msgspec.UNSET:
         log.info(f"{method}: {describe(record)}")

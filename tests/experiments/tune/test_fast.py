@@ -14,9 +14,10 @@ from tiny_tuning import FINAL, FLAGS, NUMPY, a_search, loaded, search, small, sp
 
 from locoprop_ref.cli import main as cli
 from locoprop_ref.experiments.tune import final as final_module
-from locoprop_ref.experiments.tune import search_space, timed
+from locoprop_ref.experiments.tune import search_space, timed, tune
 from locoprop_ref.experiments.tune import target as target_module
 from locoprop_ref.experiments.tune.budget import PENALTY, SHARE, Budget
+from locoprop_ref.experiments.tune.hours import Estimate, in_words
 from locoprop_ref.experiments.tune.objective import held_out_epochs, held_out_losses
 from locoprop_ref.experiments.tune.timed_finals import TimedOutcome
 from locoprop_ref.experiments.tuned import FAST
@@ -292,6 +293,36 @@ def test_what_does_not_go_together(options, words, here):
 def test_the_fast_command_is_one_line_where_it_is_refused(here, capsys):
     assert cli.main(["tune", "sgd", *FLAGS, "--target", "6"]) == 2
     assert capsys.readouterr().err == "locoprop-ref tune: target has no meaning without fast, got 6.0\n"
+
+
+# ------------------------------ the plan of hours
+
+
+def test_the_hours_are_trials_times_seconds_and_runs_times_seconds():
+    one, other = Estimate("sgd", 30, 60.0, 10, 180.0), Estimate("adam", 60, 30.0, 0, 0.0)
+    assert one.seconds == 30 * 60 + 10 * 180
+    assert in_words([one, other], 2) == [
+        "sgd: 30 trials of 60.0 s, 10 runs of finals of 180.0 s: 1 hours",
+        "adam: 60 trials of 30.0 s: 0.5 hours",
+        "in all 0.75 hours with 2 jobs",
+    ]
+
+
+@pytest.mark.full
+def test_a_plan_runs_one_trial_of_every_study_and_the_trial_counts(here, said, monkeypatch):
+    monkeypatch.setitem(target_module.WHOLE, "mnist", (6.4, 20))
+    both = ["sgd", "momentum"]
+    for _ in range(2):
+        planned = tune(both, small(), final=FINAL, trials=3, progress=False, plan=True, **NEVER)
+        assert planned == {}
+    lines = [line for line in said() if " hours" in line]
+    assert len(lines) == 2 * 3
+    assert re.match(r"sgd: 2 trials of \d+\.\d s, 10 runs of finals of \d+\.\d s: ", lines[0])
+    assert re.match(r"in all .* hours with 1 job$", lines[2])
+    for name in both:
+        with loaded(fast_search(name, budget=Budget(seconds=0.03, target=1e-6))) as opened:
+            assert [t.state.name for t in opened.trials("COMPLETE", "FAIL")] == ["COMPLETE"]
+    assert not list((here / "tuning").glob("*/sgd.json"))
 
 
 # ------------------------------ the finals
