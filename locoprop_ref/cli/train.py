@@ -29,9 +29,12 @@ def add_command(commands: Any) -> None:
     add_data_dir(command)
     command.add_argument(
         "--tuned",
-        action="store_true",
-        help="take the settings that locoprop-ref tune found for this method and data set; options that are "
-        "given win (default: the package's own settings)",
+        nargs="?",
+        const="best",
+        metavar="{best,fast}",
+        help="take the settings that locoprop-ref tune found for this method and data set: best (without a "
+        "word), those of the least loss, or fast, those of tune --fast with their number of epochs; options "
+        "that are given win (default: the package's own settings)",
     )
     command.add_argument(
         "--out",
@@ -106,7 +109,7 @@ def _config(given: argparse.Namespace) -> Any:
 
     explicit = {option.name: getattr(given, option.name) for option in fields(Config)}
     config = resolve(given.preset, **explicit)
-    if not given.tuned:
+    if given.tuned is None:
         return config
     found = tuned_for(
         config.method,
@@ -114,7 +117,10 @@ def _config(given: argparse.Namespace) -> Any:
         optimizer=config.optimizer,
         task=config.task,
         layers=config.layers,
+        kind=given.tuned,
     )
     logging.getLogger(__name__).info(found.describe())
     chosen = {name: value for name, value in explicit.items() if value is not None}
-    return resolve(given.preset, **(found.settings | chosen))
+    lengths = ("epochs", "schedule_epochs") if "epochs" in chosen else ()
+    known = {name: value for name, value in found.settings.items() if name not in lengths}
+    return resolve(given.preset, **(known | chosen))

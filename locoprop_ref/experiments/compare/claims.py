@@ -27,8 +27,10 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Literal
 
+from msgspec.structs import replace
+
 from locoprop_ref.experiments.compare.summary import Row, Spread
-from locoprop_ref.experiments.tuned import members
+from locoprop_ref.experiments.tuned import base_of, is_fast, members
 
 FIRST_ORDER, SECOND_ORDER, LOCOPROP = members("first-order"), members("second-order"), members("LocoProp")
 GROUPS = {"first-order": FIRST_ORDER, "second-order": SECOND_ORDER}
@@ -129,6 +131,16 @@ def claims(rows: Sequence[Row]) -> list[Claim]:
             Claim(statement, overall_verdict([variant.verdict for variant in variants.values()]), variants)
         )
     return found
+
+
+def fast_claims(rows: Sequence[Row]) -> list[Claim]:
+    """Return the same claims for the settings of the fewest seconds, judged among themselves; [] without any.
+
+    The mark to which they are timed stays the final train loss of RMSProp's tuned settings.
+    """
+    renamed = [replace(row, entry=base_of(row.entry)) for row in rows if is_fast(row.entry)]
+    found = claims(renamed) if renamed else []
+    return [Claim(f"{one.statement} (fast settings)", one.verdict, one.variants) for one in found]
 
 
 def verdict_of(holds: Sequence[bool | None]) -> Verdict:

@@ -5,6 +5,7 @@ from typing import Any
 
 from locoprop_ref.experiments.compare.folder import Results
 from locoprop_ref.experiments.compare.summary import Row, classifies, loss_name
+from locoprop_ref.experiments.tuned import is_fast
 
 
 def notes(results: Results, rows: list[Row]) -> list[str]:
@@ -30,7 +31,7 @@ def notes(results: Results, rows: list[Row]) -> list[str]:
     for entry in results.manifest.entries.values():
         sources.setdefault(entry.source, []).append(entry.label)
     for source, labels in sources.items():
-        told += _about(f"Settings {source}", labels if source.startswith("tuned on") else [])
+        told += _about(f"Settings {source}", labels if source.startswith("tuned ") else [])
     told += _about("Made in another environment than the plan", _other_environments(results))
     return told + _notes_on_seconds(results, rows)
 
@@ -55,6 +56,12 @@ def _on_epochs(results: Results) -> list[str]:
         return [
             f"Epochs differ: {'; '.join(told)}; an epoch of a method that takes all images in every step is "
             "one step."
+        ]
+    if any(is_fast(name) for name in manifest.entries):
+        return [
+            f"Epochs differ: {'; '.join(told)}; fast settings have a schedule of their own length, the "
+            f"others one of {manifest.shared.get('schedule_epochs')} epochs, and a method with fewer epochs "
+            "than RMSProp that has not come to RMSProp's final train loss has no numbers to it."
         ]
     return [
         f"Epochs differ: {'; '.join(told)}; every run has the schedule of its own length, and a method with "

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from locoprop_ref.data.files import check_outputs, write_atomically
 from locoprop_ref.experiments.compare import figures, poster_figures
-from locoprop_ref.experiments.compare.claims import Claim, claims, sentences
+from locoprop_ref.experiments.compare.claims import Claim, claims, fast_claims, sentences
 from locoprop_ref.experiments.compare.folder import Results, read_results
+from locoprop_ref.experiments.compare.frontier_figure import frontier, has_frontier
 from locoprop_ref.experiments.compare.notes import notes, provenance_lines
 from locoprop_ref.experiments.compare.poster_claims import PRESETS as POSTERS
 from locoprop_ref.experiments.compare.poster_claims import poster_claims
@@ -31,6 +32,7 @@ TITLES = {
     "compare-accuracy": "Test accuracy",
     "first-epoch": "Test error within the first epoch",
     "epochs": "Test error by epoch",
+    "frontier": "Train loss against seconds, with the better of both settings",
     "cost": "What a step costs",
     "reconstructions": "Test images and their reconstructions",
 }
@@ -76,6 +78,8 @@ def _figures(folder: Path, results: Results) -> "dict[str, Figure]":
         drawn = {"compare": figures.curves(results), "compare-test": figures.curves(results, "test")}
         if classifies(results):
             drawn["compare-accuracy"] = figures.curves(results, "test", "accuracy")
+    if has_frontier(results):
+        drawn["frontier"] = frontier(results)
     if results.clocks:
         drawn["cost"] = figures.cost(results)
     kept = read_reconstructions(folder)
@@ -98,7 +102,11 @@ class Summary:
     def of(cls, results: Results) -> "Summary":
         """Sum up a results folder."""
         rows = rows_of(results)
-        found = poster_claims(results) if results.manifest.preset in POSTERS else claims(rows)
+        found = (
+            poster_claims(results)
+            if results.manifest.preset in POSTERS
+            else [*claims(rows), *fast_claims(rows)]
+        )
         return cls(results.manifest, rows, notes(results, rows), found, provenance_lines(results))
 
     def as_json(self) -> dict[str, Any]:

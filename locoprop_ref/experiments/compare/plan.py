@@ -20,83 +20,23 @@ from typing import Any
 
 from locoprop_ref import checks
 from locoprop_ref.data import NAMES
+from locoprop_ref.experiments.compare.presets import PRESETS
 from locoprop_ref.experiments.compare.records import Entry, Plan
-from locoprop_ref.experiments.tuned import ALL, CONTESTANTS, LABELS, PROBLEMS, lender, options, provenance
+from locoprop_ref.experiments.tuned import (
+    ALL,
+    CONTESTANTS,
+    LABELS,
+    PROBLEMS,
+    base_of,
+    is_fast,
+    lender,
+    options,
+    provenance,
+)
 from locoprop_ref.methods.registry import OFFLINE
 from locoprop_ref.training.config import APPLIES, resolve
 from locoprop_ref.training.options import Config, as_json
 
-# Networks that classify. The steps of SGD make little progress, and those of LocoProp by K steps take several
-# times as long as the others': they have 3 epochs. Every run has the authors' schedule of its own length, the
-# default of `train`: one epoch longer than the run, so that the rate falls linearly over all of it and ends
-# just above 0, whatever its length (below 20 epochs the schedule has no warm-up). With a constant rate the
-# last epochs would show the noise of batches of 100; a schedule of one length for all would leave the short
-# runs in its middle
-_CLASSIFY: dict[str, Any] = {
-    "data": "mnist",
-    "task": "classify",
-    "batch_size": 100,
-    "seeds": (0, 1, 2),
-    "methods": ("sgd", "rmsprop", "adam", "kfac", "locoprop-s", "locoprop-s-closed", "locoprop-m"),
-    "fewer_epochs": {"sgd": 3, "locoprop-s": 3, "locoprop-m": 3},
-}
-# The networks of alternating minimization's announcement, whose claim is the speed of the first epoch: the
-# settings are tuned for that epoch, at a constant rate. In the later ones the rate stays what it was, for
-# all: a falling one would be another run than the one that was tuned, and would hide a rate that is too large
-_POSTER: dict[str, Any] = {
-    "data": "mnist",
-    "task": "classify",
-    "batch_size": 200,
-    "schedule": "constant",
-    "seeds": (0, 1, 2),
-    "evaluate_steps": "1,2,5,10,20,50,100,200,300",
-}
-PRESETS: dict[str, dict[str, Any]] = {
-    # some minutes on two cores; network, number of images, batches and schedule are those that the
-    # settings for CURVES were tuned with
-    "quick": {
-        "data": "curves",
-        "layers": "784-100-50-6-50-100-784",
-        "batch_size": 500,
-        "epochs": 12,
-        "schedule_epochs": 48,
-        "seeds": (0,),
-        "images": (10000, 2000),
-    },
-    # the data set's classic network
-    "standard": {
-        "data": "curves",
-        "batch_size": 1000,
-        "epochs": 10,
-        "schedule_epochs": 40,
-        "seeds": (0, 1, 2),
-    },
-    # the authors' experiment: 99 epochs of a schedule of length 100
-    "paper": {"data": "mnist", "batch_size": 1000, "epochs": 99, "schedule_epochs": 100, "seeds": (0, 1, 2)},
-    # LeNet-5 with mean pooling; images row by row in a recurrent network
-    "lenet": {**_CLASSIFY, "layers": "28x28x1-c5x6+2-p2-c5x16-p2-120-84-10", "epochs": 12},
-    "sequential-mnist": {**_CLASSIFY, "layers": "28x28-r128-10", "epochs": 15},
-    # the methods that take all images at once have 40 iterations on them
-    "poster": {
-        **_POSTER,
-        "layers": "784-100-100-10",
-        "transfer": "relu",
-        "epochs": 10,
-        "methods": (
-            "sgd", "adam", "locoprop-s", "locoprop-s-closed", "locoprop-m", "adam-as-am", "am-sgd", "am-adam",
-            "am-mem", "dtp", "offline-admm", "offline-bcd", "offline-mac",
-        ),
-        "fewer_epochs": {"offline-admm": 40, "offline-bcd": 40, "offline-mac": 40},
-    },
-    # a first layer of sign units below tanh, which DTP was made for
-    "poster-signs": {
-        **_POSTER,
-        "layers": "784-200-200-10",
-        "transfer": "sign,tanh,softmax",
-        "epochs": 5,
-        "methods": ("am-adam", "dtp", "ste", "ste-frozen"),
-    },
-}  # fmt: skip
 # what an offline method has no use for: it takes all examples in every step
 NOT_OFFLINE = ("batch_size", "evaluate_steps")
 # what an entry may have to itself; every other option is shared
@@ -134,9 +74,7 @@ class Comparison:
     @property
     def problem(self) -> str:
         """Whose tuned settings serve: the preset's where it has its own, else MNIST's for all but CURVES."""
-        if self.preset in PROBLEMS:
-            return self.preset
-        return "curves" if self.shared["data"] == "curves" else "mnist"
+        return _problem(self.preset, self.shared["data"])
 
     def options(self, entry: str, seed: int, data: str | None = None) -> dict[str, Any]:
         """Return the options of one run for `config.resolve`; `data` says where the images really are."""
@@ -144,7 +82,9 @@ class Comparison:
         left_out = NOT_OFFLINE if is_offline(entry) else ()
         shared = {name: value for name, value in self.shared.items() if name not in left_out}
         shared |= {} if data is None else {"data": data}
-        epochs = {"epochs": self.fewer_epochs[entry]} if entry in self.fewer_epochs else {}
+        epochs: dict[str, Any] = {"epochs": self.fewer_epochs[entry]} if entry in self.fewer_epochs else {}
+        if is_fast(entry):  # a schedule belongs to its number of epochs
+            epochs = {**epochs, "schedule_epochs": own.get("schedule_epochs")}
         return {name: value for name, value in own.items() if name in OWN} | {
             **shared,
             **epochs,
@@ -175,6 +115,7 @@ class Comparison:
         stored = self.study(entry)
         if stored is None:
             return "package defaults"
+        how = "tuned for seconds" if is_fast(entry) else "tuned"
         if lent_by := lender(entry):
             return f"settings of {LABELS[lent_by]}, {self.source(lent_by)}"
         problem, here = stored.get("final", stored)["problem"], self.in_common()
@@ -182,7 +123,7 @@ class Comparison:
         options = {k: v for k, v in options.items() if not (is_offline(entry) and k in NOT_OFFLINE)}
         there = as_json(resolve(**ALL[entry], **options))
         named = [name for name in here if name in there and name not in FREE and here[name] != there[name]]
-        return f"tuned on {', '.join(f'{name} {there[name]}' for name in named)}" if named else "tuned"
+        return f"{how} on {', '.join(f'{name} {there[name]}' for name in named)}" if named else how
 
     def record(self) -> Plan:
         """Return the plan as it stands in the results folder."""
@@ -245,7 +186,8 @@ def comparison(
         seeds: default those of the preset.
         tuned: False for the package's defaults.
         **shared: options of `config.resolve`, the same for every entry; None counts as not given. An explicit
-            number of epochs holds for the entries too that have fewer in the preset.
+            number of epochs holds for the entries too that have fewer in the preset, but not for settings of
+            the fewest seconds, whose number of epochs is one of them.
 
     Raises:
         ValueError, TypeError: unknown names (the nearest is suggested), a seed below 0 or twice, an option
@@ -254,9 +196,13 @@ def comparison(
     chosen = dict(PRESETS[checks.one_of("preset", preset, PRESETS)])
     images, default_seeds = chosen.pop("images", None), chosen.pop("seeds")
     usual, fewer = chosen.pop("methods", CONTESTANTS), chosen.pop("fewer_epochs", {})
-    names = tuple(usual if entries is None else entries)
+    problem = _problem(preset, shared.get("data") or chosen["data"])
+    names = tuple(
+        entries if entries is not None else [n for n in usual if not is_fast(n) or provenance(n, problem)]
+    )
     for name in names:
         checks.one_of("methods", name, ALL)
+    lengths = {name: _fast_epochs(name, problem, tuned) for name in names if is_fast(name)}
     numbers = default_seeds if seeds is None else tuple(seeds)
     for seed in numbers:
         checks.integer("seeds", seed, minimum=0, maximum=None)
@@ -277,10 +223,35 @@ def comparison(
             f"got {epochs} (schedule_epochs lengthens it)"
         )
     own = {} if "epochs" in explicit else {name: fewer[name] for name in names if name in fewer}
+    own |= lengths
     plan = Comparison(preset, names, numbers, chosen | explicit, images, tuned, own)
     for name in names:
         plan.config(name, numbers[0])
     return plan
+
+
+def _problem(preset: str, data: Any) -> str:
+    """Return whose tuned settings serve, see `Comparison.problem`."""
+    if preset in PROBLEMS:
+        return preset
+    return "curves" if data == "curves" else "mnist"
+
+
+def _fast_epochs(name: str, problem: str, tuned: bool) -> int:
+    """Return the number of epochs of an entry with the settings of the fewest seconds.
+
+    Raises:
+        ValueError: nothing is stored for it, or the defaults are asked for.
+    """
+    if not tuned:
+        raise ValueError(f"methods must have defaults where the tuned settings are left out, got {name}")
+    stored = provenance(name, problem)
+    if stored is None:
+        raise ValueError(
+            f"methods must have stored settings for {problem}, got {name}, which has none "
+            f"(locoprop-ref tune {base_of(name)} --fast searches them)"
+        )
+    return int(stored["settings"]["epochs"])
 
 
 def _listed(values: Sequence[Any]) -> str:

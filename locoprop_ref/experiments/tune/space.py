@@ -21,7 +21,7 @@ from locoprop_ref import checks
 from locoprop_ref.experiments.tune.budget import SHARE
 from locoprop_ref.experiments.tune.ranges import Edge, Range, Values, among, one_minus
 from locoprop_ref.experiments.tune.wide import SPACES, widened
-from locoprop_ref.experiments.tuned import ALL, PROBLEMS, lender
+from locoprop_ref.experiments.tuned import ALL, PROBLEMS, base_of, is_fast, lender
 from locoprop_ref.experiments.tuned.record import Value
 from locoprop_ref.training.options import Config
 
@@ -139,6 +139,8 @@ def ranges_of(method: str) -> tuple[Range, ...]:
         ValueError: an unknown method, or one that has another's settings.
     """
     checks.one_of("method", method, ALL)
+    if is_fast(method):
+        raise ValueError(f"method {method} is searched as {base_of(method)} with fast, got it by itself")
     if lender(method) is not None:
         raise ValueError(f"method {method} has the settings of {lender(method)} and is not searched")
     return {**SPACE, **RELATIVES_SPACE}[method]

@@ -18,6 +18,14 @@ types):
 of the first trial: at the package's defaults, with the few exceptions of `tune.space.untuned`. `edges` names
 values that ended on an edge of their range; such a study needs a wider range (`locoprop-ref tune --range`).
 
+The settings of the fewest seconds to a target loss (`locoprop-ref tune --fast`) stand in `PROBLEM-fast`, in
+the same form. Their entries have names that end in "-fast"; settings hold the number of epochs and the length
+of the schedule too, and a further part says what the search had and found:
+
+    frontier     {target, budget, penalty, reached, chosen_by, front [{settings, loss, seconds}],
+                 final_target, final_budget, final_by_loss}: the target loss and the seconds of a trial, how
+                 many trials came to it, and the trials that no other one beats in both
+
 `CONTESTANTS` are the twelve that every comparison has unless it names others. The relatives of LocoProp stand
 apart, because they are compared on the networks of their own announcement alone.
 
@@ -36,7 +44,7 @@ import msgspec
 from locoprop_ref import checks
 from locoprop_ref.experiments.tuned.record import read_record
 
-Family = Literal["first-order", "second-order", "LocoProp", "relative"]
+Family = Literal["first-order", "second-order", "LocoProp", "relative", "fast"]
 
 
 @dataclass(frozen=True)
@@ -79,13 +87,20 @@ ENTRIES: dict[str, Entry] = {
         {"method": "ste", "optimizer": "adam", "frozen_layers": 1},
     ),
 }
-RELATIVES = {name: entry.options for name, entry in ENTRIES.items() if entry.family == "relative"}
-CONTESTANTS = {name: entry.options for name, entry in ENTRIES.items() if entry.family != "relative"}
-# every entry, whatever it is compared with
-ALL = CONTESTANTS | RELATIVES
-LABELS = {name: entry.label for name, entry in ENTRIES.items()}
-# the end of a folder's name that holds the settings of the fewest seconds
+# the end of a name that stands for the settings of the fewest seconds: an entry's, or a folder of studies'
 FAST = "-fast"
+# what is searched for them
+FASTEST = ("rmsprop", "adam", "kfac", "foof", "locoprop-s", "locoprop-s-closed", "locoprop-m")
+ENTRIES |= {
+    f"{name}{FAST}": Entry(f"{ENTRIES[name].label}, fast", "fast", ENTRIES[name].options) for name in FASTEST
+}
+RELATIVES = {name: entry.options for name, entry in ENTRIES.items() if entry.family == "relative"}
+CONTESTANTS = {
+    name: entry.options for name, entry in ENTRIES.items() if entry.family not in ("relative", "fast")
+}
+# every entry, whatever it is compared with
+ALL = {name: entry.options for name, entry in ENTRIES.items()}
+LABELS = {name: entry.label for name, entry in ENTRIES.items()}
 PROBLEMS = ("mnist", "curves", "lenet", "sequential-mnist", "poster", "poster-signs")
 
 # entry → whose tuned settings it has, and under which names: it is not tuned itself
@@ -112,6 +127,24 @@ def lender(method: str) -> str | None:
     'am-adam'
     """
     return _BORROWED[method][0] if method in _BORROWED else None
+
+
+def is_fast(method: str) -> bool:
+    """Tell whether an entry stands for the settings of the fewest seconds.
+
+    >>> is_fast("kfac"), is_fast("kfac-fast")
+    (False, True)
+    """
+    return ENTRIES[checks.one_of("method", method, ALL)].family == "fast"
+
+
+def base_of(method: str) -> str:
+    """Return the entry whose method and optimizer an entry has: its own name, without the end "-fast".
+
+    >>> base_of("kfac"), base_of("kfac-fast")
+    ('kfac', 'kfac')
+    """
+    return method.removesuffix(FAST) if is_fast(method) else method
 
 
 def usual_entries(problem: str) -> tuple[str, ...]:
@@ -163,8 +196,9 @@ def provenance(method: str, problem: str = "mnist") -> dict[str, Any] | None:
     """
     checks.one_of("method", method, ALL)
     checks.one_of("problem", problem, PROBLEMS)
-    source, names = _BORROWED.get(method, (method, {}))
-    file = files("locoprop_ref.experiments.tuned") / problem / f"{source}.json"
+    source, names = _BORROWED.get(method, (base_of(method), {}))
+    folder = problem + FAST * is_fast(method)
+    file = files("locoprop_ref.experiments.tuned") / folder / f"{source}.json"
     if not file.is_file():
         return None
     record = msgspec.to_builtins(read_record(file))

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from locoprop_ref import checks
-from locoprop_ref.experiments.tuned import ENTRIES, PROBLEMS, provenance
+from locoprop_ref.experiments.tuned import ENTRIES, FAST, FASTEST, PROBLEMS, provenance
 from locoprop_ref.methods.options import default_optimizer
 from locoprop_ref.methods.registry import METHODS
+
+KINDS = ("best", "fast")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,13 @@ class TunedFor:
 
 
 def tuned_for(
-    method: str, *, data: str, optimizer: str | None = None, task: str = "autoencode", layers: Any = None
+    method: str,
+    *,
+    data: str,
+    optimizer: str | None = None,
+    task: str = "autoencode",
+    layers: Any = None,
+    kind: str = "best",
 ) -> TunedFor:
     """Return the stored settings for a run.
 
@@ -47,12 +55,16 @@ def tuned_for(
         optimizer: of the method; None (default) is the method's own.
         task: "autoencode" (default) or "classify".
         layers: of a network that classifies; default None: the data set's classic network.
+        kind: one of `KINDS`: "best" (default), the settings of the least loss, or "fast", those of the fewest
+            seconds to a target loss, with the number of epochs and the length of the schedule that they need.
 
     Raises:
         ValueError: nothing is stored for such a run; the sentence says what is.
     """
     checks.one_of("method", method, METHODS)
     entry = _entry(method, optimizer or default_optimizer(method))
+    if checks.one_of("tuned", kind, KINDS) == "fast":
+        entry = f"{entry}{FAST}" if entry in FASTEST else None
     stored = [
         (problem, record)
         for problem in PROBLEMS
@@ -63,10 +75,11 @@ def tuned_for(
         same_task = of.get("task", "autoencode") == task
         if of["data"] == data and same_task and (task == "autoencode" or of["layers"] == layers):
             return TunedFor(str(entry), problem, record["settings"], of)
+    whose = method if kind == "best" else f"{method} ({kind})"
     known = "; ".join(_spelled(problem, record["problem"]) for problem, record in stored)
     run = f"{method}{f' with {optimizer}' if optimizer else ''} on {data}"
     run += "" if task == "autoencode" else f" to classify with layers {layers}"
-    raise ValueError(f"tuned settings of {method} must be stored for {known or 'no run'}, got none for {run}")
+    raise ValueError(f"tuned settings of {whose} must be stored for {known or 'no run'}, got none for {run}")
 
 
 def _entry(method: str, optimizer: str | None) -> str | None:

@@ -16,7 +16,9 @@ from locoprop_ref.training.config import resolve
 FOLDER = Path(tuned.__file__).parent
 # how many trials a study has at least, where it is not 30
 TRIALS = {"lenet": 12, "sequential-mnist": 12, "poster": 12, "poster-signs": 12}
-STORED = sorted(FOLDER.rglob("*.json"))
+EVERY = sorted(FOLDER.rglob("*.json"))
+FAST_STORED = [path for path in EVERY if path.parent.name.endswith(tuned.FAST)]
+STORED = [path for path in EVERY if path not in FAST_STORED]
 
 
 def name_of(path):
@@ -65,6 +67,59 @@ def test_stored_studies_are_whole():
         config = resolve(**tuned.options(contestant, problem), data="curves")
         for name, value in record["settings"].items():
             assert (name_of(path), name, getattr(config, name)) == (name_of(path), name, value)
+
+
+def wrong_with_fast(record, problem, contestant):
+    """What is wrong with stored settings of the fewest seconds: a list of words, empty where nothing is."""
+    study, found, settings = record["study"], record["frontier"], record["settings"]
+    front = [(p["loss"], p["seconds"] or found["budget"]) for p in found["front"]]
+    times = [p["seconds"] for p in found["front"] if p["seconds"] is not None]
+    checks = {
+        "contestant": record["contestant"] == contestant in tuned.FASTEST,
+        "problem": record["problem"]["name"] == problem,
+        "length": settings["schedule_epochs"] == settings["epochs"] + 1,
+        "trials": study["trials"] == study["complete"] >= 30 and study["pruned"] == 0,
+        "front": front == sorted(front, key=lambda p: (p[1], -p[0])) and len(set(front)) == len(front) > 0,
+        "budget": all(seconds <= found["budget"] for seconds in times),
+        "chosen": (found["chosen_by"] == "seconds") <= (found["reached"] > 0),
+        "command": " --fast --target " in study["command"],
+    }
+    return [name for name, holds in checks.items() if not holds]
+
+
+def test_stored_settings_of_the_fewest_seconds_are_whole():
+    """There are none yet; the check itself is tested below, so that it holds for those that come."""
+    for path in FAST_STORED:
+        problem, contestant = path.parent.name.removesuffix(tuned.FAST), path.stem
+        record = json.loads(path.read_text(encoding="utf-8"))
+        assert (name_of(path), wrong_with_fast(record, problem, contestant)) == (name_of(path), [])
+        assert record == tuned.provenance(f"{contestant}{tuned.FAST}", problem)
+        resolve(**tuned.options(f"{contestant}{tuned.FAST}", problem), data="curves")
+
+
+def test_what_is_wrong_with_fast_settings_is_found():
+    def point(loss, seconds):
+        return {"settings": {}, "loss": loss, "seconds": seconds}
+
+    good = {
+        "contestant": "kfac", "problem": {"name": "mnist"}, "settings": {"epochs": 7, "schedule_epochs": 8},
+        "study": {"trials": 30, "complete": 30, "pruned": 0, "command": "tune --fast --target 60 --budget 3"},
+        "frontier": {
+            "budget": 3.0, "reached": 1, "chosen_by": "seconds", "front": [point(9, 1.0), point(8, None)],
+        },
+    }  # fmt: skip
+    assert wrong_with_fast(good, "mnist", "kfac") == []
+    assert wrong_with_fast(good, "curves", "sgd") == ["contestant", "problem"]
+    bad = {
+        "length": ("settings", {"schedule_epochs": 7}),
+        "trials": ("study", {"complete": 29}),
+        "front": ("frontier", {"front": [point(8, 2.0), point(9, 1.0)]}),
+        "budget": ("frontier", {"front": [point(9, 3.5)]}),
+        "chosen": ("frontier", {"reached": 0}),
+        "command": ("study", {"command": "locoprop-ref tune kfac"}),
+    }
+    for name, (part, changed) in bad.items():
+        assert wrong_with_fast(good | {part: good[part] | changed}, "mnist", "kfac") == [name]
 
 
 @pytest.mark.parametrize("path", [path for path in STORED if path.parent.name == "mnist"], ids=name_of)
