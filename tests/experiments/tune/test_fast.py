@@ -180,6 +180,16 @@ def test_an_epoch_is_timed_beforehand_and_a_failing_one_takes_for_ever(here):
 # ------------------------------ a study
 
 
+def test_studies_of_all_kinds_have_names_of_their_own():
+    kinds = [
+        a_search("sgd"),
+        fast_search(),
+        a_search("sgd", space_name="wide"),
+        fast_search(space_name="wide"),
+    ]
+    assert len({of.name for of in kinds}) == len(kinds)
+
+
 def test_a_study_with_two_objectives(here, said):
     record = search("sgd", trials=4, **EASY)
     path = here / "tuning" / f"mnist{FAST}" / "sgd.json"
@@ -198,7 +208,9 @@ def test_a_study_with_two_objectives(here, said):
     if found["reached"]:
         assert record["settings"] == found["front"][0]["settings"]
     assert any(re.match(r"sgd trial 0: (held-out loss .* s of steps|diverged)", line) for line in said())
-    assert any("trials came to 6.4 within 0.2 s" in line for line in said())
+    least = min(point["loss"] for point in found["front"])
+    told = f"sgd: {found['reached']} of 4 trials came to 6.4 within 0.2 s; fewest seconds: "
+    assert any(line.startswith(told) and line.endswith(f"least loss {least:.6g}") for line in said())
     # both beginnings: the package's own, and its tuned settings
     of = fast_search(budget=Budget(seconds=0.2, target=6.4))
     with loaded(of) as opened:
