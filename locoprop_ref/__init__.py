@@ -18,8 +18,8 @@ The first inner step is BackProp; the rest behaves like a second-order method: t
 preconditioner, and the closed form is a preconditioned gradient step with a matrix inverse.
 
 Read the modules in this order: transfers, losses, wirings, architectures, layers, network, microbatches,
-optimizers, mirror, regularizers, local, targets, newton_solvers, solvers, memory, spectrum, methods; `verify`
-proves them.
+optimizers, mirror, regularizers, local, targets, newton_solvers, solvers, majorised_solver, memory,
+spectrum, methods; `verify` proves them.
 Examples are rows, and a layer whose weights are used at many positions has a row for each; g carries the 1/B
 of the loss' mean over the batch; local losses sum over it.
 

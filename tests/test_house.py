@@ -18,8 +18,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "locoprop_ref"
 ORDER = (
     "checks backend parallel formulas divergences transfers losses wirings blocks architectures layers "
     "network microbatches optimizers mirror regularizers local targets gauss_newton_targets feedback_targets "
-    "inverse_targets code_targets newton_solvers solvers memory spectrum methods verify data plot training "
-    "experiments oracle exercises cli __main__"
+    "inverse_targets code_targets newton_solvers solvers majorised_solver memory spectrum methods verify "
+    "data plot training experiments oracle exercises cli __main__"
 ).split()
 # Modules whose imports are named at run time: by the table of array libraries, and by a user.
 COMPUTED = {"backend", "cli.oracle"}

@@ -23,6 +23,7 @@ from locoprop_ref.code_targets import CodeTargets
 from locoprop_ref.feedback_targets import FeedbackTargets
 from locoprop_ref.gauss_newton_targets import GaussNewtonTargets
 from locoprop_ref.inverse_targets import InverseTargets
+from locoprop_ref.majorised_solver import Majorised
 from locoprop_ref.memory import Memory
 from locoprop_ref.methods.kronecker_targets import KroneckerTargets
 from locoprop_ref.methods.locoprop import LocoProp
@@ -60,6 +61,7 @@ REGULARIZERS: Mapping[str, Part] = {
 SOLVERS: Mapping[str, Part] = {
     "closed form": lambda layers: ClosedForm(),
     "Newton": lambda layers: Newton(),
+    "majorised steps": lambda layers: Majorised(),
     "K steps": lambda layers: Descend(),
     "one step": lambda layers: Descend(SGD(), 0.01, 1, local_decay="constant"),
     "one Adam step": lambda layers: Descend(Adam(), 1e-3, 1, local_decay="constant"),
