@@ -28,7 +28,7 @@ from locoprop_ref.experiments.tune.target import final_budget, trial_budget
 from locoprop_ref.experiments.tune.timed_finals import By, TimedFinals
 from locoprop_ref.experiments.tune.trials import Work
 from locoprop_ref.experiments.tune.workers import run_trials
-from locoprop_ref.experiments.tuned import ALL, FAST, usual_entries
+from locoprop_ref.experiments.tuned import ALL, FAST, FASTEST, members, usual_entries
 from locoprop_ref.experiments.tuned.record import Tuned
 from locoprop_ref.training import examples
 
@@ -40,7 +40,7 @@ def tune(
     on: Problem = PROBLEMS["mnist"],
     *,
     final: Problem | None = None,
-    trials: int = 30,
+    trials: int | None = None,
     seed: int = 0,
     storage: str | None = None,
     jobs: int = 1,
@@ -65,10 +65,12 @@ def tune(
     bits. What the user should know is logged.
 
     Args:
-        methods: names from `tuned.ALL`; none means all that the problem usually has.
+        methods: names from `tuned.ALL`; none means all that the problem usually has, with `fast` the seven of
+            `tuned.FASTEST`.
         on: the problem, as `reduced_problem("mnist")` makes it.
         final: the whole problem, as `whole_problem` makes it, for the final; default none.
-        trials: a study is done with so many complete or pruned trials; failed ones do not count. Commands
+        trials: a study is done with so many complete or pruned trials, default 30, with `fast` 60 of the
+            variants of LocoProp, whose wide space is the largest; failed ones do not count. Commands
             that share a storage share the trials, and wait for each other's last ones.
         seed: of the network, the batches and the search.
         storage: database URL; default sqlite:///tuning/PROBLEM.db. For several machines, a server's.
@@ -102,7 +104,8 @@ def tune(
             FileExistsError if a result would replace another file and `overwrite` is False.
         KeyboardInterrupt: passed on; every trial that was complete is kept.
     """
-    checks.integer("trials", trials)
+    if trials is not None:
+        checks.integer("trials", trials)
     checks.integer("jobs", jobs)
     checks.integer("seed", seed, minimum=0, maximum=None)
     for name, switch in {"progress": progress, "overwrite": overwrite, "fast": fast, "plan": plan}.items():
@@ -110,7 +113,7 @@ def tune(
     folder = user_path(out, "out")
     _check_fast(fast, target, budget, jobs)
     names = [checks.one_of("method", name, ALL) for name in dict.fromkeys(methods)]
-    names = names or list(usual_entries(on.name))
+    names = names or list(FASTEST if fast else usual_entries(on.name))
     if len(parts := _by_problem(names, on)) > 1:  # an offline method has examples of its own
         how: dict[str, Any] = {
             "final": final, "trials": trials, "seed": seed, "storage": storage, "jobs": jobs, "out": out,
@@ -121,7 +124,14 @@ def tune(
         return {name: one for problem, part in parts for name, one in tune(part, problem, **how).items()}
     ((on, names),) = parts
     searches = [
-        Search(method=name, problem=on, space=found, seed=seed, trials=trials, space_name=space)
+        Search(
+            method=name,
+            problem=on,
+            space=found,
+            seed=seed,
+            trials=_usual_trials(name, fast) if trials is None else trials,
+            space_name=space,
+        )
         for name in names
         for found in [search_space(name, ranges, problem=on.name, space=space)]
     ]
@@ -165,8 +175,15 @@ def _check_fast(fast: bool, target: float | None, budget: float | None, jobs: in
     for name, value in (("target", target), ("budget", budget)):
         if value is not None and not fast:
             raise ValueError(f"{name} has no meaning without fast, got {value}")
+        if value is not None:
+            checks.positive(name, value)
     if fast and jobs != 1:
         raise ValueError(f"jobs must be 1 with fast, because trials side by side slow each other, got {jobs}")
+
+
+def _usual_trials(method: str, fast: bool) -> int:
+    """Return how many trials a study has unless it is told."""
+    return 60 if fast and method in members("LocoProp") else 30
 
 
 def _limit(

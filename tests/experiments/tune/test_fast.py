@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from tiny_tuning import FINAL, FLAGS, NUMPY, a_search, loaded, search, small, split_data
 
 from locoprop_ref.cli import main as cli
+from locoprop_ref.experiments import tuned
 from locoprop_ref.experiments.tune import final as final_module
 from locoprop_ref.experiments.tune import search_space, timed, tune
 from locoprop_ref.experiments.tune import target as target_module
+from locoprop_ref.experiments.tune import tuning as tuning_module
 from locoprop_ref.experiments.tune.budget import PENALTY, SHARE, Budget
 from locoprop_ref.experiments.tune.hours import Estimate, in_words
 from locoprop_ref.experiments.tune.objective import held_out_epochs, held_out_losses
@@ -293,6 +295,7 @@ def test_the_target_is_the_loss_of_rmsprops_stored_settings(here, monkeypatch):
         ({"budget": 3.0}, r"^budget has no meaning without fast, got 3.0"),
         ({"fast": True, "jobs": 2}, r"^jobs must be 1 with fast, .*, got 2"),
         ({"fast": True, "target": 0.0, "budget": 1.0}, r"^target must be a positive number, got 0.0"),
+        ({"fast": True, "budget": float("nan")}, r"^budget must be a (positive )?number, got nan"),
         ({"fast": 1}, r"^fast must be True or False, got 1"),
     ],
 )
@@ -300,6 +303,27 @@ def test_what_does_not_go_together(options, words, here):
     with pytest.raises((ValueError, TypeError), match=words):
         search("sgd", trials=1, **options)
     assert not (here / "tuning").exists()
+
+
+def test_one_command_searches_seven_methods(here, monkeypatch):
+    """With more trials of LocoProp, whose space is the largest; a number that is given is for all."""
+    seen = []
+
+    class Stop(Exception):
+        pass
+
+    def stopped(searches, *_):
+        seen.append({of.method: of.trials for of in searches})
+        raise Stop
+
+    monkeypatch.setattr(tuning_module, "_check_data", stopped)
+    for how in ({"fast": True}, {"fast": True, "trials": 5}, {}):
+        with pytest.raises(Stop):
+            tune(on=small(), progress=False, **how)
+    others, loco = ("rmsprop", "adam", "kfac", "foof"), ("locoprop-s", "locoprop-s-closed", "locoprop-m")
+    assert seen[0] == dict.fromkeys(others, 30) | dict.fromkeys(loco, 60)
+    assert seen[1] == dict.fromkeys((*others, *loco), 5)
+    assert seen[2] == dict.fromkeys(tuned.CONTESTANTS, 30)
 
 
 def test_the_fast_command_is_one_line_where_it_is_refused(here, capsys):
