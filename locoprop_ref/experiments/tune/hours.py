@@ -107,13 +107,13 @@ def in_words(estimates: Sequence[Estimate], jobs: int) -> list[str]:
         jobs: trials and runs side by side.
 
     >>> in_words([Estimate("sgd", 30, 10.0, 5, 120.0)], jobs=1)
-    ['sgd: 30 trials of 10.0 s, 5 runs of finals of 120.0 s: 0.25 hours', 'in all 0.25 hours with 1 job']
+    ['sgd: 30 trials of 10.0 s, 5 runs of finals of 120.0 s: 0.25 h', 'in all 0.25 h with 1 job']
     """
     lines = [
         f"{one.method}: {one.trials} trials of {one.trial_seconds:.1f} s"
         + (f", {one.runs} runs of finals of {one.run_seconds:.1f} s" if one.runs else "")
-        + f": {one.seconds / 3600:.2g} hours"
+        + f": {one.seconds / 3600:.2g} h"
         for one in estimates
     ]
     hours = sum(one.seconds for one in estimates) / 3600 / jobs
-    return [*lines, f"in all {hours:.2g} hours with {jobs} job{'s' * (jobs > 1)}"]
+    return [*lines, f"in all {hours:.2g} h with {jobs} job{'s' * (jobs > 1)}"]

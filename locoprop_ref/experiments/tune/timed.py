@@ -125,8 +125,9 @@ def timed_in_words(timed: Mapping[str, Any]) -> str:
     """
     if timed["diverged"] is not None:
         return f"diverged ({timed['diverged']}), target not reached"
+    epochs = f"{timed['epochs']} epoch{'s' * (timed['epochs'] != 1)}"
     there = "not reached" if timed["reached"] is None else f"reached after {timed['reached']:.2f} s"
     return (
         f"held-out loss {timed['loss']:.6g} after {timed['spent']:.1f} s of steps "
-        f"(a schedule of {timed['epochs']} epochs), target {there}"
+        f"(a schedule of {epochs}), target {there}"
     )
