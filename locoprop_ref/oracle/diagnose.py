@@ -7,9 +7,11 @@ cases that nothing explains count in this order, too, so that a name that explai
 above the many that it does not explain.
 """
 
+import itertools
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from dataclasses import dataclass
 
 from tqdm import tqdm
 
@@ -30,13 +32,28 @@ THOROUGH = 3
 CREDIBLE = 0.25
 
 
+@dataclass(frozen=True)
+class _Search:
+    """What the diagnosis searches: the cases, the dtype of the check, and the moment at which it stops."""
+
+    failing: Sequence[Result]
+    passing: Sequence[Case]
+    dtype: str
+    end: float
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() > self.end
+
+
 def diagnose(results: Sequence[Result], dtype: str, *, seconds: float = 60.0) -> list[Finding]:
     """Explain the failing cases of a check.
 
     Args:
         results: all results; the passing ones decide between flags that explain equally many cases.
         dtype: the dtype of the check.
-        seconds: time for the search; single flags are always tried, pairs only until the time is over.
+        seconds: time for the search. Single flags are tried before pairs, and every topic has its turn;
+            cases for which the time was too short are said to be so.
 
     Returns:
         findings: first the cases with missing or superfluous outputs, then the findings that concern most
@@ -45,25 +62,44 @@ def diagnose(results: Sequence[Result], dtype: str, *, seconds: float = 60.0) ->
     Raises:
         ImportError: mpmath, which the second source needs, is not installed.
     """
+    end = time.monotonic() + seconds
     failing = [r for r in results if r.status == "fail"]
     if failing:
         floats()  # without mpmath there is no diagnosis
-    end = time.monotonic() + seconds
-    explained: dict[str, set[Names]] = {}
-    words: dict[str, tuple[str, bool]] = {}
-    for result in tqdm(failing, desc="diagnosing", unit="case", disable=None, leave=False):
-        explained[result.case.id] = {
-            _names(flags) for flags in _matching(result, _singles(result.case), dtype)
-        }
-        symptom = symptoms.of(result)
-        if symptom and not explained[result.case.id]:
-            words[result.case.id] = symptom
+    search = _Search(failing, [r.case for r in results if r.status == "pass"], dtype, end)
+    explained, late = _singly(search)
+    words = {r.case.id: s for r in failing if not explained[r.case.id] and (s := symptoms.of(r))}
+    late -= set(words)
     # a deviation that is worth its name changes more than the last digits
-    open_ = [r for r in failing if r.case.id not in words and not symptoms.small(r, dtype)]
-    complete = _pairs(open_, explained, dtype, end)
-    passing = [r.case for r in results if r.status == "pass"]
-    findings, left = _ranked(explained, failing, passing, dtype)
-    return _ordered(findings + _without_name(left, failing, words, complete, dtype))
+    open_ = [r for r in failing if r.case.id not in {*words, *late} and not symptoms.small(r, dtype)]
+    complete = _pairs(search, open_, explained)
+    findings, left = _ranked(search, explained, late)
+    return _ordered(findings + _without_name(search, left, words, late, complete))
+
+
+def _singly(search: _Search) -> tuple[dict[str, set[Names]], set[str]]:
+    """Return the single flags that explain each case, and the cases for which the time was too short."""
+    explained: dict[str, set[Names]] = {result.case.id: set() for result in search.failing}
+    late = set()
+    for result in tqdm(_by_turns(search.failing), desc="diagnosing", unit="case", disable=None, leave=False):
+        flags = _until(search, _singles(result.case))
+        found = {_names(one) for one in _matching(result, flags, search.dtype)}
+        # what was found before the time was over may be one of several explanations
+        if search.over:
+            late.add(result.case.id)
+        else:
+            explained[result.case.id] = found
+    return explained, late
+
+
+def _by_turns(failing: Sequence[Result]) -> list[Result]:
+    """Order cases so that every topic has its turn, the cheapest cases first."""
+    turns: Counter[str] = Counter()
+    ordered = []
+    for result in sorted(failing, key=_effort):
+        ordered.append((turns[result.case.topic], _effort(result), result))
+        turns[result.case.topic] += 1
+    return [result for *_, result in sorted(ordered, key=lambda row: row[:2])]
 
 
 def _names(flags: Flags) -> Names:
@@ -78,24 +114,21 @@ def _singles(case: Case) -> Iterator[Flags]:
             yield (BY_FLAG[name],)
 
 
-def _pairs(failing: Sequence[Result], explained: dict[str, set[Names]], dtype: str, end: float) -> bool:
+def _pairs(search: _Search, failing: Sequence[Result], explained: dict[str, set[Names]]) -> bool:
     """Try pairs on the cases that no single flag explains; return whether there was time for all pairs."""
     found: list[Flags] = []
     tried: dict[str, int] = {}
-    complete = True
     open_ = [r for r in failing if not explained[r.case.id]]
     for result in sorted(open_, key=_effort):
-        # pairs that explained another case are tried first, even if the time is over
-        matching = list(_matching(result, iter(found), dtype))
+        # pairs that explained another case are tried first
+        matching = list(_matching(result, _until(search, iter(found)), search.dtype))
         topic = result.case.topic
         if not matching and tried.get(topic, 0) < THOROUGH:
             tried[topic] = tried.get(topic, 0) + 1
-            pairs = _until(end, _all_pairs(result.case))
-            matching = list(_matching(result, pairs, dtype))
-            complete = complete and time.monotonic() <= end
+            matching = list(_matching(result, _until(search, _all_pairs(result.case)), search.dtype))
             found += [pair for pair in matching if pair not in found]
         explained[result.case.id] = {_names(flags) for flags in matching}
-    return complete
+    return not (open_ and search.over)
 
 
 def _effort(result: Result) -> float:
@@ -105,17 +138,17 @@ def _effort(result: Result) -> float:
     return float(numbers * inputs.get("num_local_steps", 1) * (9 if "exact" in str(result.case.id) else 1))
 
 
-def _until(end: float, pairs: Iterator[Flags]) -> Iterator[Flags]:
-    for pair in pairs:
-        if time.monotonic() > end:
+def _until(search: _Search, candidates: Iterator[Flags]) -> Iterator[Flags]:
+    for flags in candidates:
+        if search.over:
             return
-        yield pair
+        yield flags
 
 
 def _all_pairs(case: Case) -> Iterator[Flags]:
     concerned = [flag for flag in FLAGS if flag.concerns(case.topic, case.conventions)]
     yield from ((BY_FLAG[n], flag) for flag in ARITHMETIC.values() for n in case.flags if n in BY_FLAG)
-    for pair in combinations(concerned, 2):
+    for pair in itertools.combinations(concerned, 2):
         disjoint = not set(pair[0].change) & set(pair[1].change)
         if disjoint and any(flag.name in case.flags for flag in pair):
             yield pair
@@ -131,10 +164,10 @@ def _matching(result: Result, candidates: Iterator[Flags], dtype: str) -> Iterat
 
 
 def _ranked(
-    explained: dict[str, set[Names]], failing: Sequence[Result], passing: Sequence[Case], dtype: str
+    search: _Search, explained: dict[str, set[Names]], late: set[str]
 ) -> tuple[list[Finding], list[str]]:
     """Repeatedly take the flags that explain most of the remaining cases; also return what remains."""
-    left = {id_: set(flags) for id_, flags in explained.items()}
+    left = {id_: set(flags) for id_, flags in explained.items() if id_ not in late}
     findings: list[Finding] = []
     while True:
         cover: dict[Names, list[str]] = {}
@@ -143,7 +176,7 @@ def _ranked(
                 cover.setdefault(flags, []).append(id_)
         if not cover:
             return findings, list(left)
-        finding = _best(cover, failing, passing, dtype, len(explained))
+        finding = _best(search, cover, late)
         if len(finding.ids) < CREDIBLE * (len(finding.ids) + finding.unmatched):
             left = {id_: flags - {finding.flags} for id_, flags in left.items()}
             continue
@@ -151,28 +184,33 @@ def _ranked(
         left = {id_: flags for id_, flags in left.items() if id_ not in finding.ids}
 
 
-def _best(
-    cover: dict[Names, list[str]],
-    failing: Sequence[Result],
-    passing: Sequence[Case],
-    dtype: str,
-    total: int,
-) -> Finding:
+def _best(search: _Search, cover: dict[Names, list[str]], late: set[str]) -> Finding:
     rank = {
-        flags: (-len(ids), len(flags), sum(_would_show(flags, case) for case in passing))
+        flags: (-len(ids), len(flags), sum(_would_show(flags, case) for case in search.passing))
         for flags, ids in cover.items()
     }
     order = [flag.name for flag in (*FLAGS, *ARITHMETIC.values())]
     best = min(cover, key=lambda flags: (rank[flags], [order.index(name) for name in flags]))
     ids = cover[best]
     others = [flags for flags in cover if flags != best and rank[flags] == rank[best] and cover[flags] == ids]
-    contradicted = tuple(case.id for case in passing if _contradicts(best, case, dtype))
-    unmatched = sum(r.case.id not in ids and _would_show(best, r.case) and not r.structure for r in failing)
-    malformed = any(r.structure for r in failing if r.case.id in ids)
+    contradicted, unchecked = _contradicted(search, best)
+    searched = [r for r in search.failing if r.case.id not in late and not r.structure]
+    unmatched = sum(r.case.id not in ids and _would_show(best, r.case) for r in searched)
+    malformed = any(r.structure for r in search.failing if r.case.id in ids)
     return Finding(
-        best, tuple(ids), total, tuple(sorted(others)), contradicted,
-        unmatched=unmatched if len(best) == 1 else 0, malformed=malformed,
+        best, tuple(ids), len(search.failing), tuple(sorted(others)), contradicted,
+        unmatched=unmatched if len(best) == 1 else 0, malformed=malformed, unchecked=unchecked,
     )  # fmt: skip
+
+
+def _contradicted(search: _Search, flags: Names) -> tuple[tuple[str, ...], int]:
+    """Return the passing cases that would fail under the flags, and how many the time was too short for."""
+    concerned = [case for case in search.passing if _would_show(flags, case)]
+    if len(flags) == 1 and search.dtype == "float64":
+        return tuple(case.id for case in concerned), 0  # this is what the flags of a case say
+    checked = list(itertools.takewhile(lambda case: not search.over, concerned))
+    contradicted = tuple(case.id for case in checked if _contradicts(flags, case, search.dtype))
+    return contradicted, len(concerned) - len(checked)
 
 
 def _would_show(flags: Names, case: Case) -> bool:
@@ -181,27 +219,21 @@ def _would_show(flags: Names, case: Case) -> bool:
 
 def _contradicts(flags: Names, case: Case, dtype: str) -> bool:
     """Return whether a passing case would fail under the flags."""
-    if not _would_show(flags, case):
-        return False
     values = imitation(case, tuple(flag_of(name) for name in flags if name not in ARITHMETIC))
     return values is not None and distance(case, values, case.expected) > 4 * case.tolerance[dtype]
 
 
 def _without_name(
-    left: list[str],
-    failing: Sequence[Result],
-    words: dict[str, tuple[str, bool]],
-    complete: bool,
-    dtype: str,
+    search: _Search, left: list[str], words: dict[str, tuple[str, bool]], late: set[str], complete: bool
 ) -> list[Finding]:
-    """Return a finding for every symptom, and one for the cases about which nothing is known."""
-    total, groups = len(failing), symptoms.grouped(words)
+    """Return a finding for every symptom, for what was not searched, and for what nothing is known about."""
+    total, groups = len(search.failing), symptoms.grouped(words)
     findings = [
         Finding((), tuple(ids), total, words=text, malformed=malformed)
         for (text, malformed), ids in groups.items()
     ]
-    rest = [r for r in failing if r.case.id in left and r.case.id not in words]
-    small = [r for r in rest if symptoms.small(r, dtype)]
+    rest = [r for r in search.failing if r.case.id in left and r.case.id not in words]
+    small = [r for r in rest if symptoms.small(r, search.dtype)]
     large = [r for r in rest if r not in small]
     if small:
         text = symptoms.small_words(small)
@@ -209,9 +241,20 @@ def _without_name(
     if large:
         ids = tuple(r.case.id for r in large)
         findings.append(Finding((), ids, total, complete=complete))
+    if late:
+        ids = tuple(r.case.id for r in search.failing if r.case.id in late)
+        findings.append(Finding((), ids, total, words=symptoms.NOT_SEARCHED))
     return findings
 
 
 def _ordered(findings: list[Finding]) -> list[Finding]:
-    """Return the findings, malformed cases first, then by the number of cases; names before none."""
-    return sorted(findings, key=lambda f: (not f.malformed, -len(f.ids), not f.flags))
+    """Return the findings, malformed cases first, then by the number of cases, names before none.
+
+    What was not searched comes last: it says nothing about the implementation.
+    """
+
+    def place(finding: Finding) -> tuple[bool, bool, int, bool]:
+        late = finding.words == symptoms.NOT_SEARCHED
+        return not finding.malformed, late, -len(finding.ids), not finding.flags
+
+    return sorted(findings, key=place)

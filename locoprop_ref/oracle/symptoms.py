@@ -13,6 +13,7 @@ DIVERGED = 1e8
 # and of the check itself in float32.
 SMALL = {"float64": 4, "float32": 100}
 NEVER_SMALL = 1e-2  # whatever an ill-conditioned case tolerates
+NOT_SEARCHED = "were not searched, because the time for the diagnosis was over"
 TYPICAL = (
     "a part of the arithmetic in a lower precision, a number added to the diagonal of a system, finite "
     "differences, a number added inside a logarithm or a root, or a solver that stops early"

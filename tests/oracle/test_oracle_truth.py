@@ -1,12 +1,17 @@
 """What the report may say: nothing that is malformed passes, no small number of cases names the whole."""
 
+import sys
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from test_oracle_diagnose import imitator
 
 from locoprop_ref.oracle import cases, check, check_results
+from locoprop_ref.oracle.diagnose import _contradicted, _Search
+from locoprop_ref.oracle.finding import Finding
 from locoprop_ref.oracle.flags import BY_FLAG
 from locoprop_ref.oracle.own import own_target
 from locoprop_ref.oracle.vectors import encode
@@ -101,8 +106,6 @@ def test_a_variant_that_is_not_made_everywhere_is_a_bug():
 
 def test_a_variant_that_a_bug_looks_like_is_not_acceptable():
     """W - eta/2 of one problem is both: the diagnosis must not choose the pleasant one."""
-    from locoprop_ref.oracle.finding import Finding
-
     finding = Finding(("LocalMean",), ("closed_form/primal",), 1, (("ProximalTermDoubled",),))
     assert not finding.acceptable
     assert "or a bug that looks the same" in finding.text
@@ -157,19 +160,66 @@ def test_a_right_answer_that_is_two_tolerances_off_gets_no_false_name(dtype):
     assert "small error of no known cause" in first_line(report)
 
 
-def test_the_first_import_or_compilation_is_not_counted():
-    """The first call of a topic may take longer than the limit; a later one may not."""
+@pytest.mark.parametrize("slow", [{1}, {2}], ids=["the first case", "a later case"])
+def test_the_first_import_or_compilation_is_not_counted(slow):
+    """A call that takes longer than the limit is repeated, and the second one counts."""
     calls = []
 
     def target(topic, conventions, inputs):
         calls.append(topic)
-        if len(calls) == 1:
+        if len(calls) in slow:
             time.sleep(0.4)
         return OWN(topic, conventions, inputs)
 
-    check(target, CLOSED[:2], time_limit=0.3, warm_up=5.0).assert_ok()
+    check(target, CLOSED[:3], time_limit=0.3, warm_up=5.0).assert_ok()
+    assert len(calls) == 4
     calls.clear()
-    assert not check(target, CLOSED[:2], time_limit=0.3, warm_up=0.0).ok
+    assert not check(target, CLOSED[:3], time_limit=0.3, warm_up=0.0).ok
+
+
+def test_a_case_that_always_takes_too_long_is_found_even_if_it_is_the_first():
+    def target(topic, conventions, inputs):
+        time.sleep(0.15)
+        return OWN(topic, conventions, inputs)
+
+    report = check(target, CLOSED[:2], time_limit=0.05, warm_up=5.0)
+    assert [r.status for r in report.results] == ["not run", "not run"]
+    assert report.results[0].message == "did not return within 0.05 s"
+
+
+@pytest.fixture
+def ticking(monkeypatch):
+    """A clock that moves by a second whenever the diagnosis looks at it."""
+    seconds = iter(range(1_000_000))
+    clock = SimpleNamespace(monotonic=lambda: float(next(seconds)))
+    monkeypatch.setattr(sys.modules["locoprop_ref.oracle.diagnose"], "time", clock)
+
+
+def test_a_short_time_leaves_cases_that_are_said_to_be_not_searched(ticking):
+    """Every topic has its turn; what is found until then is not said of the other cases."""
+    chosen = [*CLOSED, *cases("target"), *cases("local_steps")]
+    flipped = imitator([BY_FLAG["TargetSignFlipped"]], chosen)
+    right = check(flipped, chosen, search_limit=1e6)
+    assert [f.flags for f in right.findings] == [("TargetSignFlipped",)]
+    report = check(flipped, chosen, search_limit=200.0)
+    named, late = sorted(report.findings, key=lambda finding: not finding.flags)
+    assert named.flags == ("TargetSignFlipped",)
+    assert {id_.partition("/")[0] for id_ in named.ids} == {"closed_form", "target", "local_steps"}
+    assert named.unmatched == 0
+    assert "were not searched, because the time for the diagnosis was over" in late.text
+    assert len(named.ids) + len(late.ids) == len(right.findings[0].ids)
+
+
+def test_a_variant_that_there_was_no_time_to_compare_is_not_acceptable():
+    """What passes in float32 must be computed, what passes in float64 is known from the flags of a case."""
+    over = _Search([], BIASED, "float32", end=-1.0)
+    assert _contradicted(over, ("LocalMean",)) == ((), len(BIASED))
+    ids = tuple(case.id for case in BIASED)
+    assert _contradicted(replace(over, dtype="float64"), ("LocalMean",)) == (ids, 0)
+    assert _contradicted(replace(over, end=1e9), ("LocalMean",)) == (ids, 0)
+    finding = Finding(("LocalMean",), ids[:1], 1, unchecked=1)
+    assert not finding.acceptable
+    assert "which there was no time to see" in finding.text
 
 
 def test_the_search_for_pairs_keeps_its_limit_and_diverged_cases_are_not_searched():
