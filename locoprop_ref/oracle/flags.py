@@ -208,7 +208,7 @@ PROPERTIES = {
     "Kink": "Arguments at a kink of the transfer function.",
     "OutOfRange": "Some targets lie outside the closed range of the transfer function.",
     "IllConditioned": "X^T X has eigenvalues of very different size.",
-    "Gentle": "weight_step times the largest eigenvalue of X^T X is below 1 in every layer.",
+    "Gentle": "weight_step times the largest eigenvalue of X^T X (memory: of A) is below 1 in every layer.",
     "Ties": "Some windows have several largest numbers.",
     "EqualWidths": "Hidden layers have the same width, so that a buffer of one fits another.",
     "Square": "W is square, so that a transposed W is not found by its shape.",

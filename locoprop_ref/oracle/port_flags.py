@@ -36,15 +36,35 @@ FLAGS = (
         "The local gradient has sigmoid in place of tanh (an early version of the PyPI package did this). "
         "Look at the table of integrals; tanh has log cosh a.",
         topics=("integral", "matching_loss", *LOCAL)),
+    # the size of the local loss
+    bug("LocalElementMean", {"local_reduction": "element mean"},
+        "the local gradient is averaged over the batch and the outputs",
+        "Steps of a layer depend on its width. Look at reduction=\"mean\" of PyTorch's losses; sum over the "
+        "outputs, and sum or average over the batch as the group says.", topics=LOCAL),
+    # in the first step a doubled target_step looks the same, and in closed form a doubled weight_step
+    bug("LocalSquaredWhole", {"local_squared": "whole"},
+        "the local gradient of S is doubled, as by a squared local loss without its factor 1/2",
+        "The gradient of M is not. Look at the squared distance; the gradient is x^T (a_hat - y*).",
+        topics=STEPPED),
+    bug("LocalMseLoss", {"local_squared": "mean square"},
+        "the local loss of S is the mean of the squares over batch and outputs, without 1/2",
+        "The default of torch.nn.functional.mse_loss: the gradient has the factor 2/(B d_out), which "
+        "depends on the width. Take 0.5 * ((a_hat - y) ** 2).sum().",
+        topics=("first_step", "closed_form", *STEPPED)),
     # the regularizer and closed forms
     bug("ProximalAsWeightDecay", {"proximal": "weight decay"},
         "the proximal term is replaced by weight decay, |W|^2 / (2 weight_step)",
         "Weights are pulled to 0 in place of where they were. Look at weight_decay of the optimizer; keep a "
         "copy of the weights of the start and subtract it.", topics=LOCAL),
+    bug("ProximalTermHalved", {"proximal": "half"},
+        "the regularizer is |W - W0|^2 / (4 weight_step)",
+        "weight_step acts as twice of what was asked for. Look at the factor of the regularizer; in closed "
+        "form also at the squared distance, which has the factor 1/2.",
+        topics=("closed_form", "local_steps", "exact", "training")),
     bug("RidgeInverted", {"ridge": "weight_step"},
         "weight_step stands where 1/weight_step belongs",
-        "Small steps become long ones. Look at what is added to the diagonal; it is 1/weight_step.",
-        topics=("closed_form", "training")),
+        "Small steps become long ones. Look at what is added to the diagonal, or at the factor of W - W0 in "
+        "the gradient; it is 1/weight_step.", topics=("closed_form", "local_steps", "exact", "training")),
     bug("DualRidgeInverted", {"ridge": "weight_step in the dual"},
         "in the dual form weight_step stands where 1/weight_step belongs",
         "Wrong only where there are fewer examples than inputs. Look at the system of x x^T; 1/weight_step "
@@ -66,10 +86,23 @@ FLAGS = (
         "the local decay divides by K - 1 in place of K",
         "Every local step but the first is too small. Look at the decay (linspace divides by K - 1); it "
         "is max(1 - k/K, 0.25), k = 0..K-1.", local_decay="authors", topics=STEPPED),
+    bug("LocalDecayFloorTenth", {"local_decay": "authors with floor 0.1"},
+        "the local decay has the floor 0.1 in place of 0.25",
+        "The last local steps are too small. Look at the decay; it is max(1 - k/K, 0.25), k = 0..K-1.",
+        local_decay="authors", topics=STEPPED),
+    bug("LocalDecayFloorHalf", {"local_decay": "authors with floor 0.5"},
+        "the local decay has the floor 0.5 in place of 0.25",
+        "The last local steps are too large. Look at the decay; it is max(1 - k/K, 0.25), k = 0..K-1.",
+        local_decay="authors", topics=STEPPED),
     bug("LocalGradientFrozen", {"local_gradient": "frozen"},
         "all local steps use the gradient of the first one",
-        "K steps are one long step. Look whether the pre-activation is computed inside the loop; compute it "
-        "again from the moved weights before each step.", topics=STEPPED),
+        "K steps are one long step. Look whether the pre-activation is computed inside the loop, from the "
+        "moved weights; and whether the target is not, which must stay where it was before the first step.",
+        topics=STEPPED),
+    bug("LocalGradientAccumulated", {"local_gradient": "accumulated"},
+        "the gradients of all steps so far are added up",
+        "As without optimizer.zero_grad() in PyTorch. Look at the lines before the gradient is taken; each "
+        "step has the gradient of its own weights alone.", topics=STEPPED),
     bug("LocalStepsOneMore", {"local_step_count": "K + 1"},
         "every problem takes one step more than K",
         "Look at the range of the loop over the local steps, k = 0..K-1.", topics=STEPPED),
@@ -90,6 +123,10 @@ FLAGS = (
         "the schedule comes a batch late",
         "Every batch but the first has the rate of the one before. Look at the order of the scheduler's step "
         "and the optimizer's; batch t has rates[t].", topics=("training",)),
+    bug("ScheduleAccumulated", {"schedule_on": "product of the rates"},
+        "the rates of the schedule multiply up from batch to batch",
+        "Every batch is slowed by all rates before its own. Look for a line that multiplies the rate of the "
+        "optimizer in place; set it to local_lr times the rate of the batch.", topics=("training",)),
     bug("ScheduleOnBoth", {"schedule_on": "rate and target step"},
         "the schedule multiplies target_step as well as the optimizer's rate",
         "With gradient descent the schedule acts squared. Look at the target; target_step is constant.",

@@ -5,7 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from locoprop_ref.oracle import cases
+from locoprop_ref.network import forward
+from locoprop_ref.oracle import cases, own_positions
 from locoprop_ref.oracle.conventions import QUICK
 from locoprop_ref.oracle.flags import BY_FLAG
 from locoprop_ref.oracle.generate import PROVEN, TOLD_APART, VISIBLE
@@ -14,6 +15,7 @@ from locoprop_ref.oracle.topics import TOPICS
 from locoprop_ref.oracle.vectors import VERSION
 
 CORE = [topic for topic in TOPICS if topic not in (*PROVEN, *QUICK)]
+GENTLE = [case for case in cases() if "Gentle" in case.flags]
 LAYERS = ("target", "closed_form", "local_steps", "exact")
 NETWORKS = ("network", "first_step", "training")
 # the same deviation under two names: without a closed form an update that is not applied is left out, and of
@@ -24,6 +26,8 @@ STRUCTURAL = {
     ("EpsilonInside", "AdagradOptax"),
     ("TargetFromPostActivation", "MethodsExchanged"), ("RidgeInverted", "DualRidgeInverted"),
     ("DialectTorch", "PyPIPackage"), ("TargetsGaussSeidelCapped", "PyPIPackage"),
+    # a decay of at most 10 steps is never below 0.1
+    ("LocalDecayWithoutFloor", "LocalDecayFloorTenth"),
 }  # fmt: skip
 
 
@@ -63,6 +67,10 @@ def test_few_pairs_are_left_untold():
     assert {id_ for id_, _ in left} <= {
         # relu has the slope 1 or 0, and projection of a relu layer's target is f of it
         "local_steps/m-relu-nobias", "training/m-relu-squared",
+        # a mean over two outputs is a half of the sum
+        "closed_form/one-example", "closed_form/linear", "closed_form/dual-mean", "exact/tanh-mean",
+        "local_steps/s-relu-nobias", "local_steps/s-tanh-rmsprop-tf1", "local_steps/s-tanh-rmsprop-torch",
+        "local_steps/s-tanh-rmsprop-optax",
         # the cap of corrected inputs is not reached by small steps
         "training/s-closed-gentle", "training/m-exact-gentle",
     } | {case.id for topic in PROVEN for case in cases(topic)}  # fmt: skip
@@ -98,19 +106,63 @@ def test_inputs_are_not_exact_in_tf32(topic):
         assert np.any(mantissa != np.round(mantissa)), case.id
 
 
-@pytest.mark.parametrize("topic", ["closed_form", "local_steps", "exact", "training"])
-def test_every_topic_with_a_proximal_term_has_a_gentle_case(topic):
-    """η λ_max(x̃ᵀx̃) < 1, in every layer of a network, by its first batch."""
-    gentle = [case for case in cases(topic) if "Gentle" in case.flags]
-    assert gentle
-    for case in gentle:
-        i = case.inputs
-        x = i["x"][0] if topic == "training" else i["x"]
-        names = ["_" + str(m) for m in range(1, len(i["transfers"]) + 1)] if topic == "training" else [""]
-        for suffix in names:
-            x_tilde = np.hstack([x, np.ones((len(x), 1))]) if "b" + suffix in i else x
-            assert i["weight_step"] * np.linalg.norm(x_tilde, 2) ** 2 < 1, case.id
-            x = np.tanh(x_tilde @ np.vstack([i["W" + suffix], i["b" + suffix]]))
+# topics without weight_step: a condition η λ_max < 1 has no meaning there
+NO_GENTLE = {
+    **dict.fromkeys(
+        ("transfer", "integral", "inverse", "conjugate", "matching_loss"), "functions of numbers"
+    ),
+    **dict.fromkeys(("output_loss", "network", "convolution", "recurrence"), "one pass, no local problem"),
+    **dict.fromkeys(("rows", "adjoint", "pooling"), "numbers are moved, or averaged"),
+    **dict.fromkeys(("target", "inverse_target"), "targets are computed before the local problem"),
+    **dict.fromkeys(
+        ("first_step", "convolution_local", "recurrence_local"), "the gradient at W0: no pull yet"
+    ),
+    **dict.fromkeys(("optimizer", "mirror"), "the gradients are given"),
+    "codes": "the K steps at code_lr are the result, not the way to it",
+    **dict.fromkeys(("kronecker_target", "gauss_newton_target"), "a damping, solved for directly"),
+    "admm": "each block is an exact minimum without a step",
+}
+
+
+def test_every_topic_with_a_weight_step_has_a_gentle_case_and_no_other_topic_has_a_weight_step():
+    for topic in TOPICS:
+        gentle = [case for case in cases(topic) if "Gentle" in case.flags]
+        stepped = any("weight_step" in case.inputs for case in cases(topic))
+        assert bool(gentle) == stepped == (topic not in NO_GENTLE), topic
+
+
+def largest_eigenvalues(case):
+    """λ_max of x̃ᵀx̃ of every layer by the first batch, or of the memory after its last one."""
+    i = case.inputs
+
+    def with_ones(x, bias):
+        return np.hstack([x, np.ones((len(x), 1))]) if bias else x
+
+    if case.topic == "memory":
+        A = 0.0
+        for x in i["x"]:
+            A = i["decay"] * A + with_ones(x, True).T @ with_ones(x, True)
+        return [np.linalg.norm(A, 2)]
+    if case.topic in QUICK:
+        layers = own_positions.network(i)
+        read = forward(layers, i["x"][0]).x
+        rows = [layer.augment(x) for layer, x in zip(layers.layers, read, strict=True)]
+        assert [x.shape[1] for x in rows] == [len(layer.stacked) for layer in layers.layers]
+        return [np.linalg.norm(x, 2) ** 2 for x in rows]
+    x = i["x"][0] if case.topic == "training" else i["x"]
+    names = [f"_{m}" for m in range(1, len(i["transfers"]) + 1)] if case.topic == "training" else [""]
+    found = []
+    for suffix in names:
+        x_tilde = with_ones(x, "b" + suffix in i)
+        found.append(np.linalg.norm(x_tilde, 2) ** 2)
+        x = np.tanh(x_tilde @ np.vstack([i["W" + suffix], i["b" + suffix]]))
+    return found
+
+
+@pytest.mark.parametrize("case", GENTLE, ids=lambda case: case.id)
+def test_a_gentle_case_keeps_its_condition(case):
+    """η λ_max(x̃ᵀx̃) < 1, so that a fixed-point iteration converges."""
+    assert case.inputs["weight_step"] * max(largest_eigenvalues(case)) < 1
 
 
 def test_every_case_has_the_version():

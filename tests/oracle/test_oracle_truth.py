@@ -12,7 +12,7 @@ from test_oracle_diagnose import imitator
 from locoprop_ref.oracle import cases, check, check_results
 from locoprop_ref.oracle.diagnose import _contradicted, _Search
 from locoprop_ref.oracle.finding import Finding
-from locoprop_ref.oracle.flags import BY_FLAG
+from locoprop_ref.oracle.flags import ARITHMETIC, BY_FLAG
 from locoprop_ref.oracle.own import own_target
 from locoprop_ref.oracle.vectors import encode
 
@@ -222,10 +222,12 @@ def test_a_variant_that_there_was_no_time_to_compare_is_not_acceptable():
     assert "which there was no time to see" in finding.text
 
 
-def test_the_search_for_pairs_keeps_its_limit_and_diverged_cases_are_not_searched():
+def test_the_search_for_pairs_keeps_its_limit_and_diverged_cases_are_not_searched(ticking):
     chosen = cases("local_steps")
-    wild = check(changed(lambda v: {k: u * 1e51 for k, u in v.items()}), chosen, search_limit=0.5)
+    # single flags take two looks at the clock for each case, and one for each flag
+    singles = float(sum(len(case.flags) + len(ARITHMETIC) + 2 for case in chosen))
+    wild = check(changed(lambda v: {k: u * 1e51 for k, u in v.items()}), chosen, search_limit=singles)
     assert "diverged" in first_line(wild)
     assert "below 2" in first_line(wild)
-    odd = check(changed(lambda v: {k: u + 0.125 for k, u in v.items()}), chosen, search_limit=0.5)
+    odd = check(changed(lambda v: {k: u + 0.125 for k, u in v.items()}), chosen, search_limit=singles + 100)
     assert "the search for pairs ran out of time" in odd.text()

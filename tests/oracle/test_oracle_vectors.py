@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,23 @@ def test_what_is_no_number_is_refused(value):
 
 def test_a_number_too_large_for_a_double_is_infinite():
     np.testing.assert_array_equal(decode([10**400]), [np.inf])
+
+
+def words_of(case):
+    """The names of a case's inputs and outputs, and the words among its inputs."""
+    for name, value in [*case.inputs.items(), *case.expected.items()]:
+        head, _, tail = name.rpartition("_")
+        yield f"{head}_m" if head and tail.isdigit() else name
+        for word in value if isinstance(value, list) else [value]:
+            if isinstance(word, str):
+                yield word
+
+
+def test_the_format_has_every_word_of_the_vectors():
+    text = (REPOSITORY / "locoprop_ref" / "oracle" / "FORMAT.md").read_text(encoding="utf-8")
+    words = {word for case in cases() for word in words_of(case)}
+    assert {"beta1", "locoprop-s-closed", "eg-normalized", "output hinge", "W_m"} <= words
+    assert [word for word in sorted(words) if not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text)] == []
 
 
 def test_the_format_says_every_convention_in_words():

@@ -12,6 +12,7 @@ from locoprop_ref.oracle.recipes.draw import Draw, Recipe
 from locoprop_ref.oracle.recipes.network import LABELS
 
 GRAIN = 4096
+GENTLE_MEMORY = 2.0**-8  # weight_step of the case of the kind Gentle, whose memory has three batches
 SOFT, BINARY, SQUARED = "softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"
 FOUR = (2, 8, 6, 4, 5)
 # name, comment, widths, transfers, loss, batch, batches, K, anchor, differing conventions, properties
@@ -65,12 +66,22 @@ def memories() -> Iterator[Recipe]:
         ("sweep", "one sweep a batch, the ridge outside", 6, 2, 1, "outside", ()),
         ("sweeps-inside", "four sweeps a batch, the ridge inside", 6, 2, 4, "inside", ()),
         ("square", "as many units as rows of W; two sweeps", 3, 4, 2, "outside", ("Square",)),
+        (
+            "gentle",
+            "a small step, which a fixed-point iteration can take",
+            6,
+            2,
+            None,
+            "outside",
+            ("Gentle",),
+        ),
     ):
         draw = Draw(f"memory {name}", GRAIN)
         inputs: dict[str, Any] = {"W": draw.matrix(d_in, d_out), "b": draw.vector(d_out, 0.5)}
         inputs["x"] = [draw.matrix(9, d_in, 2.0) for _ in range(3)]
         inputs["y_target"] = [draw.matrix(9, d_out, 2.0) for _ in range(3)]
-        inputs |= {"decay": 0.625, "weight_step": 0.375} | ({"num_sweeps": sweeps} if sweeps else {})
+        eta = GENTLE_MEMORY if "Gentle" in properties else 0.375
+        inputs |= {"decay": 0.625, "weight_step": eta} | ({"num_sweeps": sweeps} if sweeps else {})
         yield Recipe("memory", name, comment, inputs, {"memory_ridge": where}, properties)
 
 

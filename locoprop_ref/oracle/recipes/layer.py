@@ -135,6 +135,8 @@ def local_steps() -> Iterator[Recipe]:
     for name in ("softplus", "elu", "leaky_relu", "arctan", "softmax", "identity"):
         inputs = problem(f"steps {name}", "locoprop-m", name, 5, 2, 3, **sgd, num_local_steps=6)
         yield Recipe("local_steps", f"m-{name}", f"M on a {name} layer", inputs)
+    inputs = problem("steps long", "locoprop-m", "tanh", 5, 2, 4, bias=False, **sgd, num_local_steps=24)
+    yield Recipe("local_steps", "m-tanh-long", "24 steps: decays with other floors differ", inputs)
     inputs = problem("steps momentum", "locoprop-m", "tanh", 5, 3, 2, num_local_steps=6, optimizer="momentum",
                      momentum=0.75, local_lr=0.03125)  # fmt: skip
     yield Recipe("local_steps", "m-tanh-momentum", "heavy ball", inputs)

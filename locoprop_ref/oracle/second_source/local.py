@@ -37,6 +37,7 @@ class Problem:
     bias: bool
     weight_step: Any
     choices: dict[str, str]
+    squared: bool  # the local loss of S
     examples: int | None = None  # where the rows are more than the examples
     past: Matrix | None = None  # Σ X̃ᵀX̃ of the batches before, where it is kept
 
@@ -101,15 +102,25 @@ def problem(
             eta = ctx.inf
         case "twice":
             eta = eta / 2
+        case "half":
+            eta = eta * 2
         case "one where none" if eta == ctx.inf:
             eta = ctx.mpf(1)
     if choices["ridge"] == "weight_step" and eta != ctx.inf:
         eta = 1 / eta
-    return Problem(ctx, x, y_target, local, member.W, member.bias, eta, choices)
+    squared = is_squared(inputs, choices)
+    return Problem(ctx, x, y_target, local, member.W, member.bias, eta, choices, squared)
 
 
-def _batch_factor(p: Problem) -> Any:
-    return p.ctx.mpf(1) / (p.examples or len(p.x)) if p.choices["local_reduction"] == "mean" else p.ctx.mpf(1)
+def _loss_factor(p: Problem) -> Any:
+    """Return what the sum over the rows is multiplied by."""
+    elements = len(p.x) * len(p.y_target[0])
+    counts = {"sum": 1, "mean": p.examples or len(p.x), "element mean": elements}
+    factor, count = p.ctx.mpf(1), counts[p.choices["local_reduction"]]
+    if p.squared and p.choices["local_squared"] != "half":
+        factor = p.ctx.mpf(2)
+        count = elements if p.choices["local_squared"] == "mean square" else count
+    return factor / count
 
 
 def gradient(p: Problem, W: Matrix) -> Matrix:
@@ -118,7 +129,7 @@ def gradient(p: Problem, W: Matrix) -> Matrix:
     for a, y in zip(product(p.x, W), p.y_target, strict=True):
         row = [u - v for u, v in zip(p.transfer.f(a), y, strict=True)]
         residuals.append(p.transfer.vjp(a, row) if p.choices["local_derivative"] == "applied" else row)
-    G = scaled(product(transpose(p.x), residuals), _batch_factor(p))
+    G = scaled(product(transpose(p.x), residuals), _loss_factor(p))
     if p.weight_step != p.ctx.inf:
         pull = scaled(combine(W, p.anchor, -1), 1 / p.weight_step)
         if p.bias and p.choices["proximal"] == "without bias":
@@ -155,6 +166,10 @@ def decay(ctx: Any, name: str, k: int, K: int) -> Any:
             return max(1 - ctx.mpf(k) / K, ctx.mpf(1) / 4)
         case "authors without floor":
             return 1 - ctx.mpf(k) / K
+        case "authors with floor 0.1":
+            return max(1 - ctx.mpf(k) / K, ctx.mpf(1) / 10)
+        case "authors with floor 0.5":
+            return max(1 - ctx.mpf(k) / K, ctx.mpf(1) / 2)
         case "authors from one":
             return max(1 - ctx.mpf(k + 1) / K, ctx.mpf(1) / 4)
     return ctx.mpf(1)
@@ -164,10 +179,12 @@ def closed_form(p: Problem) -> Matrix:
     """Return the minimum for S: W̃₀ − (X̃ᵀX̃ + I/η)⁻¹ X̃ᵀ(X̃W̃₀ − y*), at η = ∞ with the smallest change."""
     if p.choices["bias"] in ("doubled", "averaged"):
         raise Inapplicable("a closed form has no gradient of the bias")
+    if p.choices["local_squared"] == "whole":
+        raise Inapplicable("in closed form it is half of the regularizer")
     residual = combine(product(p.x, p.W0), p.y_target, -1)
     frozen = p.bias and p.choices["bias"] == "left out"
     x = [row[:-1] for row in p.x] if frozen else p.x
-    weight = _batch_factor(p)
+    weight = _loss_factor(p)
     if p.weight_step == p.ctx.inf and len(x) < len(x[0]):
         change = product(transpose(x), solve(p.ctx, product(x, transpose(x)), residual))
     elif p.choices["ridge"] == "weight_step in the dual" and len(x) < len(x[0]):
@@ -222,7 +239,7 @@ def exact(p: Problem) -> Matrix:
 
 
 def _newton(p: Problem, w0: list[Any], anchor: list[Any], y: list[Any]) -> list[Any]:
-    ctx, weight = p.ctx, _batch_factor(p)
+    ctx, weight = p.ctx, _loss_factor(p)
     free = len(w0) - (1 if p.bias and p.choices["bias"] != "included" else 0)
 
     def value(w: list[Any]) -> Any:

@@ -21,7 +21,7 @@ class Optimizer:
         hyper = ("momentum", "decay", "epsilon", "beta1", "beta2", "initial_accumulator")
         self.given = {key: number(ctx, inputs[key]) for key in hyper if key in inputs}
         self.buffer, self.count = ctx.mpf(0), 0
-        self.v = ctx.mpf(0)
+        self.v, self.total = ctx.mpf(0), ctx.mpf(0)
         if self.name == "rmsprop":
             self.v = ctx.mpf(1 if choices["mean_square_start"] == "ones" else 0)
         if self.name == "adagrad" and choices["accumulator_start"] == "given":
@@ -31,6 +31,8 @@ class Optimizer:
         """Return the change of the entry for the gradient G and this rate, and update the state."""
         ctx, given = self.ctx, self.given
         name = self.name
+        if self.choices["local_gradient"] == "accumulated":
+            G = self.total = self.total + G
         if name in ("momentum", "nesterov"):
             form = self.choices["momentum_form"]
             if form == "exchanged":

@@ -32,6 +32,9 @@ def _scheduled(ctx: Any, batch: dict[str, Any], choices: dict[str, str], t: int)
     rate = number(ctx, rates[max(t - 1, 0) if place == "rate of the batch before" else t])
     if place in ("target step", "rate and target step"):
         batch["target_step"] = float(rates[t]) * float(batch.get("target_step", 1))
+    if place == "product of the rates":
+        for earlier in rates[:t]:
+            rate = rate * number(ctx, earlier)
     if place in ("target step", "nothing"):
         rate = ctx.mpf(1)
     if choices["local_rate_restored"] == "no" and "num_local_steps" in batch:
