@@ -324,6 +324,10 @@ EXACT = [*TRAIN, "--method", "locoprop-m-exact"]
 BACK = [*TRAIN, "--method", "backprop"]
 APPLY = ["apply", "run.npz", "--data", "tiny.npz", "--out", "y.npz"]
 
+ARRAY = r"(\w+ in )?"  # a file's array, where it is not the file itself
+SCHEMA_1 = r"\S+\.json must be a run file of schema 1, but "
+
+# command line → the sentence, from its first character
 BAD = {
     # commands and words
     "unknown command": (["trian"], r"argument COMMAND: invalid choice: 'trian' .*\(did you mean train\?\)"),
@@ -391,7 +395,10 @@ BAD = {
         r"backend must be one of .* \(did you mean 'numpy'\?\)",
     ),
     "apply's part": ([*APPLY, "--part", "trian"], "argument --part: invalid choice: 'trian'"),
-    "apply's data": (["apply", "run.npz", "--data", "mist", "--out", "y.npz"], r"\(did you mean 'mnist'\?\)"),
+    "apply's data": (
+        ["apply", "run.npz", "--data", "mist", "--out", "y.npz"],
+        r"name must be .* \(did you mean 'mnist'\?\)",
+    ),
     # contradictions, and options without a meaning
     "steps of backprop": (
         [*BACK, "--num-local-steps", "3"],
@@ -471,7 +478,8 @@ BAD = {
     "out exists": ([*TRAIN, "--out", "run.json"], "out must be a new file, got run.json, which exists"),
     "out is a folder": (
         [*TRAIN, "--out", "folder.json", "--overwrite"],
-        "folder.npz must be a file to write, got a directory",
+        r"folder\.json and folder\.npz cannot be written after epoch 0: \S*/folder\.npz must be "
+        "a file to write, got a directory",
     ),
     "out inside a file": ([*TRAIN, "--out", "file/new.json"], "file.*: (not a directory|file exists)"),
     "out where nothing can be": (
@@ -482,7 +490,7 @@ BAD = {
         [*TRAIN, "--out", "tiny.json"],
         "out must have another name than the data, got tiny.json",
     ),
-    "a name too long": ([*TRAIN, "--out", "n" * 300 + ".json"], "file name too long"),
+    "a name too long": ([*TRAIN, "--out", "n" * 300 + ".json"], "n{300}.*: file name too long"),
     "apply's out is no npz": (
         [*APPLY, "--out", "y.json"],
         "out must be a path that ends in .npz, got 'y.json'",
@@ -500,19 +508,25 @@ BAD = {
         ["apply", "folder.npz", "--out", "y.npz", "--data", "tiny.npz"],
         "folder.npz must",
     ),
-    "report is a folder": (["verify", "--json", "folder.json"], "folder.json must be a file"),
-    "report inside a file": (["verify", "--json", "file/r.json"], "file"),
+    "report is a folder": (["verify", "--json", "folder.json"], r"/\S*/folder\.json must be a file"),
+    "report inside a file": (["verify", "--json", "file/r.json"], "/\\S*/file: file exists"),
     "verify's seed": (["verify", "--seed=-1"], "seed must be an integer of at least 0, got -1"),
     "nothing to resume": (
         [*TRAIN, "--out", "no-epochs.json", "--resume"],
         "no-epochs.npz must be there to resume no-epochs.json",
     ),
     # damaged files
-    **{f"data: {name}": ([*TRAIN, "--data", f"{name}.npz"], words) for name, (_, words) in DATA.items()},
+    **{
+        f"data: {name}": (
+            [*TRAIN, "--data", f"{name}.npz"],
+            words if words.startswith("x_") else rf"{ARRAY}{name}\.npz {words}",
+        )
+        for name, (_, words) in DATA.items()
+    },
     **{
         f"network: {name}": (
             ["apply", f"{name}.npz", "--data", "tiny.npz", "--out", "y.npz"],
-            f"{name}.npz.*{words}",
+            f"{ARRAY}{name}.npz.*{words}",
         )
         for name, (_, words) in CHECKPOINTS.items()
         if words
@@ -531,7 +545,7 @@ BAD = {
                 f"{name}.json",
                 "--resume",
             ],
-            f"{name}.npz must",
+            f"{ARRAY}{name}.npz must",
         )
         for name in CHECKPOINTS
     },
@@ -539,41 +553,56 @@ BAD = {
         f"run: {name}": (["plot", f"{name}.json"], f"{name}.json.*{words}")
         for name, (_, words) in RUNS.items()
     },
-    "run: no epochs": (["plot", "no-epochs.json"], "its epochs is wrong: expected `array` of length >= 1"),
-    "run: status": (["plot", "status.json"], "its status is wrong: invalid enum value 'done'"),
-    "run: command": (["plot", "command.json"], "its command is wrong: expected `str`, got `int`"),
-    "run: jobs": (["plot", "jobs.json"], r"its jobs is wrong: expected `int \| null`, got `str`"),
-    "run: data": (["plot", "data-is-text.json"], "its data is wrong: expected `object`, got `str`"),
-    "run: no environment": (["plot", "no-environment.json"], "it has no environment"),
-    "run: gap": (["plot", "gap.json"], "its epoch 0 is missing"),
+    "run: no epochs": (
+        ["plot", "no-epochs.json"],
+        SCHEMA_1 + "its epochs is wrong: expected `array` of length >= 1",
+    ),
+    "run: status": (["plot", "status.json"], SCHEMA_1 + "its status is wrong: invalid enum value 'done'"),
+    "run: command": (["plot", "command.json"], SCHEMA_1 + "its command is wrong: expected `str`, got `int`"),
+    "run: jobs": (["plot", "jobs.json"], SCHEMA_1 + r"its jobs is wrong: expected `int \| null`, got `str`"),
+    "run: data": (
+        ["plot", "data-is-text.json"],
+        SCHEMA_1 + "its data is wrong: expected `object`, got `str`",
+    ),
+    "run: no environment": (["plot", "no-environment.json"], SCHEMA_1 + "it has no environment"),
+    "run: gap": (["plot", "gap.json"], SCHEMA_1 + "its epoch 0 is missing"),
     "run: an epoch that is true": (
         ["plot", "epoch-is-true.json"],
-        r"its epochs\[1\].epoch is wrong: expected `int`, got `bool`",
+        SCHEMA_1 + r"its epochs\[1\].epoch is wrong: expected `int`, got `bool`",
     ),
     "run: no seconds": (
         ["plot", "no-seconds.json"],
-        r"its epochs\[1\] has no step_seconds",
+        SCHEMA_1 + r"its epochs\[1\] has no step_seconds",
     ),
-    "run: not a number": (["plot", "nan-loss.json"], "must be a run file in JSON, got text that is not JSON"),
+    "run: not a number": (
+        ["plot", "nan-loss.json"],
+        "nan-loss.json must be a run file in JSON, got text that is not JSON",
+    ),
     "run: text": (
         ["plot", "text-loss.json"],
-        r"its epochs\[0\].test\[...\] is wrong: expected `float`, got `str`",
+        SCHEMA_1 + r"its epochs\[0\].test\[...\] is wrong: expected `float`, got `str`",
     ),
     "run: a loss that is true": (
         ["plot", "true-loss.json"],
-        r"its epochs\[1\].train\[...\] is wrong: expected `float`, got `bool`",
+        SCHEMA_1 + r"its epochs\[1\].train\[...\] is wrong: expected `float`, got `bool`",
     ),
     "run: no losses": (
         ["plot", "no-losses.json"],
-        r"its epochs\[1\].train is wrong: expected `object` of length >= 1",
+        SCHEMA_1 + r"its epochs\[1\].train is wrong: expected `object` of length >= 1",
     ),
-    "run: other losses": (["plot", "other-loss.json"], "its epoch 1 has other losses than the first"),
+    "run: other losses": (
+        ["plot", "other-loss.json"],
+        SCHEMA_1 + "its epoch 1 has other losses than the first",
+    ),
     "run: no method": (
         ["plot", "no-method.json"],
-        "its config has no method",
+        SCHEMA_1 + "its config has no method",
     ),
     "run: a pipe": (["plot", "pipe.json"], "pipe.json must be a regular file, got a pipe"),
-    "run: too large": (["plot", "huge.json"], "must be a run file of at most 67108864 bytes, got 67108865"),
+    "run: too large": (
+        ["plot", "huge.json"],
+        "huge.json must be a run file of at most 67108864 bytes, got 67108865",
+    ),
     "run: not there": (["plot", "no.json"], "no.json must be a run file, got nothing by that name"),
     "run: a folder": (["plot", "folder.json"], "folder.json must be a run file, got a directory"),
     "run: a metric it has not": (
@@ -596,9 +625,14 @@ def test_bad_input_is_one_line_and_nothing_written(arguments, words, here, capsy
     status, _, err = call(capsys, *arguments)
     assert status == 2
     assert len(err.splitlines()) == 1 and err.endswith("\n")
-    assert err.startswith("locoprop-ref")
     assert "Traceback" not in err and len(err) < 1000
-    assert re.search(words, err), err
+    name, _, sentence = err.partition(": ")
+    of_no_command = sentence.startswith(("unrecognized arguments: ", "argument COMMAND: "))
+    named = (
+        ["locoprop-ref"] if of_no_command else [" ".join(["locoprop-ref", *arguments[:n]]) for n in (1, 2)]
+    )
+    assert name in named
+    assert re.match(words, sentence), err
     assert everything(here) == before
 
 
@@ -614,7 +648,7 @@ def test_bad_input_in_a_process_of_its_own(name, here):
     before = everything(here)
     done = shell(*arguments, cwd=here)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert re.search(words, done.stderr)
+    assert re.match(words, done.stderr.partition(": ")[2])
     assert everything(here) == before
 
 
