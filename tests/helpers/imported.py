@@ -7,6 +7,7 @@ comes from.
 """
 
 import ast
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -42,17 +43,16 @@ class Package:
                     yield from self._import(module, alias)
             elif isinstance(node, ast.ImportFrom):
                 yield from self._import_from(module, node)
-            elif isinstance(node, ast.Call) and _calls_import_module(node):
-                yield from self._import_module(module, node)
+            elif (
+                isinstance(node, ast.Call) and (given := imported_name(self.trees[module], node)) is not None
+            ):
+                yield from self._import_module(module, given)
 
     def computes_an_import(self, module: str) -> bool:
         """Whether the module imports by a name that is not written out as a string."""
-        return any(
-            isinstance(node, ast.Call)
-            and _calls_import_module(node)
-            and not isinstance(node.args[0], ast.Constant)
-            for node in ast.walk(self.trees[module])
-        )
+        tree = self.trees[module]
+        given = [imported_name(tree, node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        return any(one is not None and not isinstance(one, ast.Constant) for one in given)
 
     def _names_of_the_package(self) -> Iterator[tuple[str, str]]:
         for node in ast.walk(self.trees.get("", ast.Module([], []))):
@@ -111,9 +111,9 @@ class Package:
                 submodule = f"{inside}.{alias.name}"
                 yield submodule if submodule in self.trees else inside
 
-    def _import_module(self, module: str, node: ast.Call) -> Iterator[str]:
-        if isinstance(node.args[0], ast.Constant):
-            given = str(node.args[0].value)
+    def _import_module(self, module: str, name: ast.expr) -> Iterator[str]:
+        if isinstance(name, ast.Constant):
+            given = str(name.value)
             dots = len(given) - len(given.lstrip("."))
             absolute = self._absolute(module, ast.ImportFrom(given.lstrip("."), [], dots))
             yield from filter(None, [self._inside(absolute)])
@@ -125,9 +125,21 @@ class Package:
                 yield from (name for name in self.trees if name and name.startswith(prefix))
 
 
-def _calls_import_module(node: ast.Call) -> bool:
+@functools.cache
+def _importers(tree: ast.AST) -> set[str]:
+    """The names by which import_module and __import__ go in a module."""
+    own = {"import_module", "__import__"}
+    taken = (node.names for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    return own | {alias.asname for names in taken for alias in names if alias.name in own and alias.asname}
+
+
+def imported_name(tree: ast.AST, node: ast.Call) -> ast.expr | None:
+    """What a call of import_module or __import__ imports, under whatever name they go; None for others."""
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    return name in ("import_module", "__import__") and bool(node.args)
+    if name not in _importers(tree):
+        return None
+    given = {keyword.arg: keyword.value for keyword in node.keywords}
+    return node.args[0] if node.args else given.get("name")
 
 
 def circle(imports: Mapping[str, set[str]]) -> list[str] | None:
