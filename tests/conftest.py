@@ -11,6 +11,7 @@ import hypothesis
 import numpy as np
 import pytest
 from backends import NAMES, OPEN, SLOW, Backend, cases_to_run
+from nothing_tested import without_parameters
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -91,6 +92,17 @@ def readonly() -> Callable[[Any], np.ndarray]:
         return array
 
     return copy
+
+
+# ------------------------------ no test passes because there is nothing to test
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse tests whose parameters are an empty list, such as the files of a folder that was moved."""
+    if empty := without_parameters(session.items):
+        raise pytest.UsageError(
+            f"these tests have no parameter, so that nothing is tested: {', '.join(empty)}"
+        )
 
 
 # ------------------------------ the longest files first

@@ -272,6 +272,7 @@ def faults(page, address):
 @pytest.mark.full
 def test_every_page_works_on_a_desktop_and_on_a_phone(site, page):
     pages = [path for path in sorted(site.rglob("*.html")) if "_static" not in path.parts]
+    assert len(pages) > 60
     wrong = {path.stem: found for path in pages if (found := faults(page, path.as_uri()))}
     assert_equal(wrong, {})
     page.goto((site / "derivations" / "5-preconditioner.html").as_uri())

@@ -6,10 +6,13 @@ import re
 import sys
 import tokenize
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from _pytest.mark.structures import get_empty_parameterset_mark
 from imported import Package, circle, imported_name
+from nothing_tested import without_parameters
 from numpy.testing import assert_array_equal
 
 PACKAGE = Path(__file__).resolve().parent.parent / "locoprop_ref"
@@ -26,7 +29,9 @@ COMPUTED = {"backend", "cli.oracle"}
 
 
 def modules():
-    return sorted(PACKAGE.rglob("*.py"))
+    found = sorted(PACKAGE.rglob("*.py"))
+    assert len(found) > 200
+    return found
 
 
 def entry(module):
@@ -195,6 +200,16 @@ def test_second_sources_import_nothing_of_the_package():
         assert "second source of" in " ".join((ast.get_docstring(ast.parse(text)) or "").lower().split()), (
             source
         )
+
+
+def test_a_list_of_parameters_is_never_empty(request):
+    """pytest would skip the test: a folder that was moved would be checked by nobody."""
+    mark = get_empty_parameterset_mark(request.config, ["path"], test_no_pickle_no_eval)
+    named = SimpleNamespace(nodeid="a.py::test_a", iter_markers=lambda name: [mark.mark])
+    other = SimpleNamespace(
+        nodeid="a.py::test_b", iter_markers=lambda name: [pytest.mark.skip("no GPU").mark]
+    )
+    assert without_parameters([other, named]) == ["a.py::test_a"]
 
 
 # what stays small, and what is never there --------------------------------------------------------

@@ -31,6 +31,7 @@ def manifest(folder):
 
 def test_there_are_results():
     assert FOLDERS
+    assert any(path for folder in FOLDERS for path in folder.glob("*-clock.json"))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
