@@ -88,3 +88,19 @@ def test_network_loss_stays_finite_where_the_output_saturates(backend, name):
     assert_allclose(backend.numpy(loss.value(a_hat, t, f)), wanted, rtol=1e-15)
     g = {"squared_error": [0.0, 0.0], "sigmoid_cross_entropy": [1, -1], "softmax_cross_entropy": [1, -1]}
     assert_allclose(backend.numpy(loss.g(a_hat, t, f)), [g[name]], atol=1e-15)
+
+
+@pytest.mark.parametrize("name", OUTPUT_LOSSES)
+@pytest.mark.parametrize("last", TRANSFERS)
+def test_a_network_loss_goes_with_its_own_last_transfer(name, last):
+    """A cross-entropy has the formulas of one transfer: with another they would be silently wrong."""
+    loss, f, a = output_loss(name), transfer(last), np.zeros((2, 2))
+    wanted = {"sigmoid_cross_entropy": "sigmoid", "softmax_cross_entropy": "softmax"}.get(name, last)
+    for call in (lambda: loss.check_transfer(f), lambda: loss.value(a, a, f), lambda: loss.g(a, a, f)):
+        if last == wanted:
+            call()
+            continue
+        with pytest.raises(
+            ValueError, match=f"^the last transfer must be '{wanted}' for {name}, got '{last}'$"
+        ):
+            call()

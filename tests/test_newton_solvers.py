@@ -3,7 +3,7 @@
 Newton with the proximal term is tested with the other solvers, in `test_solvers.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -254,3 +254,21 @@ def test_a_target_that_huge_steps_cannot_reach_is_one_warning():
     assert len(seen) == 1
     assert not all(row["converged"] for row in info["layers"])
     assert all(np.all(np.isfinite(layer.W)) for layer in moved.layers)
+
+
+@pytest.mark.parametrize("hard", [[1], [0], [0, 1], []], ids=str)
+def test_it_has_converged_where_every_block_of_units_has(hard):
+    """One unit a block: the largest number of steps and the largest gradient are those of the whole layer."""
+    rng = np.random.default_rng(1)
+    x, W0 = rng.normal(size=(6, 3)), rng.normal(size=(3, 2))
+    y = np.tanh(x @ W0)  # solved before the first step
+    y[:, hard] = rng.uniform(-1, 1, size=(6, len(hard)))
+    problem = LocalProblem(x, y, transfer("tanh"), W0, 1.0)
+    W, info = newton(problem, max_newton_steps=1, memory_limit=1)
+    each = [newton(replace(problem, y_target=y[:, [j]], W0=W0[:, [j]]), max_newton_steps=1) for j in range(2)]
+    assert [one["converged"] for _, one in each] == [j not in hard for j in range(2)]
+    assert info["converged"] is (not hard)
+    assert info["newton_steps"] == max(one["newton_steps"] for _, one in each) == bool(hard)
+    assert info["relative_gradient"] == max(one["relative_gradient"] for _, one in each)
+    assert_allclose(W, np.concatenate([one for one, _ in each], axis=1), rtol=1e-14)
+    assert newton(problem, max_newton_steps=1)[1]["converged"] is info["converged"]

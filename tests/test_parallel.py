@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from locoprop_ref import Descend, LocalProblem, initialize, method, optimizer, transfer
+from locoprop_ref import Descend, LocalProblem, LocoProp, initialize, method, optimizer, transfer
 from locoprop_ref import backend as arrays
 from locoprop_ref.backend import solve_positive_definite
 from locoprop_ref.network import backward, forward
@@ -219,6 +219,36 @@ def test_layers_in_order_never_leave_their_thread(name, monkeypatch):
     together = method(name, parallel_layers=True)
     with pytest.raises(ZeroDivisionError):
         together.step(network, together.init(network), x, x)
+
+
+class Meeting:
+    """A solver that moves nothing: two layers wait for each other, and it says where each was solved."""
+
+    def __init__(self, patience):
+        self.met, self.patience, self.threads = threading.Barrier(2), patience, []
+
+    def init(self, W0):
+        return {}
+
+    def __call__(self, problem, state, rate):
+        self.threads.append(threading.get_ident())
+        self.met.wait(timeout=self.patience)
+        return problem.W0, state, {}
+
+
+def test_two_layers_are_solved_at_the_same_time_or_one_after_the_other():
+    """A barrier for two lets nobody pass who comes alone."""
+    network, x = network_and_batch()
+    two = replace(network, layers=network.layers[:2], loss=initialize((1, 1), transfers="tanh").loss)
+    t, meeting = np.zeros((len(x), SIZES[2]), x.dtype), Meeting(patience=30)
+    together = LocoProp("matching", solver=meeting)
+    together.step(two, together.init(two), x, t)
+    assert len(set(meeting.threads)) == 2 and threading.get_ident() not in meeting.threads
+    alone = Meeting(patience=0.001)
+    apart = LocoProp("matching", solver=alone, parallel_layers=False)
+    with pytest.raises(threading.BrokenBarrierError):
+        apart.step(two, apart.init(two), x, t)
+    assert alone.threads == [threading.get_ident()]
 
 
 class FakeStream:

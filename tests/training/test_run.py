@@ -68,6 +68,8 @@ def test_run_file_says_what_it_ran_on_but_not_where(tiny, tmp_path):
     for private in (str(tmp_path), os.getcwd(), os.path.expanduser("~/"), socket.gethostname()):
         assert private not in text
     assert [row["epoch"] for row in result.run["epochs"]] == [0]
+    # nothing was left to do: there is nothing to resume
+    assert result.run["status"] == read_run(tmp_path / "r.json")["status"] == "finished"
 
 
 def test_epoch_0_is_the_untrained_network(tiny):
