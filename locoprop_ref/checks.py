@@ -214,6 +214,20 @@ def same_dtype(**arrays: Any) -> None:
             raise TypeError(f"{name} must have the dtype of {first}, {reference.dtype}, got {value.dtype}")
 
 
+def several(name: str, value: Any, wanted: str) -> tuple[Any, ...]:
+    """Check that there are parts to go through, and return them; `wanted` says of what."""
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be {wanted}, got {shown(value)}")
+    return tuple(value)
+
+
+def array_library(name: str, value: Any) -> Any:
+    """Check an array namespace, such as the module numpy: what makes arrays."""
+    if not callable(getattr(value, "asarray", None)):
+        raise TypeError(f"{name} must be an array namespace such as numpy, got {shown(value)}")
+    return value
+
+
 def finite(name: str, value: Any, *, xp: Any) -> Any:
     """Check that an array holds neither NaN nor infinity (waits for the device)."""
     if not bool(xp.all(xp.isfinite(value))):

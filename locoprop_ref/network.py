@@ -33,12 +33,20 @@ class Network:
 
     Raises:
         ValueError: no layer, widths that do not meet, or a loss that does not go with the last transfer.
+        TypeError: layers that are no tuple of layers, or a loss that is none.
     """
 
     layers: tuple[Layer, ...]
     loss: OutputLoss
 
     def __post_init__(self) -> None:
+        wanted = "a tuple of layers, such as Layer(W, b, transfer('tanh'))"
+        checks.instance("layers", self.layers, tuple | list, wanted)
+        for layer in self.layers:
+            checks.instance("layers", layer, Layer, wanted)
+        checks.instance(
+            "loss", self.loss, OutputLoss, "a network loss, as output_loss('squared_error') makes"
+        )
         if not self.layers:
             raise ValueError("layers must hold at least one layer, got none")
         for m, (below, above) in enumerate(pairwise(self.layers), start=1):
@@ -109,13 +117,13 @@ def initialize(
 
     Raises:
         ValueError, TypeError: fewer than two sizes, a size below 1, a number of transfers other than the
-            number of layers, unknown names.
+            number of layers, unknown names, or an array namespace that is none.
     """
     plans = architecture(layer_sizes) if isinstance(layer_sizes, str) else _dense(layer_sizes)
     checks.one_of("dtype", dtype, checks.FLOATS)
     checks.one_of("init", init, INITIALIZERS)
     checks.boolean("bias", bias)
-    xp = namespace("numpy") if xp is None else xp
+    xp = namespace("numpy") if xp is None else checks.array_library("xp", xp)
     if not isinstance(seed, np.random.Generator):
         checks.integer("seed", seed, minimum=0, maximum=None)
     rng = np.random.default_rng(seed)
@@ -135,13 +143,16 @@ def initialize(
 
 
 def _dense(layer_sizes: Sequence[int]) -> tuple[LayerPlan, ...]:
-    if len(layer_sizes) < 2:
-        raise ValueError(f"layer_sizes must hold at least two sizes, got {tuple(layer_sizes)}")
-    return dense([checks.integer("layer_sizes", size) for size in layer_sizes])
+    sizes = checks.several("layer_sizes", layer_sizes, "a sequence of sizes, or their name")
+    if len(sizes) < 2:
+        raise ValueError(f"layer_sizes must hold at least two sizes, got {sizes}")
+    return dense([checks.integer("layer_sizes", size) for size in sizes])
 
 
 def _transfers(transfers: Any, layers: int) -> list[Transfer]:
-    given = [transfers] * layers if isinstance(transfers, str | Transfer) else list(transfers)
+    wanted = "a transfer function or its name, or one for each layer"
+    one = isinstance(transfers, str | Transfer)
+    given = (transfers,) * layers if one else checks.several("transfers", transfers, wanted)
     if len(given) != layers:
         raise ValueError(
             f"transfers must be one for each of {layers} layers or one for all, got {len(given)}"

@@ -136,6 +136,7 @@ def newton(problem: LocalProblem, **settings: Any) -> tuple[Any, Info]:
     Raises:
         ValueError: softmax (its Hessian couples the units), sign (it has no slope), η = inf, a regularizer
             that is not quadratic or has a singular metric, or an option out of range.
+        TypeError: the problem is no LocalProblem, or an option no number.
 
     >>> import numpy as np
     >>> from locoprop_ref.regularizers import L2Decay

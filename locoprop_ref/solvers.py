@@ -196,6 +196,7 @@ def closed_form(problem: LocalProblem, *, form: Form = "auto") -> Any:
     Raises:
         ValueError: the local transfer is not the identity or of constant slope, an unknown form, or the
             inverse or the linear loss with η = inf.
+        TypeError: the problem is no LocalProblem.
 
     >>> import numpy as np
     >>> from locoprop_ref.transfers import transfer

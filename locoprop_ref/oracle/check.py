@@ -60,8 +60,8 @@ def check(
         the report; `report.ok` is true if nothing is wrong, and `report.assert_ok()` is meant for tests.
 
     Raises:
-        TypeError, ValueError: target is not callable, or a dtype or topic is unknown, or a time limit of no
-            clock.
+        TypeError, ValueError: target is not callable, or a dtype or topic is unknown, or a limit is no
+            time that a clock can wait.
 
     >>> from locoprop_ref.oracle import cases, check
     >>> def target(topic, conventions, inputs):
@@ -74,15 +74,19 @@ def check(
     if not callable(target):
         raise TypeError(f"target must be callable, got {type(target).__name__}")
     arguments.one_of("dtype", dtype, DTYPES)
-    if not 0 < time_limit <= threading.TIMEOUT_MAX:
+    if not 0 < arguments.number("time_limit", time_limit) <= threading.TIMEOUT_MAX:
         most = f"above 0 and at most {threading.TIMEOUT_MAX:g}"
         raise ValueError(f"time_limit must be a number of seconds {most}, got {time_limit}")
+    if not 0 <= arguments.number("warm_up", warm_up) <= threading.TIMEOUT_MAX - time_limit:
+        wanted = "a number of seconds of at least 0 that a clock can wait"
+        raise ValueError(f"warm_up must be {wanted}, got {warm_up}")
+    arguments.number("search_limit", search_limit)
     for name, switch in (("diagnose", diagnose), ("strict", strict)):
         arguments.boolean(name, switch)
     start = time.perf_counter()
     results: list[Result] = []
     stuck: dict[str, str] = {}
-    selected = list(cases() if which is None else which)
+    selected = arguments.several("which", cases() if which is None else which, "a list of cases")
     for case in tqdm(selected, desc="checking", unit="case", disable=None, leave=False):
         if case.topic in stuck:
             message = f"not run, because {stuck[case.topic]} did not return in time"
@@ -128,7 +132,7 @@ def finished(
 
 def _uncovered(results: Sequence[Result], require: Iterable[str]) -> list[str]:
     sentences = []
-    for topic in require:
+    for topic in arguments.several("require", require, "a list of topics"):
         arguments.one_of("require", topic, TOPICS)
         statuses = [r.status for r in results if r.case.topic == topic]
         missing = statuses.count(NOT_COVERED)

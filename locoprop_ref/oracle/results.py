@@ -118,6 +118,7 @@ def check_results(
 
     Raises:
         BadResults: the file cannot be used at all.
+        TypeError: diagnose, strict, require or which is nothing of the kind.
     """
     for name, switch in (("diagnose", diagnose), ("strict", strict)):
         checks.boolean(name, switch)
@@ -126,7 +127,7 @@ def check_results(
     else:
         _check_frame(Path("the document"), document)
     start, given, dtype = time.perf_counter(), document["results"], document["dtype"]
-    selected = list(cases() if which is None else which)
+    selected = checks.several("which", cases() if which is None else which, "a list of cases")
     covered = {id_.partition("/")[0] for id_ in given}
     results = [_result(case, given, covered, dtype) for case in selected]
     problems = _unknown_ids(given, {case.id for case in cases()})

@@ -72,6 +72,7 @@ def train(
             and neither `resume` nor `overwrite` is given; BlockingIOError if another process trains it.
         KeyboardInterrupt: passed on, after the run file has been given the status "interrupted".
     """
+    checks.instance("config", config, Config, "a Config, as config.resolve makes")
     for name, switch in (("resume", resume), ("overwrite", overwrite), ("progress", progress)):
         checks.boolean(name, switch)
     if resume and overwrite:

@@ -127,10 +127,10 @@ def verify(seed: int = 0, xp: Any = None) -> list[Identity]:
         xp: array namespace that the package computes with; default NumPy's.
 
     Raises:
-        ValueError, TypeError: seed is not an integer of at least 0.
+        ValueError, TypeError: seed is not an integer of at least 0, or xp no array namespace.
     """
     checks.integer("seed", seed, minimum=0, maximum=None)
-    xp = namespace("numpy") if xp is None else xp
+    xp = namespace("numpy") if xp is None else checks.array_library("xp", xp)
     return [identity(seed, xp) for identity in IDENTITIES]
 
 

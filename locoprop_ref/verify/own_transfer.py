@@ -53,6 +53,7 @@ def check_transfer(
     if not low < high:
         raise ValueError(f"low must be below high, {high:g}, got {low:g}")
     checks.integer("points", points, minimum=2)
+    checks.integer("seed", seed, minimum=0, maximum=None)
     if transfer.elementwise:
         parts = _elementwise(transfer, np.linspace(low, high, points))
     else:
