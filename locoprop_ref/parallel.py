@@ -29,7 +29,8 @@ def side_by_side(tasks: Sequence[Callable[[], T]], costs: Sequence[float], *, li
 
     On NumPy a pool of threads, one BLAS thread each. The results are those of the same tasks one after the
     other with one BLAS thread each, bit for bit. Small tasks run in order: that is quicker. On CuPy a stream
-    for each task. Elsewhere in order: those libraries schedule for themselves.
+    for each task. Elsewhere in order, because those libraries schedule for themselves; and where the system
+    has no further thread to give.
 
     Args:
         tasks: functions without arguments that share nothing they write to.
@@ -57,7 +58,10 @@ def _in_threads(tasks: Sequence[Callable[[], T]], order: Sequence[int]) -> list[
     pool = _threads(os.getpid(), _cores())
     with one_blas_thread():
         # each task in a copy of this context, which holds NumPy's error settings
-        runs = {i: pool.submit(contextvars.copy_context().run, tasks[i]) for i in order}
+        try:
+            runs = {i: pool.submit(contextvars.copy_context().run, tasks[i]) for i in order}
+        except RuntimeError:  # this process may have no further thread
+            return [task() for task in tasks]
         wait(runs.values())
     return [runs[i].result() for i in range(len(tasks))]
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from locoprop_ref import Descend, LocalProblem, LocoProp, initialize, method, optimizer, transfer
+from locoprop_ref import Descend, LocalProblem, LocoProp, initialize, method, optimizer, parallel, transfer
 from locoprop_ref import backend as arrays
 from locoprop_ref.backend import solve_positive_definite
 from locoprop_ref.network import backward, forward
@@ -249,6 +249,18 @@ def test_two_layers_are_solved_at_the_same_time_or_one_after_the_other():
     with pytest.raises(threading.BrokenBarrierError):
         apart.step(two, apart.init(two), x, t)
     assert alone.threads == [threading.get_ident()]
+
+
+def test_without_a_thread_to_be_had_the_tasks_run_in_order(monkeypatch):
+    """The system's limit of processes is reached: the same results, in this thread."""
+
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    made = parallel._threads
+    monkeypatch.setattr(parallel, "_threads", lambda *arguments: made.__wrapped__(*arguments))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert set(thread_names([1e9] * 3)) == {threading.current_thread().name}
 
 
 class FakeStream:

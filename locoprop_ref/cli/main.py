@@ -36,11 +36,11 @@ COMMANDS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
-    begin_as_child()
     prepare_streams()
     words = sys.argv[1:] if arguments is None else list(arguments)
     name = "locoprop-ref"
     try:
+        begin_as_child()
         with signals_interrupt():
             parser = _parser(words)
             given = parser.parse_args(words)

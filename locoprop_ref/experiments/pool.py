@@ -26,6 +26,8 @@ CHILD_VARIABLE = "LOCOPROP_REF_CHILD"
 # how many threads the BLAS libraries start
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 LAST_LINES = 20
+# beyond which processes side by side are a mistake on any machine: each takes a thread and some 100 MB here
+MOST_JOBS = 1000
 SECONDS_BETWEEN_TICKS = 0.5
 DIED = "its process died (killed, or out of memory); what was complete is kept"
 
@@ -84,18 +86,23 @@ def run_processes(
 
     Args:
         commands: what to start.
-        jobs: processes side by side.
+        jobs: processes side by side, at most `MOST_JOBS`.
         environment: variables of every child, besides those of this process.
         tick: called here twice a second while nothing ends.
 
     Raises:
+        ValueError, TypeError: jobs is no number of processes.
+        OSError: no thread can be started that would watch a child.
         KeyboardInterrupt: passed on, after the children were told to end and have ended. A second Ctrl-C
             kills them and does not wait.
     """
-    children = _Children(checks.integer("jobs", jobs), environment or {})
+    children = _Children(checks.integer("jobs", jobs, maximum=MOST_JOBS), environment or {})
     threads = ThreadPoolExecutor(jobs)
     try:
-        running = {threads.submit(children.run, command) for command in commands}
+        try:
+            running = {threads.submit(children.run, command) for command in commands}
+        except RuntimeError as error:
+            raise OSError(f"jobs must be as many as there are threads for, got {jobs}: {error}") from None
         while running:
             ended, running = wait(running, SECONDS_BETWEEN_TICKS, FIRST_COMPLETED)
             yield from (one.result() for one in ended)
@@ -198,7 +205,10 @@ def begin_as_child() -> None:
     if os.environ.pop(CHILD_VARIABLE, None) is None:
         return
     signal.signal(signal.SIGTERM, _interrupt)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    except RuntimeError as error:
+        raise OSError(f"a process of its own needs a thread that ends it with its parent: {error}") from None
 
 
 def _end_with_parent() -> None:

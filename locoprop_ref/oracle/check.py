@@ -60,6 +60,7 @@ def check(
         the report; `report.ok` is true if nothing is wrong, and `report.assert_ok()` is meant for tests.
 
     Raises:
+        OSError: no thread can be started.
         TypeError, ValueError: target is not callable, or a dtype or topic is unknown, or a limit is no
             time that a clock can wait.
 
@@ -191,6 +192,9 @@ def _call(target: Target, case: Case, dtype: str, seconds: float) -> list[tuple[
             outcome.append(("error", error))
 
     thread = threading.Thread(target=call, name=f"oracle {case.id}", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise OSError(f"every case needs a thread of its own, and none can be started: {error}") from None
     thread.join(seconds)
     return outcome[:]

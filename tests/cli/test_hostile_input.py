@@ -38,6 +38,7 @@ LONGER = "9" * 5000
         ["plot", "a\x1b]0;x\x07.json", "--out", "x.svg"], ["tune", "--trials", LONG],
         ["tune", "--storage", ""], ["tune", "--range", "a=1:2", "--range", "a=2:3"],
         ["compare", "--jobs", LONG], ["compare", "--epochs", LONG],
+        ["compare", "--jobs", "100000"], ["tune", "--jobs", "100000"],
     ],
     ids=lambda words: "-".join(words)[:40].encode("unicode_escape").decode(),
 )  # fmt: skip

@@ -173,3 +173,15 @@ def test_verbose_lists_what_passes():
     report = check(OWN, CASES)
     assert "closed_form/primal: W (6), b (3); worst error" not in report.text()
     assert "closed_form/primal: W (6), b (3); worst error" in report.text(verbose=True)
+
+
+@pytest.mark.filterwarnings("ignore:tqdm:disabling monitor support")  # which cannot start its own either
+def test_without_a_thread_to_be_had_it_is_one_sentence(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(
+        OSError, match=r"^every case needs a thread of its own, and none can be started: can't"
+    ):
+        check(OWN, CASES)

@@ -16,6 +16,11 @@ from locoprop_ref.data.records import as_record, read_json
 from locoprop_ref.training.options import Config, from_json
 
 SCHEMA: Literal[1] = 1
+# numbers that a computation can go on with: what a file says is not trusted
+Natural = Annotated[int, Meta(ge=0, le=2**53)]
+Count = Annotated[int, Meta(ge=1, le=2**53)]
+Seconds = Annotated[float, Meta(gt=0, le=1e9)]
+Bytes = Annotated[float, Meta(ge=0, le=2.0**60)]
 Record = TypeVar("Record", bound=Struct)
 
 
@@ -24,8 +29,8 @@ class Data(Struct, frozen=True):
 
     name: str
     sha256: str
-    train: int
-    test: int
+    train: Count
+    test: Count
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -48,7 +53,7 @@ class Plan(Struct, frozen=True, kw_only=True, rename={"entries": "contestants"})
     kind: str = "comparison"
     command: str
     preset: str = ""
-    seeds: Annotated[list[int], Meta(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=1)]
     shared: dict[str, Any]
     entries: dict[str, Entry]
 
@@ -110,8 +115,8 @@ def said_by(run: Mapping[str, Any]) -> dict[str, Any]:
 class Shared(Struct, frozen=True):
     """What is read of the settings that all entries have in common."""
 
-    epochs: int
-    batch_size: Annotated[int, Meta(ge=1)]
+    epochs: Natural
+    batch_size: Count
     layers: str
 
 
@@ -128,7 +133,7 @@ class Environment(Struct, frozen=True, rename={"package": "locoprop-ref"}):
     package: str
     python: str
     machine: str
-    cores: int
+    cores: Count
     versions: dict[str, Any]
     backend: Backend
     blas: list[Any]
@@ -144,17 +149,17 @@ class CheckedManifest(Struct, frozen=True):
 class Step(Struct, frozen=True):
     """What is read of the seconds of a step: the mean, and the means of its blocks."""
 
-    mean: float
-    blocks: Annotated[list[float], Meta(min_length=1)]
+    mean: Seconds
+    blocks: Annotated[list[Seconds], Meta(min_length=1)]
 
 
 class Memory(Struct, frozen=True):
     """What is read of the bytes of a step; no peak where it could not be measured."""
 
-    parameter_bytes: float
-    state_bytes: float
-    counted_bytes: float
-    peak_bytes: float | None = None
+    parameter_bytes: Annotated[float, Meta(ge=1, le=2.0**60)]
+    state_bytes: Bytes
+    counted_bytes: Bytes
+    peak_bytes: Bytes | None = None
 
 
 class Clock(Struct, frozen=True, kw_only=True, rename={"entry": "contestant"}):
@@ -166,7 +171,7 @@ class Clock(Struct, frozen=True, kw_only=True, rename={"entry": "contestant"}):
     environment: dict[str, Any]
     step: Step
     memory: Memory
-    load: float | None = None
+    load: Annotated[float, Meta(ge=0, le=1e6)] | None = None
     together: list[str] = []
 
 

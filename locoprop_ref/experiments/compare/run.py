@@ -35,7 +35,7 @@ from locoprop_ref.experiments.compare.page import redraw
 from locoprop_ref.experiments.compare.plan import Comparison, describe_plan
 from locoprop_ref.experiments.compare.reconstructions import keep_reconstructions
 from locoprop_ref.experiments.compare.records import Plan, write_json
-from locoprop_ref.experiments.pool import Finished, run_processes
+from locoprop_ref.experiments.pool import MOST_JOBS, Finished, run_processes
 from locoprop_ref.training import describe, examples
 from locoprop_ref.training.environment import environment, forced_kernel
 from locoprop_ref.training.run_file import read_run, write_run
@@ -75,7 +75,7 @@ def compare(
             that does not answer.
         KeyboardInterrupt: passed on; what was complete is kept.
     """
-    checks.integer("jobs", jobs)
+    checks.integer("jobs", jobs, maximum=MOST_JOBS)
     for name, switch in (("clock", clock), ("progress", progress), ("overwrite", overwrite)):
         checks.boolean(name, switch)
     out = user_path(out, "out")

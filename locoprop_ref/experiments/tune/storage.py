@@ -24,6 +24,8 @@ OPTUNAS_TABLES = frozenset(
     version_info
     """.split()
 )
+# without which the others are the rest of a database
+ESSENTIAL = ("studies", "trials")
 # seconds to wait while another process writes into an SQLite file
 SQLITE_TIMEOUT = 60
 
@@ -104,11 +106,13 @@ class Storage:
             with warnings.catch_warnings():
                 # Optuna calls its heartbeat experimental; without it a killed worker's trial would never end
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                return _made_or_found(
+                connection = _made_or_found(
                     lambda: optuna.storages.RDBStorage(
                         url, options, heartbeat_interval=self.heartbeat, grace_period=self.grace
                     )
                 )
+            self._read_everything(connection)
+            return connection
         except ImportError as error:
             raise ValueError(
                 f"storage {self._without_password()} needs a driver that cannot be imported here: "
@@ -124,11 +128,27 @@ class Storage:
         engine = create_engine(url)
         try:
             tables = set(inspect(engine).get_table_names())
+            for _ in range(PATIENCE):  # another command may be making them
+                if not OPTUNAS_TABLES & tables or tables.issuperset(ESSENTIAL):
+                    break
+                time.sleep(1)
+                tables = set(inspect(engine).get_table_names())
         finally:
             engine.dispose()
+        missing = [name for name in ESSENTIAL if name not in tables]
+        if missing and OPTUNAS_TABLES & tables:
+            raise self._unusable(f"it is damaged, and has no table {' and '.join(missing)}")
         if tables and not OPTUNAS_TABLES & tables:
             got = f"{self._without_password()} with other tables: {', '.join(sorted(tables)[:3])}"
             raise ValueError(f"storage must be a new database or one with studies of Optuna, got {got}")
+
+    def _read_everything(self, connection: Any) -> None:
+        """Read every study and trial once, so that a damaged row is found here, where it has a sentence."""
+        try:
+            for study in connection.get_all_studies():
+                connection.get_all_trials(study._study_id, deepcopy=False)
+        except (LookupError, TypeError, ValueError) as error:  # words, dates and JSON that are none
+            raise self._unusable(f"it is damaged, {error}") from None
 
     def _parsed(self) -> Any:
         """Return the parts of the URL.

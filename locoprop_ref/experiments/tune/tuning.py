@@ -14,6 +14,7 @@ from tqdm import tqdm
 from locoprop_ref import checks
 from locoprop_ref.backend import namespace
 from locoprop_ref.data.files import user_path
+from locoprop_ref.experiments.pool import MOST_JOBS
 from locoprop_ref.experiments.tune import space as spaces
 from locoprop_ref.experiments.tune.budget import PENALTY, SHARE, Budget
 from locoprop_ref.experiments.tune.finals import Finals
@@ -106,7 +107,7 @@ def tune(
     """
     if trials is not None:
         checks.integer("trials", trials)
-    checks.integer("jobs", jobs)
+    checks.integer("jobs", jobs, maximum=MOST_JOBS)
     checks.integer("seed", seed, minimum=0, maximum=None)
     for name, switch in {"progress": progress, "overwrite": overwrite, "fast": fast, "plan": plan}.items():
         checks.boolean(name, switch)

@@ -44,6 +44,8 @@ def test_damaged_results_are_one_line(name, content, words, tmp_path, capsys):
 def changed(content, path, value):
     """A nest with another value at a path of keys; None takes the key away."""
     key, *deeper = path
+    if isinstance(content, list):
+        return [value, *content[1:]]
     if deeper:
         return content | {key: changed(content[key], deeper, value)}
     return {k: v for k, v in content.items() if k != key} | ({} if value is None else {key: value})
@@ -84,6 +86,25 @@ def changed(content, path, value):
             "step.blocks",
             ["x"],
             "but its step.blocks[0] is wrong: expected `float`, got `str`",
+        ),
+        *(
+            (name, path, value, f"but its {path.replace('.0', '[0]')} is wrong: expected `{kind}` {bound}")
+            for name, path, value, kind, bound in (
+                ("comparison.json", "seeds.0", -1, "int", ">= 0"),
+                ("comparison.json", "shared.epochs", -1, "int", ">= 0"),
+                ("comparison.json", "shared.batch_size", 0, "int", ">= 1"),
+                ("comparison.json", "environment.cores", -2, "int", ">= 1"),
+                ("comparison.json", "data.train", 0, "int", ">= 1"),
+                ("comparison.json", "data.test", 10**18, "int", "<= 9007199254740992"),
+                ("rmsprop-clock.json", "step.mean", -0.1, "float", "> 0"),
+                ("rmsprop-clock.json", "step.mean", 1e300, "float", "<= 1000000000.0"),
+                ("rmsprop-clock.json", "step.blocks.0", 0, "float", "> 0"),
+                ("rmsprop-clock.json", "memory.parameter_bytes", 0, "float", ">= 1"),
+                ("rmsprop-clock.json", "memory.state_bytes", -1, "float", ">= 0"),
+                ("rmsprop-clock.json", "memory.counted_bytes", 1e300, "float", "<= 1."),
+                ("rmsprop-clock.json", "memory.peak_bytes", -1, "float", ">= 0"),
+                ("rmsprop-clock.json", "load", -0.5, "float", ">= 0"),
+            )
         ),
         ("rmsprop-clock.json", "config.width", 9, "rmsprop width 9 there, None here"),
         ("rmsprop-clock.json", "config.optimizer", "sgd", "rmsprop optimizer 'sgd' there, 'rmsprop' here"),

@@ -61,3 +61,45 @@ def test_another_programs_database_is_not_touched(tmp_path):
     with pytest.raises(ValueError, match=words), Storage(f"sqlite:///{path}").opened():
         pass
     assert path.read_bytes() == before
+
+
+DAMAGED = {
+    "no database": (lambda path: path.write_bytes(b"x" * 5000), "file is not a database"),
+    "truncated": (
+        lambda path: path.write_bytes(path.read_bytes()[:30000]),
+        "(database disk image is malformed|disk I/O error)",
+    ),
+    "other columns": (
+        "DROP TABLE trials; CREATE TABLE trials (a INTEGER)",
+        "no such column: trials.trial_id",
+    ),
+    "no studies": ("DROP TABLE studies", "it is damaged, and has no table studies$"),
+    "no tables": (
+        "DROP TABLE studies; DROP TABLE trials",
+        "it is damaged, and has no table studies and trials$",
+    ),
+    "no such state": ("UPDATE trials SET state = 'DONE'", "it is damaged, 'DONE' is not among"),
+    "no date": ("UPDATE trials SET datetime_start = 'noon'", "it is damaged, Invalid isoformat string"),
+    "no JSON": ("UPDATE trial_user_attributes SET value_json = '{'", "it is damaged, Expecting property"),
+    "no direction": ("UPDATE study_directions SET direction = 'UP'", "it is damaged, 'UP' is not among"),
+    "another version": ("UPDATE alembic_version SET version_num = 'x'", "The runtime optuna version "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("damage", "words"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_database_is_one_sentence(damage, words, tmp_path, monkeypatch):
+    monkeypatch.setattr(storage_module.time, "sleep", lambda seconds: None)
+    path = tmp_path / "tune.db"
+    with Storage(f"sqlite:///{path}").opened() as connection:
+        study = connection.create_new_study([optuna.study.StudyDirection.MINIMIZE], "a")
+        connection.set_trial_user_attr(connection.create_new_trial(study), "worker", "me 1")
+    if callable(damage):
+        damage(path)
+    else:
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript(damage)
+    with (
+        pytest.raises(OSError, match=rf"^storage sqlite:\S+/tune\.db cannot be used: {words}"),
+        Storage(f"sqlite:///{path}").opened(),
+    ):
+        pass
