@@ -26,6 +26,7 @@ of the loss' mean over the batch; local losses sum over it.
 Source: Amid, Anil, Warmuth, "LocoProp: Enhancing BackProp via Local Loss Optimization", AISTATS 2022.
 """
 
+from locoprop_ref.cli import interrupted as _interrupted  # noqa: F401  # first, before all that takes time
 from locoprop_ref.transfers import DISCONTINUOUS, TRANSFERS, Transfer, transfer
 from locoprop_ref.losses import OUTPUT_LOSSES, OutputLoss, matching_loss, output_loss
 from locoprop_ref.layers import Layer

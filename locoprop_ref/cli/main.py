@@ -25,7 +25,14 @@ from locoprop_ref.cli import (
     tune,
     verify,
 )
-from locoprop_ref.cli.parser import Parser, log_to_terminal, prepare_streams, printable, signals_interrupt
+from locoprop_ref.cli.parser import (
+    Parser,
+    log_to_terminal,
+    prepare_streams,
+    printable,
+    signals_interrupt,
+    warnings_in_one_line,
+)
 from locoprop_ref.experiments.pool import begin_as_child
 
 # in the order of the help
@@ -41,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = "locoprop-ref"
     try:
         begin_as_child()
-        with signals_interrupt():
+        with signals_interrupt(), warnings_in_one_line():
             parser = _parser(words)
             given = parser.parse_args(words)
             if given.command is None:

@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,23 @@ def prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # to the end
         elif hasattr(stream, "reconfigure") and "utf" not in (stream.encoding or "").lower():
             stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """Show a warning of this package as one line in this context; those of libraries are for programmers.
+
+    Python would print the path of a module and a line of its source, above the sentence that counts.
+    """
+    package = Path(__file__).resolve().parents[1]
+
+    def show(message: Any, category: Any, filename: str, *_: Any) -> None:
+        if Path(filename).resolve().is_relative_to(package):
+            print(f"locoprop-ref: warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager

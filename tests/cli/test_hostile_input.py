@@ -2,17 +2,20 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
 from small_runs import command, environment, write_data
 
+from locoprop_ref.cli import interrupted
 from locoprop_ref.cli import main as cli
-from locoprop_ref.cli.parser import prepare_streams, printable, signals_interrupt
+from locoprop_ref.cli.parser import prepare_streams, printable, signals_interrupt, warnings_in_one_line
 from locoprop_ref.data.npz import read_npz
 from locoprop_ref.data.records import read_json
 from locoprop_ref.experiments.tune.space import parse_ranges
@@ -165,6 +168,74 @@ def test_a_run_that_is_told_to_end_says_so(tmp_path, name):
         process.stdout.read()
     assert process.returncode == 130
     assert json.loads(out.read_text())["status"] == "interrupted"
+
+
+def test_a_warning_is_one_line_where_it_is_ours(capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        shown = warnings.showwarning
+        with warnings_in_one_line():
+            warnings.warn_explicit("of a\nlibrary", UserWarning, np.__file__, 1)
+            warnings.warn_explicit("of two\nlines", RuntimeWarning, cli.__file__, 1)
+        assert warnings.showwarning is shown
+    assert capsys.readouterr().err == "locoprop-ref: warning: of two lines\n"
+
+
+def test_a_command_shows_its_warnings_in_one_line(capsys, monkeypatch):
+    def warns(given):
+        warnings.warn_explicit("the solver\ndid not converge", RuntimeWarning, cli.__file__, 1)
+        raise ValueError("and more")
+
+    monkeypatch.setattr("locoprop_ref.cli.info._info", warns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert cli.main(["info"]) == 2
+    lines = ["locoprop-ref: warning: the solver did not converge", "locoprop-ref info: and more"]
+    assert capsys.readouterr().err.splitlines() == lines
+
+
+def test_an_interrupt_before_main_is_one_line(capfd, monkeypatch):
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    interrupted.end_quietly(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert (ended, capfd.readouterr().err) == ([130], "locoprop-ref: interrupted before it began\n")
+    try:
+        raise ValueError("of ours")
+    except ValueError as error:
+        interrupted.end_quietly(ValueError, error, error.__traceback__)
+    assert capfd.readouterr().err.splitlines()[-1] == "ValueError: of ours"
+    assert ended == [130]
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("python -m locoprop_ref train", True), ("python -I -m locoprop_ref", True),
+        ("python /usr/bin/locoprop-ref info", True), ("python C:/Scripts/locoprop-ref.exe", True),
+        ("python -m pytest", False), ("python own.py", False), ("python", False),
+        ("python -c print() locoprop-ref", False),
+    ],
+)  # fmt: skip
+def test_only_the_command_answers_interrupts(words, wanted):
+    """A library that changed what Python does with exceptions would change every program."""
+    assert interrupted.is_the_program(words.split()) is wanted
+    assert sys.excepthook is not interrupted.end_quietly
+
+
+@pytest.mark.full
+def test_ctrl_c_while_importing_is_one_line(tmp_path):
+    """NumPy is replaced by a module that takes a minute to import."""
+    (tmp_path / "numpy.py").write_text(
+        "import sys, time\nprint('importing', flush=True)\ntime.sleep(60)\n", encoding="utf-8"
+    )
+    path = {"PYTHONPATH": os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])}
+    with subprocess.Popen(
+        command("info"), env=environment() | path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert (process.returncode, err) == (130, "locoprop-ref: interrupted before it began\n")
 
 
 @pytest.mark.full

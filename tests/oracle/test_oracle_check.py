@@ -175,7 +175,7 @@ def test_verbose_lists_what_passes():
     assert "closed_form/primal: W (6), b (3); worst error" in report.text(verbose=True)
 
 
-@pytest.mark.filterwarnings("ignore:tqdm:disabling monitor support")  # which cannot start its own either
+@pytest.mark.filterwarnings("ignore:tqdm.disabling monitor support")  # which cannot start its own either
 def test_without_a_thread_to_be_had_it_is_one_sentence(monkeypatch):
     def refuse(self):
         raise RuntimeError("can't start new thread")
