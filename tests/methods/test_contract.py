@@ -97,7 +97,7 @@ def batches(backend, case, dtype="float64", rates=(1.0, 0.3, 0.0, 1.0, 0.7)):
 # what goes in and what comes out ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("entry", PAIRS, ids=IDS)
+@pytest.mark.parametrize("entry", [*PAIRS, *((name, {}) for name in OFFLINE)], ids=[*IDS, *OFFLINE])
 def test_the_signatures_are_those_of_the_protocol(entry):
     ours = build(entry)
     assert is_dataclass(ours)

@@ -167,3 +167,9 @@ def test_the_format_says_every_convention_in_words():
         assert all(f'"{value}"' in line for value in row.values)
     for word in ("dilogarithm", "nearest point of the simplex", "t counts the updates from 1", "`vectors`"):
         assert word in text
+
+
+def test_lists_of_eight_levels_are_read_and_of_nine_refused():
+    assert decode(json.loads("[" * 8 + "1.5" + "]" * 8)).shape == (1,) * 8
+    with pytest.raises(ValueError, match=r"^lists are nested more than 8 deep$"):
+        decode(json.loads("[" * 9 + "1.5" + "]" * 9))

@@ -97,6 +97,21 @@ def test_same_seed_same_bytes(tiny, tmp_path, backend):
     assert without_seconds(run(tiny, seed=4).run)["epochs"] != without_seconds(runs[0].run)["epochs"]
 
 
+def test_the_cost_of_exact_m_is_said_before_it_begins(tiny, logged):
+    """60 examples in batches of 20, layers 9-3-9 with biases: 10·3 and 4·9 regressions in the primal."""
+    exact = {"method": "locoprop-m-exact", "layers": "9-3-9", "output_loss": "squared_error"}
+    run(tiny, epochs=0, **exact)
+    step = 3 * (2 * 20 * 10**2 + 2 / 3 * 10**3) + 9 * (2 * 20 * 4**2 + 2 / 3 * 4**3)
+    assert logged.messages[0] == (
+        f"locoprop-m-exact solves a regression for every unit: {step / 1e9:.3g} Gflop for one Newton step, "
+        f"with several steps a batch; 3 batches at one step each make {3 * step / 1e9:.3g} Gflop an epoch"
+    )
+    assert len(logged.messages) == 2
+    logged.clear()
+    run(tiny, epochs=0)
+    assert "Gflop" not in logged.text
+
+
 # ------------------------------ users' own data
 
 
