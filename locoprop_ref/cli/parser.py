@@ -75,7 +75,9 @@ def warnings_in_one_line() -> Iterator[None]:
     """
     package = Path(__file__).resolve().parents[1]
 
-    def show(message: Any, category: Any, filename: str, *_: Any) -> None:
+    def show(
+        message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
+    ) -> None:
         if Path(filename).resolve().is_relative_to(package):
             print(f"locoprop-ref: warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
 
