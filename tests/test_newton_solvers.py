@@ -3,6 +3,7 @@
 Newton with the proximal term is tested with the other solvers, in `test_solvers.py`.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -272,3 +273,24 @@ def test_it_has_converged_where_every_block_of_units_has(hard):
     assert info["relative_gradient"] == max(one["relative_gradient"] for _, one in each)
     assert_allclose(W, np.concatenate([one for one, _ in each], axis=1), rtol=1e-14)
     assert newton(problem, max_newton_steps=1)[1]["converged"] is info["converged"]
+
+
+def one_damped_step(w0, y, eta):
+    """(w after one Newton step, the step's length): one unit, one example x = 1, halved by Armijo's rule."""
+
+    def objective(w):
+        return math.log(math.cosh(w)) - y * w + (w - w0) ** 2 / (2 * eta)
+
+    slope = math.tanh(w0) - y
+    step, t = -slope / (1 - math.tanh(w0) ** 2 + 1 / eta), 1.0
+    while objective(w0 + t * step) - objective(w0) > 1e-4 * t * slope * step:
+        t /= 2
+    return w0 + t * step, t
+
+
+@pytest.mark.parametrize(("w0", "y", "halvings"), [(0.5, 0.2, 0), (1.5, -0.5, 1), (2.5, -0.9, 2)])
+def test_a_step_that_is_too_long_is_halved(w0, y, halvings):
+    problem = LocalProblem(np.ones((1, 1)), np.full((1, 1), y), transfer("tanh"), np.full((1, 1), w0), 100.0)
+    wanted, t = one_damped_step(w0, y, 100.0)
+    assert t == 0.5**halvings
+    assert_allclose(newton(problem, max_newton_steps=1)[0], wanted, rtol=1e-12)

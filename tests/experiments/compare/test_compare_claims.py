@@ -50,6 +50,7 @@ def test_claims_where_locoprop_wins(tmp_path):
     assert_equal(verdicts(rows), [("held", ["held", "held"])] * 3)
     lines = sentences(claims(rows))
     assert_equal(len(lines), 9)
+    assert_equal([line[:4] for line in lines[::3]], ["(1) ", "(2) ", "(3) "])
     loss = next(line for line in lines if "LocoProp-M" in line)
     # 30 against 50 and against 40
     assert "train loss 40.0 % less than the best first-order method, RMSProp, the spreads apart" in loss
