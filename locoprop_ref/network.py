@@ -40,13 +40,7 @@ class Network:
     loss: OutputLoss
 
     def __post_init__(self) -> None:
-        wanted = "a tuple of layers, such as Layer(W, b, transfer('tanh'))"
-        checks.instance("layers", self.layers, tuple | list, wanted)
-        for layer in self.layers:
-            checks.instance("layers", layer, Layer, wanted)
-        checks.instance(
-            "loss", self.loss, OutputLoss, "a network loss, as output_loss('squared_error') makes"
-        )
+        self._check_types()
         if not self.layers:
             raise ValueError("layers must hold at least one layer, got none")
         for m, (below, above) in enumerate(pairwise(self.layers), start=1):
@@ -60,6 +54,18 @@ class Network:
             raise ValueError(f"layers must end with one row for an example, got {last.positions} positions")
         checks.same_dtype(**{f"W of layer {m}": layer.W for m, layer in enumerate(self.layers, start=1)})
         self.loss.check_transfer(self.layers[-1].transfer)
+
+    def _check_types(self) -> None:
+        """Refuse what is no layer and no loss; every step makes a network, so that it calls nothing else."""
+        wanted = "a tuple of layers, such as Layer(W, b, transfer('tanh'))"
+        if not isinstance(self.layers, tuple | list):
+            checks.instance("layers", self.layers, tuple, wanted)
+        for layer in self.layers:
+            if not isinstance(layer, Layer):
+                checks.instance("layers", layer, Layer, wanted)
+        if not isinstance(self.loss, OutputLoss):
+            loss = "a network loss, as output_loss('squared_error') makes"
+            checks.instance("loss", self.loss, OutputLoss, loss)
 
 
 def _check_meet(m: int, below: Layer, above: Layer) -> None:
