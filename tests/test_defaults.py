@@ -38,6 +38,7 @@ inverse_targets.InverseTargets: step=10.0, correction='difference', start='penul
     forward_loss='matching', noise=0.1, inverse_lr=0.001, inverse_steps=1
 layers.Layer: recurrent=False
 local.LocalProblem: weight_step=inf, reduction='sum', loss_weight=1.0
+majorised_solver.Majorised: num_local_steps=2, slope_bound=1.0
 memory.Memory: decay=0.9, ridge='auto'
 methods.admm.ADMM: activation_penalty=10.0, pre_activation_penalty=1.0, multiplier_step=1.0,
     last_loss='squared', warm_start=0
