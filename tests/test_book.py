@@ -13,7 +13,6 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from browser import FLAGS, chromium
-from numpy.testing import assert_equal
 
 from locoprop_ref.exercises import EXERCISES
 from locoprop_ref.verify import IDENTITIES, PAGES
@@ -274,7 +273,7 @@ def test_every_page_works_on_a_desktop_and_on_a_phone(site, page):
     pages = [path for path in sorted(site.rglob("*.html")) if "_static" not in path.parts]
     assert len(pages) > 60
     wrong = {path.stem: found for path in pages if (found := faults(page, path.as_uri()))}
-    assert_equal(wrong, {})
+    assert wrong == {}
     page.goto((site / "derivations" / "5-preconditioner.html").as_uri())
     page.evaluate(SEEN)
     assert page.locator("mjx-container").count() > 50

@@ -403,7 +403,7 @@ def run_with_skips(
     folder: Path, *reasons: str, workers: int = 0, **environment: str
 ) -> subprocess.CompletedProcess:
     """Run tests that skip for these reasons, under this project's conftest.py, in a folder of their own."""
-    for name in ("conftest.py", "helpers/backends.py"):
+    for name in ("conftest.py", "helpers/backends.py", "helpers/nothing_tested.py"):
         shutil.copy(Path(__file__).parent / name, folder)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = full\n", encoding="utf-8")
     (folder / "test_skip.py").write_text(SKIPS.format(reasons=reasons), encoding="utf-8")

@@ -1,11 +1,11 @@
-r"""A few steps of a method from one start, with an option changed and with its default: loss and weights.
+"""A few steps of a method from one start, with an option changed and with its default: loss and weights.
 
 Many conventions of a method change a loss curve little and the weights a lot. Therefore the picture has both:
-the loss after each batch, and how far the weights are from those of the default,
+the loss after each batch, and how far the weights of each layer are from those of the default,
 
-$$ \frac{\|\tilde W - \tilde W_{\text{default}}\|_F}{\|\tilde W_{\text{default}} - \tilde W_0\|_F} , $$
+    ‖W̃ − W̃_default‖ / ‖W̃_default − W̃₀‖ .
 
-in each layer: 0 % is the default, 100 % is as far from the default as the default went.
+0 % is the default, and 100 % is as far from the default as the default itself went.
 """
 
 from collections.abc import Sequence
