@@ -47,16 +47,15 @@ def slide_type(cell: dict[str, Any], before: str) -> str:
     return "-" if before == "markdown" else "subslide"
 
 
-def deck(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
+def deck(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Return a stored notebook as a deck: cells cut at headings, with the slide that each begins."""
-    links = generate.Links("", "main")
     cells, before = [], ""
     for whole in notebook["cells"]:
         for cell in at_headings(whole):
             if cell["cell_type"] == "markdown":
                 # addresses of other pages mean nothing on a slide
                 source = re.sub(r"(?<!!)\[([^\]]*)\]\((?!\w+://)[^)]*\)", r"\1", cell["source"])
-                cell = cell | {"source": links.led(source, f"notebooks/{name}.ipynb", "slides.md")}
+                cell = cell | {"source": source}
             is_folded = cell["metadata"].get("jupyter", {}).get("source_hidden")
             kind = slide_type(cell, before)
             before = before if kind == "skip" else cell["cell_type"]
@@ -104,7 +103,7 @@ def main(names: list[str]) -> None:
     for name in chosen:
         path = generate.REPOSITORY / "notebooks" / f"{name}.ipynb"
         notebook = nbformat.read(path, as_version=4)
-        page, _ = export.from_notebook_node(deck(notebook, name), resources={"metadata": {"name": name}})
+        page, _ = export.from_notebook_node(deck(notebook), resources={"metadata": {"name": name}})
         (OUT / f"{name}.html").write_text(page, encoding="utf-8")
         print(OUT / f"{name}.html")
 
