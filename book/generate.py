@@ -18,6 +18,7 @@ import json
 import os
 import pkgutil
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +138,45 @@ def buttons(name: str, repository: str, branch: str) -> str:
     return f":::{{admonition}} This page is the notebook as it was last executed\n:class: note\n{text}\n:::"
 
 
+def ends_of_sliders(name: str) -> Iterator[str]:
+    """Yield a text for each box of controls of a notebook: what it shows at both ends of each of them.
+
+    A page has no kernel. So each picture stands on a tab, which a click opens, and all of them are printed.
+    """
+    folder = BOOK / "sliders" / name
+    boxes = json.loads((folder / "ends.json").read_text(encoding="utf-8")) if folder.is_dir() else []
+    for box in boxes:
+        if not box:
+            yield "This panel trains when its button is pressed. It needs a kernel: `make lab`."
+            continue
+        tabs = "\n".join(
+            f":::{{tab-item}} {end['label']}\n```{{image}} ../../sliders/{name}/{end['file']}\n"
+            f":alt: {json.dumps(end['alt'], ensure_ascii=False)}\n```\n:::"
+            for end in box
+        )
+        yield (
+            "The picture above, with one slider or menu at an end of its range, and the others where they "
+            "were:\n\n"
+            f"::::{{tab-set}}\n{tabs}\n::::"
+        )
+
+
 def page_of_notebook(name: str, links: Links, repository: str, branch: str) -> str:
     """Return a stored notebook as a page: links led, sliders and proofs folded, buttons after its title."""
     source = f"notebooks/{name}.ipynb"
     notebook = json.loads((REPOSITORY / source).read_text(encoding="utf-8"))
+    with_sliders, ends = [], ends_of_sliders(name)
+    for cell in notebook["cells"]:
+        with_sliders.append(cell)
+        if cell["cell_type"] == "code" and re.search(r"^interact[.(]", "".join(cell["source"]), re.MULTILINE):
+            shown = {
+                "cell_type": "markdown",
+                "id": f"{cell['id']}-ends",
+                "metadata": {},
+                "source": next(ends),
+            }
+            with_sliders.append(shown)
+    notebook["cells"] = with_sliders
     for cell in notebook["cells"]:
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":

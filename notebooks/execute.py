@@ -5,13 +5,17 @@
     python notebooks/execute.py --text       the other way: code cells that a formatter changed, into the text
 
 A failing cell stops it, and leaves the old notebook as it was. What a code host cannot show, the sliders, is
-left out of the stored outputs: a static picture stands beside each.
+left out of the stored outputs: a static picture stands beside each. What both ends of every slider show is
+kept in book/sliders, for the pages of the book.
 """
 
 import ast
+import base64
+import json
 import os
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -24,6 +28,10 @@ from jupyter_core.utils import ensure_async, run_sync
 from nbclient import NotebookClient
 
 from locoprop_ref.data.files import write_atomically
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from sliders import End, Sliders, ends
 
 
 class Client(NotebookClient):
@@ -97,13 +105,27 @@ def stored(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         is_folded = cell.cell_type == "code" and folded(cell.source)
         cell.metadata = {"jupyter": {"source_hidden": True}} if is_folded else {}
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            cell.outputs = in_one_piece(
+                output for output in cell.outputs if WIDGET not in output.get("data", {})
+            )
             for output in cell.outputs:
                 if "image/png" in output.get("data", {}):  # one copy of a picture is enough
                     output.data.pop("text/html", None)
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     return notebook
+
+
+def in_one_piece(outputs: Iterable[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Return outputs with neighbouring pieces of one stream joined: where it is cut depends on the clock."""
+    joined: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        before = joined[-1] if joined else {}
+        if output.output_type == "stream" and before.get("name") == output.name:
+            before.text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def widget_errors(notebook: nbformat.NotebookNode) -> list[str]:
@@ -115,20 +137,48 @@ def widget_errors(notebook: nbformat.NotebookNode) -> list[str]:
     return [f"{out['ename']}: {out['evalue']}" for out in outputs if out["output_type"] == "error"]
 
 
-def execute(path: Path) -> nbformat.NotebookNode:
-    """Run the notebook that a .md file describes.
+def execute(path: Path) -> tuple[nbformat.NotebookNode, list[list[End]]]:
+    """Run the notebook that a .md file describes; return it, and what the ends of its sliders show.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell failed.
         RuntimeError: the callback of a widget failed.
     """
     notebook = read_text(path)
+    cells = len(notebook.cells)
     where = {"metadata": {"path": str(path.parent)}}
-    done = Client(notebook, resources=where, timeout=300, kernel_name="python3").execute()
-    errors = widget_errors(done)
-    if errors:
-        raise RuntimeError(f"{path.name}: a widget's callback failed: {'; '.join(errors)}")
-    return done
+    client = Client(notebook, resources=where, timeout=300, kernel_name="python3")
+    with client.setup_kernel():
+        for place, cell in enumerate(notebook.cells):
+            client.execute_cell(cell, place)
+        client.set_widgets_metadata()
+        errors = widget_errors(notebook)
+        if errors:
+            raise RuntimeError(f"{path.name}: a widget's callback failed: {'; '.join(errors)}")
+        shown = ends(Sliders(client, notebook))
+    del notebook.cells[cells:]  # in which the sliders were moved
+    return notebook, shown
+
+
+def keep_ends(name: str, shown: Sequence[Sequence[End]]) -> None:
+    """Write what the ends of a notebook's sliders show: pictures, and ends.json with their words."""
+    folder = FOLDER.parent / "book" / "sliders" / name
+    boxes = []
+    for b, box in enumerate(shown):
+        files = [f"{b}-{e}.png" for e in range(len(box))]
+        boxes.append(
+            [{"file": file, "label": end.label, "alt": end.alt} for file, end in zip(files, box, strict=True)]
+        )
+        for file, end in zip(files, box, strict=True):
+            picture = base64.b64decode(end.png)
+            write_atomically(folder / file, lambda out, picture=picture: out.write(picture))
+    if boxes:
+        text = json.dumps(boxes, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(folder / "ends.json", lambda out: out.write(text.encode()))
+    kept = {"ends.json", *(one["file"] for box in boxes for one in box)}
+    for old in folder.glob("*") if folder.is_dir() else ():
+        if old.name not in kept:
+            old.unlink()
 
 
 def take_back(path: Path) -> None:
@@ -166,9 +216,11 @@ def main(beginnings: list[str]) -> None:
         sys.exit(f"execute.py: notebook must begin as one of {', '.join(NAMES)}, got {' '.join(beginnings)}")
     for name in chosen:
         started = time.perf_counter()
-        text = nbformat.writes(stored(execute(FOLDER / f"{name}.md"))) + "\n"
+        notebook, shown = execute(FOLDER / f"{name}.md")
+        text = nbformat.writes(stored(notebook)) + "\n"
         path = FOLDER / f"{name}.ipynb"
         write_atomically(path, lambda file, text=text: file.write(text.encode()))
+        keep_ends(name, shown)
         print(
             f"{name}: {time.perf_counter() - started:.1f} s, {path.stat().st_size / 1000:.0f} kB", flush=True
         )

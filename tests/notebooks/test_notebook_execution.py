@@ -1,108 +1,77 @@
 """Every notebook from top to bottom, then every position of every slider, menu and button.
 
-A callback of a widget that raises fails no cell: the error stands in the output widget alone. So each
-position is set in a cell of its own, and the test looks at what the output widget then shows: one picture, no
-error, and another picture than at the other positions.
+At each position a box shows one picture, no error, and another picture than at the other positions. The
+pictures of the book, which show both ends of every slider, are those of today.
 """
 
-import hashlib
+import io
 import json
 import time
-from math import isclose
+from base64 import b64decode
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from numpy.testing import assert_equal
+from PIL import Image
 
-ARTEFACTS = Path(__file__).resolve().parents[2] / "build" / "notebooks"
-
-LIST_CONTROLS = """
-import json as _json, ipywidgets as _w, time as _time
-from ipywidgets.widgets.widget import _instances
-_boxes = [_one for _one in _instances.values() if isinstance(_one, _w.interactive)]
-def _positions(_c, _manual):
-    if hasattr(_c, "options"):
-        return list(range(len(_c.options)))
-    if isinstance(_c.value, bool):
-        return [False, True]
-    _low, _high = _c.min, _c.max
-    _n = 3 if _manual else 5
-    _points = [_low + (_high - _low) * _i / (_n - 1) for _i in range(_n)]
-    if hasattr(_c, "base"):
-        return [_c.base**_p for _p in _points]
-    whole = isinstance(_c.value, int)
-    return sorted({int(round(_p)) for _p in _points}) if whole else _points
-print(_json.dumps([{"out": _b.out.model_id, "manual": _b.manual, "controls": [
-    {"name": _c.description, "positions": _positions(_c, _b.manual),
-     "now": _c.index if hasattr(_c, "options") else _c.value}
-    for _c in _b.kwargs_widgets]} for _b in _boxes]))
-"""
-SET = """
-_b = _boxes[{box}]
-_c = _b.kwargs_widgets[{control}]
-_started, _clock = _time.process_time(), _time.perf_counter()
-{setter}
-if _b.manual:
-    _b.manual_button.click()
-print(_json.dumps([_time.process_time() - _started, _time.perf_counter() - _clock]))
-"""
+BOOK = Path(__file__).resolve().parents[2] / "book"
+ARTEFACTS = BOOK.parent / "build" / "notebooks"
 
 
-class Session:
-    """A notebook in a running kernel."""
+def sweep(sliders):
+    """Move every control over its range.
 
-    def __init__(self, client, notebook):
-        self.client, self.notebook = client, notebook
-
-    def run(self, source):
-        """Execute one more cell; return what it prints, parsed."""
-        cell = nbformat.v4.new_code_cell(source)
-        self.notebook.cells.append(cell)
-        self.client.execute_cell(cell, len(self.notebook.cells) - 1)
-        errors = [out for out in cell.outputs if out.output_type == "error"]
-        assert not errors, errors
-        return json.loads("".join(out.text for out in cell.outputs if out.get("name") == "stdout"))
-
-    def shown(self, out):
-        """The picture that an output widget shows; an error in it fails the test."""
-        outputs = self.client.comm_objects[out].outputs
-        for output in outputs:
-            assert output.output_type != "error", f"{output.ename}: {output.evalue}"
-            assert output.get("name") != "stderr", output.text
-        pictures = [output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})]
-        assert len(pictures) == 1, f"{len(pictures)} pictures shown"
-        return hashlib.sha256(pictures[0].encode()).hexdigest()
-
-    def move(self, box, control, position, by_index):
-        """Move one control; return processor time and wall time of the redraw, in seconds."""
-        setter = f"_c.index = {position!r}" if by_index else f"_c.value = {position!r}"
-        return self.run(SET.format(box=box, control=control, setter=setter))
-
-
-def sweep(session):
-    """Move every control over its range; return the times of all redraws, by box and control."""
-    times = {}
-    for b, box in enumerate(session.run(LIST_CONTROLS)):
-        if box["manual"]:  # nothing is shown before the button is pressed
-            session.run(f"_boxes[{b}].manual_button.click()\nprint('null')")
-        for c, control in enumerate(box["controls"]):
-            now = control["now"]
-            positions = [p for p in control["positions"] if not isclose(p, now)]
-            by_index = isinstance(control["positions"][0], int) and session.run(
-                f"print(_json.dumps(hasattr(_boxes[{b}].kwargs_widgets[{c}], 'options')))"
-            )
-            where = f"{b}: {control['name']}"
-            seen, times[where] = {session.shown(box["out"]): now}, []
-            for position in positions:
-                spent = session.move(b, c, position, by_index)
-                picture = session.shown(box["out"])
+    Returns the times of all redraws, by box and control, and the pictures at both ends of every control, by
+    box and label.
+    """
+    times, ends = {}, [{} for _ in sliders.boxes]
+    for b, box in enumerate(sliders.boxes):
+        if box.manual:
+            sliders.press(b)
+        for c, control in enumerate(box.controls):
+            where = f"{b}: {control.name}"
+            seen, times[where] = {shown(sliders, b): control.now}, []
+            for position in control.others():
+                spent = sliders.move(b, c, position)
+                picture = shown(sliders, b)
                 assert picture not in seen, f"{where} shows the same at {position} as at {seen[picture]}"
                 seen[picture] = position
                 times[where].append(spent)
-            session.move(b, c, now, by_index)
-        times[f"{b}: manual"] = box["manual"]
-    return times
+                if position in control.ends() and not box.manual:
+                    ends[b][control.label(position)] = picture
+            sliders.move(b, c, control.now)
+        times[f"{b}: manual"] = box.manual
+    return times, ends
+
+
+def shown(sliders, box):
+    return sliders.picture(box).data["image/png"]
+
+
+# of the greys of all pixels, in the mean. Measured losses and seconds move lines a little from run to run;
+# the nearest of all pairs of pictures that should differ, the ends of two sliders, are much farther apart
+SAME_PICTURE = 0.01
+
+
+def greys(png):
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image.convert("L"), dtype=float) / 255
+
+
+def assert_the_book_shows(name, ends):
+    """The pictures of the book's page, at both ends of every slider, are those of today."""
+    folder = BOOK / "sliders" / name
+    kept = json.loads((folder / "ends.json").read_text(encoding="utf-8")) if ends else []
+    labels = [[end["label"] for end in box] for box in kept]
+    assert_equal(labels, [list(box) for box in ends], err_msg="run `make notebooks`")
+    for box, pictures in zip(kept, ends, strict=True):
+        for end in box:
+            old, new = (greys((folder / end["file"]).read_bytes()), greys(b64decode(pictures[end["label"]])))
+            assert old.shape == new.shape, f"{name}, {end['label']}: run `make notebooks`"
+            far = np.mean(np.abs(old - new))
+            assert far < SAME_PICTURE, f"{name}, {end['label']}: {far:.3g} away, run `make notebooks`"
 
 
 def markdown(notebook):
@@ -126,7 +95,8 @@ def test_notebook_runs_and_every_widget_position_draws(name, text, script):
         for cell in notebook.cells:
             for out in cell.get("outputs", []):
                 assert out.get("name") != "stderr", out.text
-        times = sweep(Session(client, notebook))
+        times, ends = sweep(script.Sliders(client, notebook))
+    assert_the_book_shows(name, ends)
     _keep(name, seconds, times)
 
 
@@ -170,8 +140,8 @@ def test_the_sweep_sees_a_broken_widget(script, tmp_path, divisor, complaint):
     client = script.Client(notebook, timeout=60, kernel_name="python3")
     with client.setup_kernel():
         client.execute_cell(notebook.cells[0], 0)  # passes: the first position is sound
-        with pytest.raises(AssertionError, match=complaint):
-            sweep(Session(client, notebook))
+        with pytest.raises((AssertionError, RuntimeError), match=complaint):
+            sweep(script.Sliders(client, notebook))
 
 
 @pytest.mark.full
