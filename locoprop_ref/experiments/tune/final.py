@@ -2,9 +2,9 @@
 
 Momenta, decays and dampings carry over from a narrow network to a wide one; rates do not (with RMSProp's rate
 tuned on a quarter of the width, the whole network's loss rises again). So the best settings are trained on
-the whole network with their rate times 1, ¼ and 1/16, and beside them the settings that the search began
-with. Then further rounds try the winner's rate times 4 and ¼, until a larger and a smaller one were worse.
-The least held-out loss wins.
+the whole network with their rate times 1, ¼ and 1/16, and beside them the settings that the search began with
+(with a budget, the tuned ones). Then further rounds try the winner's rate times 4 and ¼, until a larger and a
+smaller one were worse. The least held-out loss wins.
 
 A final has no state of its own: `play` goes through its rounds again, from the outcomes of the runs that are
 there (see `finals`).
@@ -30,21 +30,21 @@ def rate_of(method: str) -> str:
     return ranges_of(method)[0].option
 
 
-def candidates(method: str, best: Mapping[str, Any], untuned: Mapping[str, Any]) -> list[Values]:
-    """Return the settings of the first round: the best ones at three rates, and the untuned ones.
+def candidates(method: str, best: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> list[Values]:
+    """Return the settings of the first round: the best at three rates, and those that the search began with.
 
     Args:
         method: one of `tuned.ALL`.
         best: settings that were best on the reduced problem.
-        untuned: settings that the search began with, see `space.untuned`.
+        beside: settings that the search began with, see `Finals.beside`.
 
-    >>> [c["learning_rate"] for c in candidates("sgd", {"learning_rate": 0.8}, {"learning_rate": 0.01})]
+    >>> [c["learning_rate"] for c in candidates("sgd", {"learning_rate": 0.8}, [{"learning_rate": 0.01}])]
     [0.8, 0.2, 0.05, 0.01]
-    >>> [c["learning_rate"] for c in candidates("sgd", {"learning_rate": 0.01}, {"learning_rate": 0.01})]
+    >>> [c["learning_rate"] for c in candidates("sgd", {"learning_rate": 0.01}, [{"learning_rate": 0.01}])]
     [0.01, 0.0025, 0.000625]
     """
     scaled = [_at_rate(method, best, factor) for factor in FACTORS]
-    return scaled if untuned in scaled else [*scaled, dict(untuned)]
+    return scaled + [dict(one) for one in beside if one not in scaled]
 
 
 def further(method: str, winner: Mapping[str, Any], tried: Sequence[Mapping[str, Any]]) -> list[Values]:
@@ -127,17 +127,17 @@ class Played:
 def play(
     method: str,
     best: Mapping[str, Any],
-    untuned: Mapping[str, Any],
+    beside: Sequence[Mapping[str, Any]],
     outcome_of: Callable[[Values], Outcome | None],
 ) -> Played:
     """Go through the rounds of a final until runs are missing, or until it has ended.
 
     Args:
-        method, best, untuned: see `candidates`.
+        method, best, beside: see `candidates`.
         outcome_of: returns how the run of a candidate ended, or None where it has not.
     """
     tried: list[tuple[Values, Outcome]] = []
-    coming = candidates(method, best, untuned)
+    coming = candidates(method, best, beside)
     while coming:
         found = [(settings, outcome_of(settings)) for settings in coming]
         missing = [settings for settings, outcome in found if outcome is None]

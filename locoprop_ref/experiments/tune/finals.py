@@ -142,9 +142,9 @@ class Finals:
         """Return the trial whose settings begin the final."""
         return study.best()
 
-    def beside(self, study: Study) -> Values:
+    def beside(self, study: Study) -> list[Values]:
         """Return the settings that are tried beside the best ones: those that the search began with."""
-        return settings(study.search.start())
+        return [settings(study.search.start())]
 
     def run_of(self, search: Search, chosen: Values) -> FinalRun:
         """Return the run of a candidate, beside its data, named by a hash of all that decides its result."""

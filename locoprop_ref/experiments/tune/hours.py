@@ -87,7 +87,7 @@ def final_run_seconds(study: Study, finals: Finals) -> float:
         study: whose final.
         finals: that it will have.
     """
-    options = finals.run_of(study.search, finals.beside(study)).options
+    options = finals.run_of(study.search, finals.beside(study)[0]).options
     config = resolve(**options)
     xp = namespace(config.backend)
     data = examples(finals.data, config, xp)

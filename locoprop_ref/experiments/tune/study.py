@@ -22,6 +22,7 @@ from locoprop_ref.experiments.tune.budget import SHARE, Budget
 from locoprop_ref.experiments.tune.problem import Problem
 from locoprop_ref.experiments.tune.space import Range, Values, untuned, values_at
 from locoprop_ref.experiments.tune.storage import import_optuna
+from locoprop_ref.experiments.tune.wide import few_steps
 from locoprop_ref.experiments.tuned import provenance
 
 # ten random trials, then a model of what was found; after eight epochs the best quarter goes on
@@ -173,6 +174,8 @@ def open_study(search: Search, connection: Any, sha256: str) -> Study:
     begin = {"untuned": search.start()}
     if search.budget is not None and (known := search.stored()) is not None:
         begin["stored"] = known  # a search for fewer seconds begins with what is known too
+        if (few := few_steps(known)) is not None:
+            begin["few steps"] = few
     for what, values in begin.items():
         if not any(what in t.user_attrs for t in study.trials() if t.state.name != "FAIL"):
             stored.enqueue_trial(values, user_attrs={what: True})

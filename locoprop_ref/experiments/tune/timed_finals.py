@@ -2,8 +2,8 @@
 
 They are finals as the others are, at several rates and with further rounds; a run has the share of the whole
 budget that its settings name, and the schedule ends with it. Beside them the package's tuned settings are
-tried, with a schedule of the whole budget. By loss the least held-out loss within the budget wins; by seconds
-the run whose train loss comes to the target first.
+tried, with a schedule of the whole budget, and where K is searched, these with two larger steps. By loss the
+least held-out loss within the budget wins; by seconds the run whose train loss comes to the target first.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from locoprop_ref.experiments.tune.finals import FinalRun, Finals
 from locoprop_ref.experiments.tune.space import Values, settings
 from locoprop_ref.experiments.tune.study import Search, Study
 from locoprop_ref.experiments.tune.timed import epoch_seconds, without_share
+from locoprop_ref.experiments.tune.wide import few_steps
 from locoprop_ref.experiments.tuned.record import Candidate
 from locoprop_ref.training import examples
 
@@ -121,9 +122,11 @@ class TimedFinals(Finals):
         """Return the trial whose settings begin the final; by seconds None where none reached the target."""
         return study.best() if self.by == "loss" else study.fastest()
 
-    def beside(self, study: Study) -> Values:
-        """Return the package's tuned settings; where there are none, those that the search began with."""
-        return settings(study.search.stored() or study.search.start())
+    def beside(self, study: Study) -> list[Values]:
+        """Return the package's tuned settings, or those that the search began with, and few larger steps."""
+        known = study.search.stored() or study.search.start()
+        few = few_steps(known) if study.search.stored() else None
+        return [settings(one) for one in (known, few) if one is not None]
 
     def run_of(self, search: Search, chosen: Values) -> FinalRun:
         """Return the run of a candidate, of the length that its share of the budget allows."""

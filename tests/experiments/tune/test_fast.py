@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_tuning import FINAL, FLAGS, NUMPY, a_search, loaded, search, small, split_data
+from tiny_tuning import FINAL, FLAGS, NUMPY, STORAGE, a_search, loaded, search, small, split_data
 
 from locoprop_ref.cli import main as cli
 from locoprop_ref.experiments import tuned
@@ -21,6 +21,8 @@ from locoprop_ref.experiments.tune import tuning as tuning_module
 from locoprop_ref.experiments.tune.budget import PENALTY, SHARE, Budget
 from locoprop_ref.experiments.tune.hours import Estimate, in_words
 from locoprop_ref.experiments.tune.objective import held_out_epochs, held_out_losses
+from locoprop_ref.experiments.tune.storage import Storage
+from locoprop_ref.experiments.tune.study import open_study
 from locoprop_ref.experiments.tune.timed_finals import TimedOutcome
 from locoprop_ref.experiments.tuned import FAST
 from locoprop_ref.training import DIVERGENCE
@@ -236,6 +238,19 @@ def test_a_study_with_two_objectives(here, said):
     assert (found["reached"], found["chosen_by"]) == (0, "loss")
     assert all(point["seconds"] is None for point in found["front"])
     assert record["settings"] == min(found["front"], key=lambda point: point["loss"])["settings"]
+
+
+@pytest.mark.parametrize("method", ["locoprop-m", "adam"])
+def test_a_wide_study_tries_two_larger_steps_after_the_tuned_settings(here, method):
+    space = (*search_space(method, space="wide"), SHARE)
+    with Storage(STORAGE).opened() as connection:
+        opened = open_study(fast_search(method, space=space, space_name="wide"), connection, "of no data")
+        queued = [(set(t.user_attrs), t.system_attrs["fixed_params"]) for t in opened.trials("WAITING")]
+    names = [{"untuned"}, {"stored"}] + [{"few steps"}] * (method == "locoprop-m")
+    assert [name for name, _ in queued] == names
+    if method == "locoprop-m":
+        known, few = queued[1][1], queued[2][1]
+        assert few == known | {"num_local_steps": 2, "local_lr@rmsprop": 2 * known["local_lr@rmsprop"]}
 
 
 @pytest.mark.full

@@ -345,7 +345,7 @@ def test_of_equal_losses_the_one_that_did_not_diverge_wins():
 def test_a_round_is_not_judged_before_all_its_runs_have_ended():
     there = {0.8: Outcome(1.0, diverged=False), 0.2: Outcome(2.0, diverged=False)}
     best, untuned = {"learning_rate": 0.8}, {"learning_rate": 0.01}
-    played = final.play("sgd", best, untuned, lambda settings: there.get(settings["learning_rate"]))
+    played = final.play("sgd", best, [untuned], lambda settings: there.get(settings["learning_rate"]))
     assert played == final.Played([], [{"learning_rate": 0.05}, {"learning_rate": 0.01}])
 
 
