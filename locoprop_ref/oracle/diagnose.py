@@ -176,7 +176,7 @@ def _ranked(
                 cover.setdefault(flags, []).append(id_)
         if not cover:
             return findings, list(left)
-        finding = _best(search, cover, late)
+        finding = _best(search, cover, explained, late)
         if len(finding.ids) < CREDIBLE * (len(finding.ids) + finding.unmatched):
             left = {id_: flags - {finding.flags} for id_, flags in left.items()}
             continue
@@ -184,7 +184,9 @@ def _ranked(
         left = {id_: flags for id_, flags in left.items() if id_ not in finding.ids}
 
 
-def _best(search: _Search, cover: dict[Names, list[str]], late: set[str]) -> Finding:
+def _best(
+    search: _Search, cover: dict[Names, list[str]], explained: dict[str, set[Names]], late: set[str]
+) -> Finding:
     rank = {
         flags: (-len(ids), len(flags), sum(_would_show(flags, case) for case in search.passing))
         for flags, ids in cover.items()
@@ -194,8 +196,12 @@ def _best(search: _Search, cover: dict[Names, list[str]], late: set[str]) -> Fin
     ids = cover[best]
     others = [flags for flags in cover if flags != best and rank[flags] == rank[best] and cover[flags] == ids]
     contradicted, unchecked = _contradicted(search, best)
-    searched = [r for r in search.failing if r.case.id not in late and not r.structure]
-    unmatched = sum(r.case.id not in ids and _would_show(best, r.case) for r in searched)
+    # a case that the same flags explain together with a further one is not held against them
+    with_another = {id_ for id_, found in explained.items() if any(set(best) < set(flags) for flags in found)}
+    settled = {*ids, *with_another, *late}
+    unmatched = sum(
+        _would_show(best, r.case) for r in search.failing if r.case.id not in settled and not r.structure
+    )
     malformed = any(r.structure for r in search.failing if r.case.id in ids)
     return Finding(
         best, tuple(ids), len(search.failing), tuple(sorted(others)), contradicted,

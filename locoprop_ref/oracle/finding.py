@@ -18,7 +18,7 @@ class Finding:
         contradicted: ids of cases that pass although they would fail under these flags.
         complete: whether there was enough time to try all pairs.
         unmatched: the number of other failing cases that these flags would change, but not into what was
-            returned.
+            returned, neither alone nor together with a further flag.
         words: without flags, what is wrong with the cases; "" if nothing is known about them.
         malformed: whether outputs are missing, superfluous, or of the wrong shape.
         unchecked: the number of passing cases that may fail under these flags, for which there was no time.

@@ -130,6 +130,20 @@ def test_unexplained_cases_count_in_the_order_of_the_findings():
     assert "10 other failing cases should match it, and do not" in report.findings[1].text
 
 
+def test_cases_that_have_a_further_mistake_are_not_held_against_a_name():
+    flags = [BY_FLAG["TargetSignFlipped"], BY_FLAG["LocalMean"]]
+    flipped, both = imitator(flags[:1], CLOSED), imitator(flags, CLOSED)
+    few = {case.inputs["W"].tobytes() for case in CLOSED[:3]}
+
+    def target(topic, conventions, inputs):
+        return (both if inputs["W"].tobytes() in few else flipped)(topic, conventions, inputs)
+
+    report = check(target, CLOSED)
+    assert report.findings[0].flags == ("TargetSignFlipped",)
+    assert set(report.findings[1].flags) == {"TargetSignFlipped", "LocalMean"}
+    assert report.findings[0].unmatched == 0 and "should match it" not in report.findings[0].text
+
+
 def test_a_name_for_few_of_the_cases_that_it_would_change_is_none():
     flipped = imitator([BY_FLAG["TargetSignFlipped"]], CLOSED)
     one = CLOSED[0].inputs["W"].tobytes()
