@@ -6,6 +6,7 @@ import functools
 import json
 import sys
 from math import inf, nan
+from types import SimpleNamespace
 
 import family_mistakes
 import numpy as np
@@ -21,8 +22,10 @@ from locoprop_ref.verify import (
     as_json,
     closed,
     derivative,
+    duality,
     exact,
     geometry,
+    propagation,
     second_order,
     slopes,
     table,
@@ -648,3 +651,34 @@ def test_command_line_says_when_an_identity_fails(tmp_path, capsys, monkeypatch,
 def test_bad_seeds(seed, error):
     with pytest.raises(error, match=r"^seed must be an integer"):
         verify(seed)
+
+
+# ------------------------------ an error is held against the size of what is compared
+
+
+def test_the_mirror_step_is_held_against_its_pre_activations(monkeypatch):
+    """A scale that is too large makes every error smaller: near a = 0 it is nearly 1."""
+    least = []
+
+    def far(got, wanted, scale):
+        least.append(np.min(scale))
+        return 0.0
+
+    monkeypatch.setattr(duality, "far", far)
+    duality.target_is_a_natural_gradient_step()
+    assert 1 <= min(least[1::2]) < 1.5
+
+
+def test_a_displacement_is_held_against_the_largest_pre_activation():
+    a_hat, d = np.array([[3.0, -1.0]]), np.array([[1.0, 0.5]])
+
+    class Rule:
+        def init(self, network):
+            return None
+
+        def __call__(self, network, trace, t, local, state):
+            return [SimpleNamespace(y_target=a_hat - d + np.array([[0.0, 0.004]]))], state
+
+    case = SimpleNamespace(network=None, trace=SimpleNamespace(a_hat=[a_hat]), t=None)
+    error = propagation._displacement_error(Rule(), case, [d], np)
+    np.testing.assert_allclose(error, 0.004 / (3 + 1), rtol=1e-9)
