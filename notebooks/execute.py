@@ -109,7 +109,8 @@ def stored(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
                 output for output in cell.outputs if WIDGET not in output.get("data", {})
             )
             for output in cell.outputs:
-                if "image/png" in output.get("data", {}):  # one copy of a picture is enough
+                # one copy of a picture, or of a listing, is enough
+                if {"image/png", "text/markdown"} & set(output.get("data", {})):
                     output.data.pop("text/html", None)
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}

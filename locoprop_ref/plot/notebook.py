@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from locoprop_ref import checks
+from locoprop_ref.plot.listing import listing
 from locoprop_ref.plot.save import rendered
 from locoprop_ref.plot.style import alt_text
 
@@ -109,8 +110,24 @@ def _source(one: Any, docstring: bool) -> str:
     return "\n".join(line for line in lines if line is not None).strip()
 
 
-def source(*objects: Any, docstring: bool = False) -> Any:
-    """Display the source code of functions or classes of the package, see `source_of`."""
-    from IPython.display import Markdown
+class Source:
+    """Source code in the form that a notebook displays: HTML for JupyterLab, Markdown for books and slides.
 
-    return Markdown(f"```python\n{source_of(*objects, docstring=docstring)}\n```")
+    Args:
+        code: Python source.
+    """
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {
+            "text/html": listing(self.code),
+            "text/markdown": f"```python\n{self.code}\n```",
+            "text/plain": self.code,
+        }
+
+
+def source(*objects: Any, docstring: bool = False) -> Source:
+    """Display the source code of functions or classes of the package, see `source_of`."""
+    return Source(source_of(*objects, docstring=docstring))

@@ -1,5 +1,6 @@
 """The notebooks' figures over the grid of their sliders: numbers on the axes against a second computation."""
 
+import html
 import inspect
 import io
 import re
@@ -13,6 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 from locoprop_ref import LocalProblem, initialize, newton, optimizer, plot, transfer
 from locoprop_ref.plot.against_default import differences
+from locoprop_ref.plot.listing import listing
 from locoprop_ref.plot.notebook import Picture
 from locoprop_ref.plot.one_unit import half_dead_problems, minimizers, solutions
 from locoprop_ref.plot.update_path import angle, update_path
@@ -295,7 +297,27 @@ def test_source_is_the_packages_own():
     assert len(short.splitlines()) < len(lines)
     both = plot.source_of(LocalProblem.value, LocalProblem.gradient)
     assert both.startswith("def value(") and "\n\ndef gradient(" in both
-    assert_equal(plot.source(newton).data, f"```python\n{short}\n```")
+    data = plot.source(newton)._repr_mimebundle_()
+    assert_equal(data["text/markdown"], f"```python\n{short}\n```")
+    assert_equal((data["text/plain"], plain(data["text/html"])), (short, short))
+
+
+def plain(listing):
+    """The text of a listing in HTML, without its last end of line."""
+    return html.unescape(re.sub("<[^>]*>", "", listing)).removesuffix("\n")
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["if a < b and c > d:  # X̃ᵀX̃ < 1 & more\n    s = '<b>&amp;'", "def f(W̃):\n    return 1e-5", '"""é"""'],
+)
+def test_a_listing_says_what_the_source_says(code):
+    found = listing(code)
+    assert_equal(plain(found), code)
+    # letters with a mark above them, and no others, are in a font of text
+    marked = re.findall('<span style="font-family: sans-serif">(.*?)</span>', found)
+    assert_equal(marked, re.findall("[XW]\u0303", code))
+    assert found.startswith('<pre style="white-space: pre; overflow-x: auto;')
 
 
 def test_sliders_redraw_when_they_are_released(monkeypatch):

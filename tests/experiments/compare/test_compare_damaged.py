@@ -92,6 +92,7 @@ def changed(content, path, value):
             for name, path, value, kind, bound in (
                 ("comparison.json", "seeds.0", -1, "int", ">= 0"),
                 ("comparison.json", "shared.epochs", -1, "int", ">= 0"),
+                ("comparison.json", "shared.epochs", 2**53 + 1, "int", "<= 9007199254740992"),
                 ("comparison.json", "shared.batch_size", 0, "int", ">= 1"),
                 ("comparison.json", "environment.cores", -2, "int", ">= 1"),
                 ("comparison.json", "data.train", 0, "int", ">= 1"),
