@@ -50,9 +50,11 @@ def shown(sliders, box):
     return sliders.picture(box).data["image/png"]
 
 
-# of the greys of all pixels, in the mean. Measured losses and seconds move lines a little from run to run;
-# the nearest of all pairs of pictures that should differ, the ends of two sliders, are much farther apart
-SAME_PICTURE = 0.01
+# of the greys of all pixels, in the mean: roundings may move a line by a pixel; the nearest two pictures that
+# stand beside each other in the book are 2.5e-3 apart
+SAME_PICTURE = 1e-3
+# whose pictures show seconds, which differ from run to run
+MEASURED = ("5-deep-autoencoder", "6-numpy-to-cupy")
 
 
 def greys(png):
@@ -71,7 +73,8 @@ def assert_the_book_shows(name, ends):
             old, new = (greys((folder / end["file"]).read_bytes()), greys(b64decode(pictures[end["label"]])))
             assert old.shape == new.shape, f"{name}, {end['label']}: run `make notebooks`"
             far = np.mean(np.abs(old - new))
-            assert far < SAME_PICTURE, f"{name}, {end['label']}: {far:.3g} away, run `make notebooks`"
+            words = f"{name}, {end['label']}: {far:.3g} away, run `make notebooks`"
+            assert far < SAME_PICTURE or name in MEASURED, words
 
 
 def markdown(notebook):
