@@ -4,7 +4,8 @@
 
 In the texts a solution stands between the markers BEGIN SOLUTION and END SOLUTION, hidden tests between
 BEGIN HIDDEN TESTS and END HIDDEN TESTS, as nbgrader has them. A cell with the tag `test` is a graded test of
-as many points as its other tag says.
+as many points as its other tag says; one with the tag `answer` is a question with its model answer, for which
+the teacher gives the points.
 """
 
 import json
@@ -20,6 +21,8 @@ from locoprop_ref.exercises import EXERCISES
 FOLDER = Path(__file__).resolve().parent
 OUT = FOLDER.parent / "build" / "exercises"
 ASSIGNMENT = "locoprop"
+# what stands in the place of a solution
+STUBS = {"code": "raise NotImplementedError  # your code here", "markdown": "*Write your answer here.*"}
 
 
 def notebook(name: str) -> dict[str, Any]:
@@ -27,16 +30,8 @@ def notebook(name: str) -> dict[str, Any]:
     read = jupytext.read(FOLDER / f"{name}.md")
     cells = []
     for place, cell in enumerate(read.cells):
-        tags = cell.metadata.get("tags", [])
-        points = [int(tag.removeprefix("points-")) for tag in tags if tag.startswith("points-")]
-        solution = "### BEGIN SOLUTION" in cell.source
         made: dict[str, Any] = {"cell_type": cell.cell_type, "id": f"cell-{place:02d}", "source": cell.source}
-        made["metadata"] = {}
-        if solution or points:
-            graded = {"grade": bool(points), "locked": bool(points), "solution": solution}
-            made["metadata"]["nbgrader"] = graded | {
-                "schema_version": 3, "task": False, "cell_type": "code", "grade_id": f"{name}-{place}",
-            } | ({"points": points[0]} if points else {})  # fmt: skip
+        made["metadata"] = _graded(cell, f"{name}-{place}")
         if cell.cell_type == "code":
             made |= {"outputs": [], "execution_count": None}
         cells.append(made)
@@ -44,11 +39,28 @@ def notebook(name: str) -> dict[str, Any]:
     return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
 
 
-def for_students(text: str) -> str:
+def _graded(cell: Any, grade_id: str) -> dict[str, Any]:
+    """Return nbgrader's metadata of a cell; {} if it is neither a solution nor graded."""
+    tags = cell.metadata.get("tags", [])
+    points = [int(tag.removeprefix("points-")) for tag in tags if tag.startswith("points-")]
+    solution = "### BEGIN SOLUTION" in cell.source
+    if not solution and not points:
+        return {}
+    what = {
+        "grade": bool(points),
+        "locked": bool(points) and not solution,
+        "solution": solution,
+        "task": False,
+    }
+    graded = what | {"schema_version": 3, "cell_type": cell.cell_type, "grade_id": grade_id}
+    return {"nbgrader": graded | ({"points": points[0]} if points else {})}
+
+
+def for_students(text: str, cell_type: str = "code") -> str:
     """Return the source of a cell without its solution and without its hidden tests."""
     text = re.sub(
         r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION",
-        r"\1raise NotImplementedError  # your code here",
+        rf"\1{STUBS[cell_type]}",
         text,
         flags=re.S | re.M,
     )
@@ -60,7 +72,8 @@ def write(out: Path) -> None:
     for exercise in EXERCISES:
         with_solution = notebook(exercise.name)
         plain = [
-            cell | {"source": for_students(cell["source"]), "metadata": {}} for cell in with_solution["cells"]
+            cell | {"source": for_students(cell["source"], cell["cell_type"]), "metadata": {}}
+            for cell in with_solution["cells"]
         ]
         for folder, content in (
             (out / "source" / ASSIGNMENT, with_solution),

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from locoprop_ref.exercises.exercise import Answer, Exercise
+from locoprop_ref.exercises.exercise import Answer, Exercise, Refused
+from locoprop_ref.exercises.further import arguments_stay, elements_of_relu, solves_a_system
 from locoprop_ref.layers import Layer
 from locoprop_ref.losses import output_loss
 from locoprop_ref.network import Network, Trace, backward, forward
@@ -28,7 +29,13 @@ def _is(case: Case, **wanted: Any) -> bool:
 
 
 def _divergence(answer: Answer, inputs: Inputs) -> Inputs:
-    return {"D": np.sum(answer(inputs["a_hat"], inputs["a"]), axis=-1)}
+    D, wanted = np.asarray(answer(inputs["a_hat"], inputs["a"])), inputs["a_hat"].shape
+    if D.shape != wanted:
+        raise Refused(
+            f"your function must return one number for every element: for arrays of the shape {wanted} it "
+            f"returned one of the shape {D.shape}."
+        )
+    return {"D": np.sum(D, axis=-1)}
 
 
 def _relu_of_squares(a_hat: Any, a: Any) -> Any:
@@ -63,8 +70,26 @@ def _slope_without_square(g_above: Any, W_above: Any, a_hat: Any) -> Any:
     return (g_above @ W_above.T) * (1 - np.tanh(a_hat))
 
 
+def _slope_of_given(g_above: Any, W_above: Any, a_hat: Any) -> Any:
+    return (g_above @ W_above.T) * (1 - a_hat**2)
+
+
+def _mean_once_more(g_above: Any, W_above: Any, a_hat: Any) -> Any:
+    return (g_above @ W_above.T) * (1 - np.tanh(a_hat) ** 2) / len(g_above)
+
+
 def _target(answer: Answer, inputs: Inputs) -> Inputs:
     return {"y_target": answer(*(inputs[name] for name in ("x", "W", "b", "g", "target_step")))}
+
+
+def _slope_in_target(x: Any, W: Any, b: Any, g: Any, target_step: float) -> Any:
+    y_hat = np.tanh(x @ W + b)
+    return y_hat - target_step * g * (1 - y_hat**2)
+
+
+def _slope_out_of_target(x: Any, W: Any, b: Any, g: Any, target_step: float) -> Any:
+    y_hat = np.tanh(x @ W + b)
+    return y_hat - target_step * g / (1 - y_hat**2)
 
 
 def _own_target(answer: Answer, inputs: Inputs) -> Inputs:
@@ -77,8 +102,11 @@ def _weights(*names: str) -> Any:
     """Return what asks for (W, b), given x, W, b, g, γ and further inputs by name."""
 
     def ask(answer: Answer, inputs: Inputs) -> Inputs:
-        W, b = answer(*(inputs[name] for name in ("x", "W", "b", "g", "target_step", *names)))
-        return {"W": W, "b": b}
+        result = answer(*(inputs[name] for name in ("x", "W", "b", "g", "target_step", *names)))
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            got = f"{len(result)} things" if isinstance(result, tuple | list) else "a single one"
+            raise Refused(f"your function must return two arrays, as `return W, b` does; it returned {got}.")
+        return dict(zip(("W", "b"), result, strict=True))
 
     return ask
 
@@ -88,8 +116,6 @@ def _units(answer: Answer, inputs: Inputs) -> Inputs:
     W0 = np.concatenate([inputs["W"], inputs["b"][None, :]])
     targets = np.tanh(x @ W0) - inputs["target_step"] * inputs["g"]
     units = [answer(x, w0, y, inputs["weight_step"]) for w0, y in zip(W0.T, targets.T, strict=True)]
-    if any(unit is None for unit in units):
-        return {"W": None, "b": None}
     W = np.stack(units, axis=1)
     return {"W": W[:-1], "b": W[-1]}
 
@@ -97,7 +123,10 @@ def _units(answer: Answer, inputs: Inputs) -> Inputs:
 def _patches(answer: Answer, inputs: Inputs) -> Inputs:
     C, H, W = inputs["shape"]
     (stage,) = inputs["wiring"]
-    return {"x": answer(np.reshape(inputs["y"], (-1, C, H, W)), stage["size"], stage["stride"])}
+    # the exercise has no padding: the image gets its border of zeros before
+    border = (stage["padding"], stage["padding"])
+    images = np.pad(np.reshape(inputs["y"], (-1, C, H, W)), ((0, 0), (0, 0), border, border))
+    return {"x": answer(images, stage["size"], stage["stride"])}
 
 
 # which cases --------------------------------------------------------------------------------------
@@ -120,9 +149,9 @@ def _closed(primal: bool) -> Any:
     return concerns
 
 
-def _plain_image(case: Case) -> bool:
+def _image(case: Case) -> bool:
     stage = case.inputs["wiring"][0]
-    return stage["stage"] == "patches" and stage["padding"] == 0 and not case.inputs.get("bias")
+    return stage["stage"] == "patches" and not case.inputs.get("bias")
 
 
 def _two_layers(case: Case) -> bool:
@@ -143,6 +172,17 @@ NO_SLOPE = (
     "This is the squared loss after the ReLU: it is flat where â is negative, however far the target is. The "
     "matching loss is not."
 )
+ROW_SUMS = "What is compared are the sums of your D over each row."
+GIVEN_SLOPE = "tanh′(â) is 1 − tanh²(â): 1 − â² would be right if â were the post-activation already."
+MEAN_AGAIN = "g of the layer above has the 1/B of the mean in it; you divide by B once more."
+MULTIPLIED = (
+    "The target is f(â) − γg with g itself: g is the derivative by the pre-activation, so that f′ is in it "
+    "already, and you multiply by it once more."
+)
+DIVIDED = (
+    "The target is f(â) − γg with g itself: nothing is divided by f′. A gradient by the pre-activation is "
+    "rightly taken off the output, see the page *The local problem and its target*."
+)
 
 # fmt: off
 EXERCISES = (
@@ -151,29 +191,35 @@ EXERCISES = (
         "matching_loss", lambda case: _is(case, transfer="relu"), _divergence,
         ((_relu_of_squares, NO_SLOPE),
          (_absent_constant, "The terms without â are missing: D must be zero at â = a.")),
+        elements_of_relu, ROW_SUMS,
     ),
     Exercise(
         "backward", "the backward pass of a tanh layer", 20, "backward_layer(g_above, W_above, a_hat)",
         "network", _two_layers, _backward,
         ((_slope_of_output, "f′ is taken at ŷ in place of â: tanh acts twice."),
-         (_slope_without_square, "tanh′(â) is 1 − tanh²(â); your square is missing.")),
+         (_slope_without_square, "tanh′(â) is 1 − tanh²(â); your square is missing."),
+         (_slope_of_given, GIVEN_SLOPE), (_mean_once_more, MEAN_AGAIN)),
     ),
     Exercise(
         "target", "the target of LocoProp-M", 15, "target(x, W, b, g, target_step)",
         "target", _target_of_m, _target,
+        ((_slope_in_target, MULTIPLIED),
+         (_slope_out_of_target, DIVIDED)),
     ),
     Exercise(
         "local-steps", "the K steps of LocoProp-M", 30,
         "local_steps(x, W, b, g, target_step, local_lr, num_local_steps)",
-        "local_steps", _steps("locoprop-m"), _weights(*_STEP_INPUTS),
+        "local_steps", _steps("locoprop-m"), _weights(*_STEP_INPUTS), (), arguments_stay,
     ),
     Exercise(
         "closed-form", "LocoProp-S in closed form", 30, "primal(x, W, b, g, target_step, weight_step)",
         "closed_form", _closed(True), _weights("weight_step"),
+        (), solves_a_system(5, 2, 3, "of the size of the inputs"),
     ),
     Exercise(
         "closed-form-dual", "the dual form of the same", 20, "dual(x, W, b, g, target_step, weight_step)",
         "closed_form", _closed(False), _weights("weight_step"),
+        (), solves_a_system(3, 6, 3, "of the size of the batch"),
     ),
     Exercise(
         "exact-unit", "exact M of one tanh unit", 40, "newton_unit(x, w0, y_target, weight_step)",
@@ -181,7 +227,7 @@ EXERCISES = (
     ),
     Exercise(
         "im2col", "the rows of a convolution", 30, "im2col(images, size, stride)",
-        "rows", _plain_image, _patches,
+        "rows", _image, _patches,
     ),
     Exercise(
         "own-target", "a target of one's own, with K-FAC's second factor", 30,
@@ -191,7 +237,7 @@ EXERCISES = (
     Exercise(
         "find-the-mistake", "what is wrong in a port of LocoProp-S", 25,
         "port(x, W, b, g, target_step, local_lr, num_local_steps)",
-        "local_steps", _steps("locoprop-s"), _weights(*_STEP_INPUTS),
+        "local_steps", _steps("locoprop-s"), _weights(*_STEP_INPUTS), (), arguments_stay,
     ),
 )
 # fmt: on

@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 
 from locoprop_ref import checks
+from locoprop_ref.exercises.further import Check
 from locoprop_ref.oracle.check import check as compare
-from locoprop_ref.oracle.outcome import ACCEPTABLE, BAD, ERROR, NOT_COVERED, NOT_RUN, PASS
+from locoprop_ref.oracle.outcome import ACCEPTABLE, BAD, ERROR, NOT_COVERED, NOT_RUN, PASS, Result
 from locoprop_ref.oracle.report import Report
 from locoprop_ref.oracle.vectors import Case, cases
 
 Answer = Callable[..., Any]
+
+
+class Refused(Exception):
+    """An answer that has no numbers to compare; its text is the sentence that the student is told."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Mark:
     Args:
         exercise: the name of the exercise.
         passed: whether nothing is wrong.
-        sentences: what the student is told.
+        sentences: what the student is told, the most important first.
     """
 
     exercise: str
@@ -52,6 +57,8 @@ class Exercise:
         ask: calls an answer with the inputs of a case, and names its results as the oracle does.
         hints: (imitation, sentence) for mistakes that the oracle has no flag for: a function that makes the
             mistake, and what the student is told.
+        further: what the oracle's cases do not show, see `further`; None (default) for nothing.
+        compared: a sentence about what the oracle compares, where that is not what the function returns.
     """
 
     name: str
@@ -62,6 +69,8 @@ class Exercise:
     concerns: Callable[[Case], bool]
     ask: Callable[[Answer, dict[str, Any]], dict[str, Any]]
     hints: tuple[tuple[Answer, str], ...] = ()
+    further: Check | None = None
+    compared: str = ""
 
     def cases(self) -> list[Case]:
         """Return the oracle's cases that mark it."""
@@ -77,13 +86,36 @@ class Exercise:
         checks.boolean("diagnose", diagnose)
 
         def target(topic: str, conventions: dict[str, str], inputs: dict[str, Any]) -> dict[str, Any]:
-            result = self.ask(answer, inputs)
-            if any(value is None for value in result.values()):
-                raise TypeError("the function returned None: does it end with `return`?")
-            return result
+            return self.ask(_returning(answer), inputs)
 
         # a variant that another library may choose is not what the exercise asks for
         return compare(target, self.cases(), implementation=self.name, diagnose=diagnose, strict=True)
+
+    def beyond(self, answer: Answer) -> str:
+        """Return what is wrong with an answer besides the oracle's cases, in a sentence, or "".
+
+        Args:
+            answer: a function that has been through the oracle's cases without an error.
+        """
+        if self.further is None:
+            return ""
+        try:
+            return self.further(answer)
+        except Exception as error:  # of the student's function
+            return f"For other inputs than the oracle's your function raised {type(error).__name__}: {error}"
+
+
+def _returning(answer: Answer) -> Answer:
+    """Return an answer that is refused with a sentence of its own where it returns nothing."""
+
+    def asked(*arguments: Any) -> Any:
+        result = answer(*arguments)
+        parts = result if isinstance(result, tuple | list) else [result]
+        if any(part is None for part in parts):
+            raise Refused("your function returned None: does it end with `return`?")
+        return result
+
+    return asked
 
 
 def mark(exercise: Exercise, answer: Answer) -> Mark:
@@ -99,24 +131,45 @@ def mark(exercise: Exercise, answer: Answer) -> Mark:
     if not callable(answer):
         raise TypeError(f"answer must be a function, {exercise.signature}, got {type(answer).__name__}")
     report = exercise.report(answer)
-    if all(result.status == PASS for result in report.results):
-        return Mark(exercise.name, True, (f"right, in all {len(report.results)} cases.",))
-    return Mark(exercise.name, False, _sentences(exercise, answer, report))
+    if any(result.status != PASS for result in report.results):
+        return Mark(exercise.name, False, _sentences(exercise, answer, report))
+    beyond, count = exercise.beyond(answer), len(report.results)
+    if beyond:
+        return Mark(
+            exercise.name, False, ("The oracle finds nothing wrong, but the answer is not right yet.", beyond)
+        )
+    return Mark(exercise.name, True, (f"right, in all {count} cases." if count > 1 else "right.",))
 
 
 def _sentences(exercise: Exercise, answer: Answer, report: Report) -> tuple[str, ...]:
-    """Return what the student is told: an error, the oracle's diagnosis, or a hint, and the worst case."""
+    """Return what the student is told: an error, or how many cases are wrong, and why."""
     if any(result.status == NOT_COVERED for result in report.results):
         return ("the function is not written yet.",)
-    broken = [result for result in report.results if result.status in (ERROR, NOT_RUN)]
     wrong = [result for result in report.results if result.status in (*BAD, ACCEPTABLE)]
     count = f"{len(wrong)} of {len(report.results)} cases are wrong."
-    if broken:
-        return count, f"In the case {broken[0].case.id} your function {broken[0].words}."
-    named = [finding.text for finding in report.findings if finding.flags]
+    if len(report.results) == 1:
+        count = "The answer is wrong."
+    for result in wrong:
+        if result.status in (ERROR, NOT_RUN):
+            return _broken(result, count)
+    named = [
+        line for finding in report.findings if finding.flags for line in (finding.unjudged, *finding.advice)
+    ]
     if not named:
         named = [sentence for imitation, sentence in exercise.hints if _same(exercise, answer, imitation)]
-    return count, *(named or [f"The case {wrong[0].case.id}: {wrong[0].words}."])
+    if not named:
+        case = f"The case {wrong[0].case.id}: {wrong[0].words}. {exercise.compared}".rstrip()
+        named = [sentence for sentence in (exercise.beyond(answer), case) if sentence]
+    # such as a library that the diagnosis needs
+    return count, *named, *(f"{problem[0].upper()}{problem[1:]}." for problem in report.problems)
+
+
+def _broken(result: Result, count: str) -> tuple[str, ...]:
+    """Return what the student is told of a case that gave no numbers."""
+    said = result.message.removeprefix(f"raised {Refused.__name__}: ")
+    if said != result.message:
+        return (said,)
+    return count, f"In the case {result.case.id} your function {result.words}."
 
 
 def _same(exercise: Exercise, answer: Answer, imitation: Answer) -> bool:

@@ -77,6 +77,15 @@ class Finding:
     @property
     def text(self) -> str:
         """The finding as one line of text."""
+        return self._line(f"flag {self.names}; {self.kind}")
+
+    @property
+    def unjudged(self) -> str:
+        """The same without its kind: an exercise accepts no variant, so that the kind would mislead."""
+        return self._line(f"flag {self.names}")
+
+    def _line(self, named: str) -> str:
+        """Return the finding as one line of text, with what is said of its flags in brackets."""
         shown = ", ".join(self.ids[:4]) + (", ..." if len(self.ids) > 4 else "")
         count = f"{len(self.ids)} of {self.failing} failing cases"
         if self.words:
@@ -85,7 +94,7 @@ class Finding:
             stopped = "" if self.complete else "; the search for pairs ran out of time"
             return f"{count} match no known deviation, alone or in pairs ({shown}){stopped}"
         when = ", and when ".join(flag_of(name).when for name in self.flags)
-        line = f"{count} match when {when} (flag {self.names}; {self.kind})"
+        line = f"{count} match when {when} ({named})"
         if self.others:
             line += (
                 "; " + ", or ".join(" with ".join(names) for names in self.others) + " would explain them too"
