@@ -113,6 +113,22 @@ def test_every_exercise_follows_a_notebook():
     assert after == {exercise.name for exercise in EXERCISES}
 
 
+def test_the_lesson_names_headings_and_numbers_that_are_there():
+    page = (BOOK / "class.md").read_text(encoding="utf-8")
+    named = re.findall(r"notebook (\d)(?:\]\([^)]*\))?, \*([^*]+)\*", page)
+    assert len(named) == 5
+    for number, heading in named:
+        (path,) = (REPOSITORY / "notebooks").glob(f"{number}-*.md")
+        assert f"\n## {heading}\n" in path.read_text(encoding="utf-8"), heading
+    summary = (REPOSITORY / "results/mnist/summary.md").read_text(encoding="utf-8")
+    lines = [line.strip("| ").split(" | ") for line in summary.splitlines() if line.startswith("| ")]
+    rows = {line[0]: line[1:] for line in lines if len(line) > 7}
+    read = [rows[name] for name in ("RMSProp", "K-FAC", "LocoProp-M, K steps")]
+    losses, seconds = ([float(row[column].split()[0]) for row in read] for column in (0, 6))
+    assert "{:.1f}, {:.1f} and {:.1f}".format(*losses) in page
+    assert "{:.0f}, {:.0f} and {:.0f} seconds".format(*seconds) in page
+
+
 def test_the_lab_works_on_a_copy_and_keeps_what_was_changed(tmp_path):
     assert lab.write(tmp_path) == []
     index = json.loads((tmp_path / "index.ipynb").read_text(encoding="utf-8"))["cells"][0]["source"]
