@@ -642,6 +642,7 @@ SHELL = [
 ]  # fmt: skip
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", SHELL)
 def test_bad_input_in_a_process_of_its_own(name, here):
     arguments, words = BAD[name]

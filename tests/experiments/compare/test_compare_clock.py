@@ -145,6 +145,7 @@ measure.main(*sys.argv[2:])
 THREE = ("sgd", "nesterov", "adam")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("victim", THREE)
 def test_a_process_that_is_killed_costs_one_entry_its_clock(tiny, tmp_path, monkeypatch, quick, victim):
     """The one whose memory it measured; another process measures those that were to come."""

@@ -302,6 +302,7 @@ def test_a_better_trial_from_elsewhere_begins_the_final_anew(here, monkeypatch, 
     assert record == search("sgd", trials=14, final=FINAL, storage="sqlite:///alone.db")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("peak", [-5, -3, -2, -1, 0, 1, 3])
 def test_the_final_goes_on_until_a_larger_and_a_smaller_rate_are_worse(here, by_rate, peak):
     """On a loss that is least at `peak` times four the found rate, whatever was found."""

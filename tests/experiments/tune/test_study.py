@@ -128,6 +128,7 @@ def test_diverged_trials_are_counted(here):
     assert record["study"]["loss"] < untrained
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
