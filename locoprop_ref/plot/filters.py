@@ -98,12 +98,12 @@ def inner_step_filters(
 
 
 def _weights_of(curves: dict[str, Curve], values: Values) -> str:
-    """Say how much more the direction of the least eigenvalue counts than that of the largest one."""
+    """Say how many times the factor at the least eigenvalue is that at the largest one."""
     told = []
-    for name, curve in zip(("the inner steps", "the exact solution"), curves.values(), strict=False):
+    for name, curve in zip(("inner steps", "exact solution"), curves.values(), strict=False):
         least, largest = (float(number) for number in curve(values[[0, -1]]))
-        told.append(f"{name} {spell(least / largest)} times" if largest > 0 else f"{name} with another sign")
-    return "the gradient along the smallest λ, compared with that along the largest:\n" + ", ".join(told)
+        told.append(f"{name} {spell(least / largest)}" if largest > 0 else f"{name} of another sign")
+    return "the factor at the smallest λ, divided by that at the largest:\n" + ", ".join(told)
 
 
 def _draw(panel: "Axes", curves: dict[str, Curve], grid: Values, values: Values, *, power: int) -> None:

@@ -77,7 +77,7 @@ def local_loss_falling(
     }
     left = {name: _share_left(path - minimum) for name, path in paths.items()}
     told = ", ".join(f"{name} {spell(100 * share)} %" for name, share in left.items())
-    title = f"of the local loss, {num_local_steps} steps leave\n{told}"
+    title = f"of the gap to the minimum of the local loss, {num_local_steps} steps leave\n{told}"
     figure, (loss, gap) = panels(2, left=1.1, gap=1.0, height=4.6, above=1.1, title=title)
     words = []
     for i, (name, path) in enumerate(paths.items()):

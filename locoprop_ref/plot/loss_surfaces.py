@@ -64,9 +64,10 @@ def matching_loss_contours(
     f = drawable(name, **parameters)
     name = f.name
     values, grids = _grids(f, limits, points)
-    figure, axes = panels(2, height=4.9, gap=0.35, sharey=True, title=f"{name}: {point(f)}")
+    title = f"{name}: {point(f)}"
+    figure, axes = panels(2, height=5.4, below=1.2, gap=0.35, sharey=True, title=title)
     bands = _bands()
-    for panel, (title, grid) in zip(axes, grids.items(), strict=True):
+    for panel, (what, grid) in zip(axes, grids.items(), strict=True):
         # rounding may give −1e-16 where the loss is zero
         panel.contourf(values, values, np.maximum(grid, 0), **bands)
         lines = panel.contour(values, values, grid, levels=LEVELS, colors="black", linewidths=0.9)
@@ -76,8 +77,8 @@ def matching_loss_contours(
             mark = finite("target", target)
             panel.axhline(mark, color="black", linewidth=2.5, label=f"a* = {spell(mark)}")
         panel.grid(False)
-        label(panel, title=title, x=PREDICTION, y=TARGET if panel is axes[0] else "", legend=None)
-    axes[0].legend(loc="lower right")
+        label(panel, title=what, x=PREDICTION, y=TARGET if panel is axes[0] else "", legend=None)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="lower center", ncols=2)
     text = (
         f"Contours of two losses over prediction and target from {spell(values[0])} to {spell(values[-1])}, "
         f"at the same levels. Left is the matching loss of {name}: {point(f)}. Right is the squared loss, "
@@ -116,18 +117,19 @@ def matching_loss_surface(
     prediction, target = np.meshgrid(values, values)
     top = float(max(np.max(grid) for grid in grids.values()))
     figure, axes = panels(
-        2, height=5.2, left=0, right=0.3, below=0, gap=0, title=f"{name}: {point(f)}",
+        2, height=5.5, left=0, right=0.45, below=0.35, gap=0, title=f"{name}: {point(f)}",
         subplot_kw={"projection": "3d"},
     )  # fmt: skip
-    for panel, (title, grid) in zip(axes, grids.items(), strict=True):
+    for panel, (what, grid) in zip(axes, grids.items(), strict=True):
         surface: Any = panel
         look = {"cmap": "cividis", "rcount": points, "ccount": points, "linewidth": 0, "vmin": 0, "vmax": top}
         surface.plot_surface(prediction, target, grid, **look)
         surface.view_init(elev=28, azim=azimuth)
-        surface.set_box_aspect(None, zoom=0.95)
-        surface.set(title=title, zlim=(0, top), zlabel="loss")
+        surface.set_box_aspect(None, zoom=0.9)
+        surface.set(title=what, zlim=(0, top))
         surface.set_xlabel("prediction â", labelpad=14)
         surface.set_ylabel("target a*", labelpad=14)
+        surface.set_zlabel("loss", labelpad=10)
     return describe(
         figure,
         f"Two surfaces over prediction and target from {spell(values[0])} to {spell(values[-1])}, on the "

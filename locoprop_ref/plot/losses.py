@@ -26,11 +26,11 @@ POINT = {
     "identity": "the matching loss is the squared loss",
     "relu": "the matching loss is zero where prediction and target are both negative",
     "leaky_relu": "the matching loss is flat, but not zero, where both are negative",
-    "tanh": "the matching loss grows linearly far from its target, and is convex",
-    "sigmoid": "the matching loss is the cross-entropy, and is convex",
+    "tanh": "the matching loss grows linearly far from its target, and is convex in â",
+    "sigmoid": "the matching loss is the cross-entropy, and is convex in â",
     "softplus": "the matching loss is a smooth version of ReLU's matching loss",
     "elu": "the matching loss grows linearly where the unit is saturated",
-    "arctan": "the growth of the matching loss becomes linear, and it is convex",
+    "arctan": "the growth of the matching loss becomes linear, and it is convex in â",
 }
 
 

@@ -58,7 +58,7 @@ def show(figure: "Figure", *, dpi: float = 80) -> Picture:
     return Picture(figure, dpi=dpi)
 
 
-def interact(draw: Callable[..., Any], /, **controls: Any) -> Any:
+def interact(draw: Callable[..., Any], /, *, button: str | None = None, **controls: Any) -> Any:
     """Show controls above what a function returns, as ipywidgets' `interact`; sliders redraw when released.
 
     A figure takes a few tenths of a second. While a slider is dragged, ipywidgets would ask for one at every
@@ -66,17 +66,23 @@ def interact(draw: Callable[..., Any], /, **controls: Any) -> Any:
 
     Args:
         draw: the function; it is called with the values of the controls, now and after every change.
+        button: the words on a button; the function is then called when it is pressed, and only then. None
+            (default) for no button.
         **controls: a widget, or an abbreviation that ipywidgets knows, for each argument.
 
     Raises:
         ImportError: ipywidgets is not installed.
+        TypeError: button is no string.
     """
     import ipywidgets
 
     for control in controls.values():
         if hasattr(control, "continuous_update"):
             control.continuous_update = False
-    return ipywidgets.interact(draw, **controls)
+    if button is None:
+        return ipywidgets.interact(draw, **controls)
+    words = checks.instance("button", button, str, "the words on a button, or None")
+    return ipywidgets.interact.options(manual=True, manual_name=words)(draw, **controls)
 
 
 def source_of(*objects: Any, docstring: bool = False) -> str:

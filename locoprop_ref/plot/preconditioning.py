@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 START, MINIMUM = (-1.5, 1.0), (1.0, 0.5)  # W̃₀, and the point where the squared loss vanishes
+FRAME = ((-2.4, 2.4), (-1.6, 2.2))  # the weights that the picture shows
 
 
 def two_weights(correlation: float, weight_step: float) -> LocalProblem:
@@ -85,14 +86,15 @@ def preconditioned_step(
     )
     arrow: dict[str, Any] = {"width": 0.006, "angles": "xy", "scale_units": "xy", "scale": 1, "zorder": 4}
     along = num_local_steps * (path[1] - path[0])
-    axes.quiver(*path[0], *along, color=COLOURS[2], **arrow, label="K steps along the gradient at W₀")
+    beyond = "" if _inside(path[0] + along) else ", beyond the frame"
+    axes.quiver(*path[0], *along, color=COLOURS[2], **arrow, label=f"K times the first step{beyond}")
     axes.quiver(
         *path[0], *(exact - path[0]), color=COLOURS[1], **arrow, label=f"exact step, η = {spell(weight_step)}"
     )
     axes.plot(*path[0], "ko", markersize=8)
     axes.plot(*MINIMUM, "k*", markersize=14)
     axes.annotate("W₀", path[0], xytext=(-26, -4), textcoords="offset points")
-    axes.set(xlim=(-2.4, 2.4), ylim=(-1.6, 2.2), aspect="equal")
+    axes.set(xlim=FRAME[0], ylim=FRAME[1], aspect="equal")
     label(axes, title=f"inputs of correlation {spell(correlation)}: curvatures {curvatures}",
           x="weight of input 1", y="weight of input 2", legend="lower left")  # fmt: skip
     return describe(
@@ -100,14 +102,19 @@ def preconditioned_step(
         f"Contours of a squared loss of two weights, which form a valley with curvatures {curvatures}. "
         f"From the start at the upper left, {num_local_steps} inner steps of size {spell(local_lr)} "
         f"end at a distance of {spell(left[1])} from the minimum. The exact step with "
-        f"η = {spell(weight_step)} ends at a distance of {spell(left[2])}. The same steps along the first "
-        f"gradient form a straight line.",
+        f"η = {spell(weight_step)} ends at a distance of {spell(left[2])}. K times the first step is a "
+        f"straight line{beyond and ', which leaves the frame'}.",
     )
+
+
+def _inside(point: np.ndarray) -> bool:
+    """Return whether a point lies in the frame."""
+    return all(low <= number <= high for number, (low, high) in zip(point, FRAME, strict=True))
 
 
 def _draw_valley(axes: Any, problem: LocalProblem) -> None:
     """Draw contours of ½‖X̃W̃ − y*‖² at equal steps of its square root."""
-    first, second = np.meshgrid(np.linspace(-2.4, 2.4, 97), np.linspace(-1.6, 2.2, 77))
+    first, second = np.meshgrid(np.linspace(*FRAME[0], 97), np.linspace(*FRAME[1], 77))
     W = np.stack([first.ravel(), second.ravel()])
     loss = np.sum((problem.x @ W - problem.y_target) ** 2, axis=0).reshape(first.shape) / 2
     levels = np.linspace(0, np.sqrt(np.max(loss)), 14)[1:] ** 2

@@ -91,6 +91,9 @@ def test_preconditioned_step(eta, s, K, rho):
     assert_allclose(steps.get_xydata(), path, atol=1e-12)
     assert_allclose(homing.get_xydata()[-1], goal, atol=0.05)
     assert f"{rho:g}".replace("-", "−") in axes.get_title()
+    end = start + along
+    leaves = not (-2.4 <= end[0] <= 2.4 and -1.6 <= end[1] <= 2.2)
+    assert f"K times the first step{leaves * ', beyond the frame'}" in axes.get_legend_handles_labels()[1]
     # the title's distances, to the three digits that it has
     ends = [np.linalg.norm(point - goal) for point in (start, W, start + exact)]
     assert_allclose(numbers_in(figure, skip={K}), ends, rtol=6e-3, atol=1e-15)
@@ -329,6 +332,21 @@ def test_sliders_redraw_when_they_are_released(monkeypatch):
     plot.interact(len, eta=slider, name=menu, K=(1, 5))
     assert_equal(shown, [(len, {"eta": slider, "name": menu, "K": (1, 5)})])
     assert not slider.continuous_update
+
+
+def test_a_button_waits_until_it_is_pressed():
+    widgets = pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
+    called = []
+
+    def draw(K):
+        called.append(K)
+
+    plot.interact(draw, button="Train", K=widgets.IntSlider(value=3))
+    assert_equal((called, draw.widget.manual_button.description), ([], "Train"))
+    draw.widget.manual_button.click()
+    assert_equal(called, [3])
+    with pytest.raises(TypeError, match=r"^button must be the words on a button, or None, got int$"):
+        plot.interact(draw, button=3, K=widgets.IntSlider(value=3))
 
 
 def test_a_picture_brings_its_words():

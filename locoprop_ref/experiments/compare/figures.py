@@ -94,10 +94,12 @@ def curves(results: Results, split: str = "train", quantity: str = "loss") -> "F
     if not shown:
         raise ValueError("results must hold at least one run with an epoch, got none")
     what = f"{split} {'cross-entropy (nats an example)' if name == 'ce' else name.replace('_', ' ')}"
-    title, margin = f"{what}: by epoch, and by the clock", 1.1 if classifies(results) else 0.85
+    steps = classifies(results)  # which stand on an axis above
+    title, margin = f"{what}: by epoch, and by the clock", 1.1 if steps else 0.85
     figure, (left, right) = panels(
-        2, width=13, height=5.4, left=margin, right=3.3, gap=0.4, sharey=True, title=title
-    )
+        2, width=13, height=5.4, left=margin, right=3.3, above=1.15 if steps else None, gap=0.4, sharey=True,
+        title=title,
+    )  # fmt: skip
     bands = {c: band(drawn[c], f"{split} {name}") for c in shown}
     for entry, b in bands.items():
         row, number = shown[entry], [*ALL].index(entry)
