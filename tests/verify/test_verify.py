@@ -73,8 +73,11 @@ def few_transfers(monkeypatch):
 
 
 @pytest.mark.full
-def test_every_identity_holds_for_every_transfer_function_on_every_array_library(xp):
-    assert failing(verify(4, xp)) == []
+def test_every_identity_holds_for_every_transfer_function_on_every_array_library(backend, monkeypatch):
+    if backend.name == "jax":  # it compiles every operation for every shape: five minutes for all of them
+        for module in (closed, exact, geometry, second_order):  # which are about solutions, not about f
+            monkeypatch.setattr(module, "TRANSFERS", ("tanh", "relu", "softmax"))
+    assert failing(verify(4, backend.xp)) == []
 
 
 def test_every_number_is_a_measurement():
