@@ -82,7 +82,7 @@ def read_text(path: Path) -> nbformat.NotebookNode:
 
 
 def folded(source: str) -> bool:
-    """Return whether a code cell opens folded: imports, sliders, and cells whose purpose is to check.
+    r"""Return whether a code cell opens folded: imports, sliders, and cells whose purpose is to check.
 
     A reader sees their outputs, and opens the code with a click.
 

@@ -85,6 +85,8 @@ class Control:
 
         >>> Control("K", [1, 30], [], 1).label(30), Control("f", [0, 1], ["tanh", "relu"], 0).label(1)
         ('K = 30', 'f = relu')
+        >>> Control("γ", [1.0, 31.6227766], [], 1.0).label(31.6227766)
+        'γ = 31.6'
         """
         value = self.labels[position] if self.labels else position
         return f"{self.name} = {value if isinstance(value, str | bool) else format(value, '.3g')}"

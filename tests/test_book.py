@@ -314,6 +314,19 @@ def test_a_page_with_faults_is_seen(page, tmp_path):
         assert fault in found
 
 
+@pytest.mark.parametrize("name", generate.NOTEBOOKS)
+def test_every_box_of_sliders_has_its_tabs(name):
+    """In the order of the cells, each tab with its picture; and no picture is left over from another day."""
+    cells = json.loads(generate.page_of_notebook(name, generate.Links("", "main"), "", "main"))["cells"]
+    before = {n: cell["source"] for n, cell in enumerate(cells, start=1) if cell["cell_type"] == "code"}
+    with_sliders = [n for n, source in before.items() if re.search(r"^interact\(", source, re.MULTILINE)]
+    tabs = [cells[n]["source"] for n in with_sliders]
+    assert tabs == list(generate.ends_of_sliders(name))
+    shown = re.findall(r"\.\./\.\./sliders/(\S+\.png)", " ".join(tabs))
+    assert sorted(shown) == sorted(f"{name}/{path.name}" for path in (BOOK / "sliders" / name).glob("*.png"))
+    assert len(set(shown)) == len(shown)
+
+
 # slides ------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,9 @@
 """What is kept of the notebooks: text and notebook are one, outputs are there, small, and free of errors."""
 
 import copy
+import doctest
 import re
+import sys
 from pathlib import Path
 
 import jupytext
@@ -164,3 +166,10 @@ def test_saving_in_jupyterlab_leaves_the_text_as_it_is(script, tmp_path):
         notebook = jupytext.read(tmp_path / f"{name}.ipynb", config=config)
         text = jupytext.writes(notebook, "md:myst", config=config)
         assert_equal(text, (NOTEBOOKS / f"{name}.md").read_text(encoding="utf-8"))
+
+
+def test_the_examples_in_the_scripts_hold(script):
+    for module in (script, sys.modules[script.Sliders.__module__]):
+        failed, tried = doctest.testmod(module)
+        assert failed == 0
+        assert tried
