@@ -1,6 +1,6 @@
-"""Draw mutants of the lecture and the methods, each a small mistake in one statement; see README.md.
+"""Draw mutants of the lecture, or of the rest, each a small mistake in one statement; see README.md.
 
-    python tests/mutants/draw.py --tree . --seed 0 --number 150
+    python tests/mutants/draw.py --tree . --part lecture --seed 0 --number 200
 
 Every file gives as many as its share of all the mutants that could be made. What a text says to a reader
 (docstrings, annotations, messages of exceptions, `__all__`) is left alone.
@@ -19,15 +19,8 @@ import numpy as np
 from places import FUNCTION, Place, header, parsed, places, said
 
 FOLDER = Path(__file__).resolve().parent
-FILES = (
-    "transfer", "output_loss", "network", "local", "optimizer", "gram", "solve", "spectrum", "cost",
-    "diagnosis", "contract", "method", "catalogue", "backend", "related/codes", "second_order/__init__",
-    "second_order/factors", "second_order/foof", "second_order/kfac", "second_order/roots",
-    "second_order/sample", "second_order/shampoo",
-)  # fmt: skip
-# of the array libraries: no code that needs a device
-ONLY = {"backend": {"side_by_side", "one_blas_thread", "solve_positive_definite"}}
-
+# the lecture is what stands at the top of the package, and the methods; the rest is every other folder
+LECTURE = ("locoprop_ref/*.py", "locoprop_ref/methods/*.py")
 ARITHMETIC = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
     ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.MatMult: ast.Mult,
@@ -156,10 +149,9 @@ def _left_alone(node: ast.AST) -> bool:
 
 def mutants_of(path: str, source: bytes) -> list[dict[str, Any]]:
     """Return every mutant that can be made of a file, in order."""
-    stem = path.removeprefix("locoprop_ref/").removesuffix(".py")
     found, seen = [], set()
     for place in places(source):
-        if (stem in ONLY and place.function not in ONLY[stem]) or isinstance(place.node, ast.ClassDef):
+        if isinstance(place.node, ast.ClassDef):
             continue
         before = source[place.start : place.end].decode()
         for operator, after in _changes(place, before):
@@ -264,10 +256,17 @@ def shares(counts: list[int], number: int) -> list[int]:
     return given
 
 
-def draw(tree: Path, seed: int, number: int) -> list[dict[str, Any]]:
+def files_of(tree: Path, part: str) -> list[str]:
+    """Return the files of the lecture, or of the rest."""
+    lecture = {path for pattern in LECTURE for path in tree.glob(pattern)}
+    chosen = lecture if part == "lecture" else set(tree.glob("locoprop_ref/**/*.py")) - lecture
+    return sorted(path.relative_to(tree).as_posix() for path in chosen)
+
+
+def draw(tree: Path, part: str, seed: int, number: int) -> list[dict[str, Any]]:
     """Return the mutants drawn, each with its identity, in the order of the files."""
     rng = np.random.default_rng(seed)
-    paths = [f"locoprop_ref/{stem}.py" for stem in FILES]
+    paths = files_of(tree, part)
     possible = [mutants_of(path, (tree / path).read_bytes()) for path in paths]
     chosen = []
     for mutants, share in zip(possible, shares([len(all_) for all_ in possible], number), strict=True):
@@ -275,17 +274,18 @@ def draw(tree: Path, seed: int, number: int) -> list[dict[str, Any]]:
     for path, mutants in zip(paths, possible, strict=True):
         print(f"{path}: {sum(one['file'] == path for one in chosen)} of {len(mutants)}")
     chosen.sort(key=lambda one: one["file"])
-    return [{"id": f"m{i:03d}", **one} for i, one in enumerate(chosen, start=1)]
+    return [{"id": f"{part[0]}{i:03d}", **one} for i, one in enumerate(chosen, start=1)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tree", type=Path, default=FOLDER.parent.parent, help="where locoprop_ref lies")
+    parser.add_argument("--part", choices=("lecture", "rest"), required=True)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--number", type=int, default=150)
-    parser.add_argument("--out", type=Path, default=FOLDER / "mutants.json")
+    parser.add_argument("--number", type=int, default=200)
+    parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    mutants = draw(options.tree, options.seed, options.number)
+    mutants = draw(options.tree, options.part, options.seed, options.number)
     text = json.dumps(mutants, indent=1, ensure_ascii=False, sort_keys=True)
     options.out.write_text(text + "\n", encoding="utf-8")
 

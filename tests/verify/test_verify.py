@@ -98,7 +98,9 @@ def test_every_number_is_a_measurement():
     assert max(bounds["I3"]) <= 1e-9  # max(1e-10, 10 eps (1 + ηλ_max)), with ηλ_max of these cases below 1e5
     for result in results:
         assert all(np.isfinite(p.error) and p.error >= 0 and p.reason for p in result.parts)
-        assert max(p.error for p in result.parts) > 0  # rounding is seen: the two sides are two computations
+        # Rounding is seen: the two sides are two computations. Those of L2 add the same products, and on some
+        # processors BLAS adds them in the same order.
+        assert result.id == "L2" or max(p.error for p in result.parts) > 0
 
 
 def test_the_networks_depend_on_the_seed():
