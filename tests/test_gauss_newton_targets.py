@@ -63,6 +63,23 @@ def test_tau_0_takes_the_pseudo_inverse(backend, dtype):
         assert_close(backend, d, w, dtype=dtype, units=1e5, scale=10.0)
 
 
+@pytest.mark.each("dtype")
+@every_dtype
+def test_tau_0_takes_a_jacobian_that_has_vanished_as_zero(backend, dtype):
+    """The inverse of the smallest numbers overflows; tanh′ of a saturated unit is as small."""
+    limits = np.finfo(dtype)
+    sizes = np.asarray(
+        [0, limits.smallest_subnormal, limits.smallest_normal, limits.smallest_normal / limits.eps**3]
+    )
+    J = backend.asarray(sizes[:, None, None] * np.eye(2, 3), dtype=dtype)
+    d = backend.numpy(
+        GaussNewtonTargets(tau=0).displacement(J, backend.asarray(np.ones((4, 2)), dtype=dtype))
+    )
+    wanted = np.zeros((4, 3))
+    wanted[3, :2] = 1 / sizes[3]
+    assert_allclose(d, wanted, rtol=4 * limits.eps)  # a division and the rotations of a diagonal matrix
+
+
 @pytest.mark.parametrize("positions", ["dense", *POSITIONS])
 @pytest.mark.parametrize("local_loss", ["squared", "matching"])
 def test_tau_1_is_the_direction_of_locoprop(backend, positions, local_loss):
