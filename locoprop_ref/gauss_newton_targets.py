@@ -82,7 +82,7 @@ class GaussNewtonTargets:
         """
         xp = array_namespace(J, r)
         if self.tau == 0:
-            # A saturated unit's slope can be 1e-300: 1/σ of such a Jacobian would overflow, so it counts as 0.
+            # A saturated unit's slope can be 1e-300: 1/σ of such a Jacobian would overflow: it counts as 0
             limits = xp.finfo(J.dtype)
             J = xp.where(xp.abs(J) > limits.smallest_normal / limits.eps**2, J, xp.zeros_like(J))
             return self.step * (xp.linalg.pinv(J) @ r[:, :, None])[:, :, 0]
