@@ -121,9 +121,15 @@ def test_the_tables_of_the_documentation_are_those_of_the_dataclasses(tables):
     )
     assert tables.default_of("decay", "Adam") == "0.999"
     assert tables.default_of("initial_accumulator", "AdaGrad") is None
-    written = tables.command_line(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter")
-    assert written.startswith(f"before\n{tables.BEGIN}\n") and written.endswith(f"{tables.END}\nafter")
+    begins = [tables.BEGIN.format(name) for name in tables.BLOCKS]
+    written = tables.command_line(
+        "before" + "".join(f"\n{begin}\nold\n{tables.END}\nafter" for begin in begins)
+    )
+    assert written.startswith(f"before\n{begins[0]}\n") and written.endswith(f"{tables.END}\nafter")
     assert "| `--inverse-interval` |" in written and "default 20, foof 1" in written and "old" not in written
+    assert "| epochs | 12 | 10 | 99 | 20 |" in written
+    assert "| rmsprop | epsilon | 1e-16 to 0.1 | 1e-08 to 0.01 | 1e-08 to 0.01 |" in written
+    assert "| locoprop-m, wide | local_state | keep, reset |" in written
 
 
 def test_paper_and_code_agrees_with_the_defaults():
