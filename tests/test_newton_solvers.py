@@ -189,6 +189,10 @@ def test_the_geometry_of_exponentiated_gradient_is_refused():
             Own(lambda W, W0: np.zeros_like(W), lambda W0: np.diag([1.0, 0.0, 1.0])),
             "regularizer must have a positive definite metric for newton, got a singular one",
         ),
+        (  # the least eigenvalue is below the rounding of the largest one, and of no other
+            Own(lambda W, W0: np.zeros_like(W), lambda W0: np.diag([1.0, 2.0, 1e17])),
+            "regularizer must have a positive definite metric for newton, got a singular one",
+        ),
     ],
 )
 def test_without_a_regularizer_there_may_be_no_minimum(rule, words):
@@ -223,11 +227,15 @@ def test_newton_with_huge_steps_converges_or_says_so(name, dtype, eta):
         assert np.all(np.isfinite(W)) and isinstance(info["converged"], bool)
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-6, 1e6])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_newton_with_huge_steps_finds_the_change_of_minimum_norm(shape):
+def test_newton_with_huge_steps_finds_the_change_of_minimum_norm(shape, size):
     """For the identity the limit is known: least squares by another library function."""
-    problem = of_low_rank("identity", "float64", 1e20, shape[:2])
-    x, y, W0 = problem.x, problem.y_target, problem.W0
+    problem = of_low_rank("identity", "float64", 1e20 / min(size, 1.0) ** 2, shape[:2])
+    y, W0 = problem.y_target, problem.W0
+    # mixed, so that the inputs are of low rank after rounding alone
+    x = size * problem.x @ (np.eye(shape[1]) + np.ones((shape[1], shape[1])) / 3)
+    problem = replace(problem, x=x)
     limit = W0 + np.linalg.lstsq(x, y - x @ W0, rcond=1e-9)[0]
     # the condition of X̃ᵀX̃ is below 1e4 here
     assert_allclose(newton(problem)[0], limit, rtol=0, atol=1e4 * np.finfo(float).eps * np.abs(limit).max())

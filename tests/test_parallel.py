@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from locoprop_ref import Descend, LocalProblem, LocoProp, initialize, method, optimizer, parallel, transfer
 from locoprop_ref import backend as arrays
 from locoprop_ref.backend import solve_positive_definite
+from locoprop_ref.methods import base
 from locoprop_ref.network import backward, forward
 from locoprop_ref.parallel import side_by_side
 from locoprop_ref.solvers import gram_gradient, prefers_gram
@@ -30,6 +31,15 @@ def network_and_batch(dtype="float32"):
 
 # costs above the size from which threads are used
 LARGE = (1e9, 4e9, 2e9, 3e9)
+
+
+def test_a_layer_costs_a_multiplication_for_each_weight_and_row(monkeypatch):
+    """By these numbers it is decided whether threads pay, and which layer is the first."""
+    seen = []
+    monkeypatch.setattr(base, "side_by_side", lambda tasks, costs, like: seen.extend(costs))
+    network, _ = network_and_batch()
+    base.run_layers([lambda: None] * 4, network, (2, 3, 5, 7), True)
+    assert seen == [2 * 150 * 220, 3 * 220 * 60, 5 * 60 * 220, 7 * 220 * 150]
 
 
 def one_blas_thread():

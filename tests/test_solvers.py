@@ -210,9 +210,12 @@ def test_a_metric_of_ones_own_below_the_rounding_of_the_inputs(backend, shape, d
     assert_allclose(backend.numpy(closed_form(problem)), wanted, rtol=0, atol=bound)
 
 
-def test_inputs_beyond_all_numbers_are_named():
+@pytest.mark.parametrize("wrong", [np.inf, np.nan])
+@pytest.mark.parametrize("place", [np.s_[:], np.s_[0, 0]], ids=["all", "one"])
+def test_inputs_beyond_all_numbers_are_named(place, wrong):
     """Not LAPACK's words for it."""
-    x = np.full((3, 2), np.inf)
+    x = np.arange(6.0).reshape(3, 2)
+    x[place] = wrong
     problem = LocalProblem(x, np.ones((3, 1)), transfer("identity"), np.ones((2, 1)), 0.1)
     with (
         np.errstate(all="ignore"),
