@@ -446,6 +446,18 @@ def test_the_tolerance_grows_with_the_ends_of_the_range(backend, function, dtype
         assert_array_equal(backend.numpy(function.out_of_range(y, 1e-3)), [False, False, True])
 
 
+@pytest.mark.parametrize("shape", [(40, 2), (2, 40)], ids=str)
+@every_dtype
+def test_the_tolerance_of_a_sum_over_classes_grows_with_their_number(backend, shape, dtype):
+    """16 eps for each class: half of it too much counts as rounding, twice as much does not."""
+    rows, classes = shape
+    for share in (0.5, 2.0):
+        y = np.full(shape, 1 / classes)
+        y[:, 0] += share * 16 * np.finfo(dtype).eps * classes
+        out = transfer("softmax").out_of_range(backend.asarray(y, dtype))
+        assert_array_equal(backend.numpy(out), [share > 1] * rows)
+
+
 def test_what_f_returns_is_never_out_of_range():
     for name in TRANSFERS:
         function = transfer(name)
