@@ -241,6 +241,7 @@ def test_a_recurrence_of_one_step_is_a_dense_layer():
     [
         (lambda: patches((2, 5), 2), r"shape must be \(channels, height, width\), got \(2, 5\)"),
         (lambda: patches(IMAGE, 9), "size must be at most that of the image, 5x6 with padding 0, got 9"),
+        (lambda: patches(IMAGE, 6), "size must be at most that of the image, 5x6 with padding 0, got 6"),
         (lambda: patches(IMAGE, 2, stride=0), "stride must be an integer of at least 1, got 0"),
         (lambda: patches(IMAGE, 2, padding=-1), "padding must be an integer of at least 0, got -1"),
         (lambda: pool(IMAGE, 2, kind="sum"), "kind must be one of mean, max, got 'sum'"),
