@@ -245,7 +245,9 @@ SEEN = """async () => {
     await window.MathJax?.startup?.promise;
     const lost = [...document.images].filter(i => i.loading !== 'lazy' && i.complete && !i.naturalWidth);
     const wrong = document.querySelectorAll('mjx-merror').length;
-    return [document.documentElement.scrollWidth - innerWidth, wrong, lost.length];
+    const formulas = [...document.querySelectorAll('mjx-container[display="true"]')];
+    const cut = formulas.filter(f => f.scrollWidth > f.clientWidth + 1).length;
+    return [document.documentElement.scrollWidth - innerWidth, wrong, lost.length, cut];
 }"""
 
 
@@ -276,10 +278,11 @@ def faults(page, address):
     found = []
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 844})
-        too_wide, merrors, lost = page.evaluate(SEEN)
-        if too_wide > 0 or merrors or lost:
+        too_wide, merrors, lost, cut = page.evaluate(SEEN)
+        if too_wide > 0 or merrors or lost or cut:
             found.append(
-                f"at {width}: {too_wide} px too wide, {merrors} formulas wrong, {lost} pictures lost"
+                f"at {width}: {too_wide} px too wide, {merrors} formulas wrong, {lost} pictures lost, "
+                f"{cut} formulas wider than their column"
             )
     return found + [f"raw TeX: {text}" for text in page.evaluate(RAW_TEX)] + page.faults
 
@@ -301,11 +304,14 @@ def test_a_page_with_faults_is_seen(page, tmp_path):
     path = tmp_path / "bad.html"
     path.write_text(
         "<main>$\\frac12$<img src='http://locoprop-ref.invalid/a.png'><p style='width:2000px'>w</p></main>"
+        "<div style='width: 200px'><mjx-container display='true' style='display: block; overflow-x: auto'>"
+        "<p style='width: 300px'>a = b</p></mjx-container></div>"
         "<script>console.error('no'); undefined.x</script>"
     )
     found = " ".join(faults(page, path.as_uri()))
     for fault in (
         "px too wide",
+        "1 formulas wider than their column",
         "raw TeX",
         "console: no",
         "page: ",
