@@ -37,6 +37,7 @@ myst_dmath_double_inline = True
 myst_heading_anchors = 3
 
 nb_execution_mode = "off"  # the notebooks are stored with their outputs; `make notebooks` executes them
+nb_render_markdown_format = "myst"  # outputs have tables, which CommonMark does not know
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", 1000)]
 
 autodoc_member_order = "bysource"

@@ -13,6 +13,7 @@ import ast
 import base64
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -65,6 +66,7 @@ class Client(NotebookClient):
 
 
 FOLDER = Path(__file__).resolve().parent
+SCREEN = 40  # lines
 WIDGET = "application/vnd.jupyter.widget-view+json"
 NAMES = [*sorted(path.stem for path in FOLDER.glob("[0-9]-*.md")), "check-your-implementation"]
 
@@ -82,20 +84,29 @@ def read_text(path: Path) -> nbformat.NotebookNode:
 
 
 def folded(source: str) -> bool:
-    r"""Return whether a code cell opens folded: imports, sliders, and cells whose purpose is to check.
+    r"""Return whether a code cell opens folded: imports alone, sliders, checks, and what fills a screen.
 
-    A reader sees their outputs, and opens the code with a click.
+    A reader sees their outputs, and opens the code with a click. A cell that imports what it teaches is open.
 
     >>> folded("import numpy as np"), folded("loss = 3\nprint(loss)")
     (True, False)
+    >>> folded("from math import pi\n\nprint(pi)"), folded("import numpy as np\n\nnp.set_printoptions(2)")
+    (False, True)
     """
-    words = source.split()
     return (
-        words[0] in ("import", "from")
+        all(sets_up(statement) for statement in ast.parse(source).body)
         or "interact(" in source
         or "interact.options(" in source
-        or source.startswith("identity = ")
+        or re.search("^(identity = |for identity in )", source, re.MULTILINE) is not None
         or source.count("assert") > 1
+        or len(source.splitlines()) > SCREEN
+    )
+
+
+def sets_up(statement: ast.stmt) -> bool:
+    """Return whether a statement is an import, or says how numbers are printed."""
+    return isinstance(statement, ast.Import | ast.ImportFrom) or ast.unparse(statement).startswith(
+        "np.set_printoptions("
     )
 
 

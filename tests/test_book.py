@@ -231,13 +231,14 @@ def test_no_link_inside_the_book_is_broken(site, tmp_path):
     ]
 
 
-# what a reader sees outside of code and formulas, with TeX in it
+# what a reader sees outside of code and formulas, with TeX in it, or with the line below a table's head
 RAW_TEX = r"""() => {
     const found = [], walker = document.createTreeWalker(document.querySelector('main') ?? document.body, 4);
+    const raw = /\\[a-zA-Z]{2,}|\$[^$]+\$|\\[()\[\]]|\| :?[-–]+:? \|/;
     while (walker.nextNode()) {
         const text = walker.currentNode;
         if (text.parentElement.closest('pre, code, script, style, mjx-container')) continue;
-        if (/\\[a-zA-Z]{2,}|\$[^$]+\$|\\[()\[\]]/.test(text.data)) found.push(text.data.trim());
+        if (raw.test(text.data)) found.push(text.data.trim());
     }
     return found;
 }"""
@@ -245,7 +246,14 @@ SEEN = """async () => {
     await window.MathJax?.startup?.promise;
     const lost = [...document.images].filter(i => i.loading !== 'lazy' && i.complete && !i.naturalWidth);
     const wrong = document.querySelectorAll('mjx-merror').length;
-    return [document.documentElement.scrollWidth - innerWidth, wrong, lost.length];
+    const isCut = f => {
+        if (f.hasAttribute('display')) return f.scrollWidth > f.clientWidth + 1;
+        const right = e => e.getBoundingClientRect().right;
+        return right(f.querySelector('svg')) > right(f.closest('p, li, dd, div, h1, h2, h3')) + 1;
+    };
+    const formulas = [...document.querySelectorAll('mjx-container')].filter(f => !f.closest('table'));
+    const cut = formulas.filter(isCut).length;
+    return [document.documentElement.scrollWidth - innerWidth, wrong, lost.length, cut];
 }"""
 
 
@@ -276,12 +284,13 @@ def faults(page, address):
     found = []
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 844})
-        too_wide, merrors, lost = page.evaluate(SEEN)
-        if too_wide > 0 or merrors or lost:
+        too_wide, merrors, lost, cut = page.evaluate(SEEN)
+        if too_wide > 0 or merrors or lost or cut:
             found.append(
-                f"at {width}: {too_wide} px too wide, {merrors} formulas wrong, {lost} pictures lost"
+                f"at {width}: {too_wide} px too wide, {merrors} formulas wrong, {lost} pictures lost, "
+                f"{cut} formulas wider than their column"
             )
-    return found + [f"raw TeX: {text}" for text in page.evaluate(RAW_TEX)] + page.faults
+    return found + [f"raw TeX or table: {text}" for text in page.evaluate(RAW_TEX)] + page.faults
 
 
 @pytest.mark.full
@@ -300,13 +309,19 @@ def test_every_page_works_on_a_desktop_and_on_a_phone(site, page):
 def test_a_page_with_faults_is_seen(page, tmp_path):
     path = tmp_path / "bad.html"
     path.write_text(
-        "<main>$\\frac12$<img src='http://locoprop-ref.invalid/a.png'><p style='width:2000px'>w</p></main>"
+        "<main>$\\frac12$<img src='http://locoprop-ref.invalid/a.png'><p style='width:2000px'>w</p>"
+        "<div style='width: 200px'><mjx-container display='true' style='display: block; overflow-x: auto'>"
+        "<p style='width: 300px'>a = b</p></mjx-container><p>"
+        "<mjx-container><svg width='300px'></svg></mjx-container></p></div>"
+        "<p>| a | | :- | -: | | 1 |</p></main>"
         "<script>console.error('no'); undefined.x</script>"
     )
     found = " ".join(faults(page, path.as_uri()))
     for fault in (
         "px too wide",
-        "raw TeX",
+        "2 formulas wider than their column",
+        "raw TeX or table: $",
+        "raw TeX or table: | a |",
         "console: no",
         "page: ",
         "asked http://locoprop-ref.invalid/a.png",

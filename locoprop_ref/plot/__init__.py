@@ -9,6 +9,7 @@
     filters           the effect of inner steps on the gradient along each eigenvector
     local_losses      the decrease of a local loss
     one_unit          S and M on a saturated unit and on a partly inactive one
+    learned           what networks with one input have learned
     libraries         times and results of several array libraries
     patches           a convolution as a dense layer on patches: rows, table, Gram matrix
     secant_slopes     SGD, S and M on one slider; errors of tangents and of secants against γ
@@ -40,6 +41,7 @@ from locoprop_ref.plot.duality import bregman_duality
 from locoprop_ref.plot.filters import inner_step_filters
 from locoprop_ref.plot.first_wave import errors_arriving
 from locoprop_ref.plot.images import image_grid, reconstructions
+from locoprop_ref.plot.learned import learned_functions
 from locoprop_ref.plot.libraries import library_comparison
 from locoprop_ref.plot.local_losses import local_loss_falling
 from locoprop_ref.plot.loss_curves import matching_loss_at, matching_loss_curves, target_objective
@@ -64,7 +66,7 @@ __all__ = [
     "matching_loss_curves", "matching_loss_at", "matching_loss_contours", "matching_loss_surface",
     "target_objective", "training_curves", "against_default", "image_grid", "reconstructions",
     "update_against_gradient", "preconditioned_step", "inner_step_filters", "local_loss_falling",
-    "saturated_unit", "half_dead_unit", "library_comparison",
+    "saturated_unit", "half_dead_unit", "learned_functions", "library_comparison",
     "patches_as_rows", "table_turned_round", "gram_of_patches",
     "filters_of_network", "filters_of_a_step", "gradient_through_time",
     "secant_slopes", "tangent_errors", "kronecker_fisher", "two_sided_filters", "bregman_duality",

@@ -1,5 +1,6 @@
 """What is kept of the notebooks: text and notebook are one, outputs are there, small, and free of errors."""
 
+import ast
 import copy
 import doctest
 import re
@@ -139,6 +140,40 @@ def test_imports_sliders_and_checks_open_folded(kept, script):
     assert not any(
         "interact(" in cell.source and not folded for cell, folded in zip(code, hidden, strict=True)
     )
+
+
+def names_in(source):
+    """The names that a code cell imports, and those that it reads."""
+    nodes = list(ast.walk(ast.parse(source)))
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return [(one.asname or one.name).split(".")[0] for node in imports for one in node.names], read
+
+
+def misplaced(sources):
+    """(place of a cell, name) of each import that is read neither there nor, for the first cell, later."""
+    cells = [names_in(source) for source in sources]
+    later = set().union(*(read for _, read in cells[1:]))
+    return [
+        (place, name)
+        for place, (imported, read) in enumerate(cells)
+        for name in imported
+        if name not in (later if place == 0 else read)
+    ]
+
+
+def test_imports_are_short_and_stand_where_they_are_used(kept):
+    """The first cell has what the whole notebook needs; every other import, the cell that needs it first."""
+    sources = [cell.source for cell in kept.cells if cell.cell_type == "code"]
+    assert len(sources[0].splitlines()) <= 10
+    assert_equal(misplaced(sources), [])
+    imported = [name for source in sources for name in names_in(source)[0]]
+    assert_equal(sorted(imported), sorted(set(imported)))
+
+
+def test_a_misplaced_import_would_be_seen():
+    sources = ["import a, b", "from c import d, e\na.f(d)", "print(e)"]
+    assert_equal(misplaced(sources), [(0, "b"), (1, "e")])
 
 
 def test_formatting_is_taken_back_but_never_an_edit(script, tmp_path):

@@ -230,6 +230,38 @@ def test_half_dead_unit(shift, gamma, eta):
         assert_allclose(panel.lines[2].get_xydata()[:, 1], (a + gamma)[on], atol=1e-15)
 
 
+# ------------------------------ learned functions
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_learned_functions(count):
+    x = np.linspace(-1, 1, 5)[:, None]
+    t = np.abs(x)
+    # a constant c misses |x| = 1, ½, 0, ½, 1 by the root of ((1 − c)² + (½ − c)² + c² + …)/5
+    constants = [0.6, 1.0, 0.0, -2.0][:count]
+    missed = [np.sqrt((2 * (1 - c) ** 2 + 2 * (0.5 - c) ** 2 + c**2) / 5) for c in constants]
+    outputs = {f"always {c}": np.full_like(t, c) for c in constants}
+    figure = plot.learned_functions(x, t, outputs)
+    assert_allclose(numbers_in(figure), missed, rtol=6e-3)
+    (panel,) = figure.axes
+    labels, *curves = panel.lines
+    assert_array_equal(labels.get_xydata(), np.hstack([x, t]))
+    assert_array_equal([line.get_ydata() for line in curves], np.array(constants)[:, None] * np.ones(5))
+    # the legend, a line for each curve with its number, covers no curve
+    figure.draw_without_rendering()
+    legend = panel.get_legend()
+    found = [float(text.get_text().rpartition(" ")[2]) for text in legend.get_texts()[1:]]
+    assert_allclose(found, missed, rtol=6e-3)
+    highest = max(1.0, *constants)
+    assert legend.get_window_extent().y0 > panel.transData.transform((0, highest))[1]
+
+
+def test_a_function_that_is_learned_exactly_can_be_drawn():
+    x = np.linspace(0, 1, 3)[:, None]
+    figure = plot.learned_functions(x, 0 * x, {"zero": 0 * x})
+    assert_equal(numbers_in(figure), [0.0])
+
+
 # ------------------------------ an option against its default
 
 
@@ -370,6 +402,7 @@ EVERY = {
     ),
     "saturated": plot.saturated_unit,
     "half dead": plot.half_dead_unit,
+    "learned": lambda: plot.learned_functions(X[:, :1], Y[:, :1], {"a": X[:, 1:2], "b": X[:, 2:3]}),
     "libraries": lambda: plot.library_comparison({"numpy": 1.0}, {"numpy": 0.0}, bound=1e-9),
 }
 
@@ -411,6 +444,14 @@ WRONG = {
     "libraries": (
         lambda: plot.library_comparison({"numpy": 1.0}, {"jax": 1.0}, bound=1.0),
         "difference must be of the libraries numpy, got jax",
+    ),
+    "no output": (
+        lambda: plot.learned_functions(X[:, :1], Y[:, :1], {}),
+        "outputs must hold the outputs of at least one network, got none",
+    ),
+    "output": (
+        lambda: plot.learned_functions(X[:, :1], Y[:, :1], {"a": X}),
+        "outputs['a'] must have shape (6, 1), got (6, 3)",
     ),
     "no source": (lambda: plot.source_of(len), "objects must have Python source, got <built-in"),
 }  # fmt: skip

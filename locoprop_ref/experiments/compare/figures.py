@@ -4,7 +4,6 @@ Families are told apart by colour, members of a family by line style and marker,
 read in colour, by colour-blind readers, and in grey.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,8 +76,9 @@ def curves(results: Results, split: str = "train", quantity: str = "loss") -> "F
     """Draw a loss, or the accuracy, against epochs (left) and against seconds (right), seeds as bands.
 
     Seconds are those of the clock files, see `summary.step_seconds`; an entry without is not in the right
-    panel, and where nobody has any the panel says so. Of an entry with runs that diverged the others are
-    drawn, if there are any. Where labels are classified the left panel has steps above, besides epochs below.
+    panel, and where nobody has any there is no right panel. Of an entry with runs that diverged the others
+    are drawn, if there are any. Where labels are classified the left panel has steps above, besides epochs
+    below.
 
     Args:
         results: of a folder.
@@ -95,26 +95,22 @@ def curves(results: Results, split: str = "train", quantity: str = "loss") -> "F
         raise ValueError("results must hold at least one run with an epoch, got none")
     what = f"{split} {'cross-entropy (nats an example)' if name == 'ce' else name.replace('_', ' ')}"
     steps = classifies(results)  # which stand on an axis above
-    title, margin = f"{what}: by epoch, and by the clock", 1.1 if steps else 0.85
-    figure, (left, right) = panels(
-        2, width=13, height=5.4, left=margin, right=3.3, above=1.15 if steps else None, gap=0.4, sharey=True,
-        title=title,
+    timed = [row for row in shown.values() if row.epoch_seconds is not None]
+    margin = 1.1 if steps else 0.85
+    figure, axes = panels(
+        2 if timed else 1, width=13, height=5.4, left=margin, right=3.3, above=1.15 if steps else None,
+        gap=0.4, sharey=True, title=f"{what}: by epoch{', and by the clock' if timed else ''}",
     )  # fmt: skip
+    left, *by_the_clock = axes
     bands = {c: band(drawn[c], f"{split} {name}") for c in shown}
     for entry, b in bands.items():
-        row, number = shown[entry], [*ALL].index(entry)
-        draw_band(left, b["epoch"], b, look(entry), number=number, name=_name(row))
-        if row.epoch_seconds is not None:
-            # a logarithmic axis has no place for the untrained network at 0 s
-            after = {key: values[1:] for key, values in b.items()}
-            x = after["epoch"] * row.epoch_seconds
-            draw_band(right, x, after, look(entry), number=number, name=_name(row))
+        draw_band(left, b["epoch"], b, look(entry), number=[*ALL].index(entry), name=_name(shown[entry]))
+    for right in by_the_clock:
+        _draw_seconds(right, bands, shown)
     label(left, x="epoch", y=what, legend=None)
-    label(right, x="training time (s), evaluation left out", y="", legend=None)
-    if classifies(results):
+    if steps:
         _axis_of_steps(left, results.manifest.steps_per_epoch)
     (_axes_of_values if quantity == "loss" else _axes_of_accuracies)(left, bands)
-    _axis_of_seconds(right, [row for row in shown.values() if row.epoch_seconds is not None], len(shown))
     figure.legend(*left.get_legend_handles_labels(), loc="center right", handlelength=3.4)
     return describe(figure, _told(results, what, bands, shown))
 
@@ -188,28 +184,34 @@ def _axis_of_steps(panel: "Axes", steps_per_epoch: int) -> None:
     above.set_xlabel("step")
 
 
-def _axis_of_seconds(panel: "Axes", timed: Sequence[Row], of: int) -> None:
-    if timed:
-        log_axis(panel, "x")
-        if len(timed) < of:
-            panel.set_title(f"{of - len(timed)} methods have no seconds", fontsize=11.5)
-        return
-    panel.set(xticks=[])
-    panel.text(
-        0.5, 0.5, "no seconds:\nruns went side by side, and\nno clock file was made",
-        transform=panel.transAxes, ha="center", va="center",
-    )  # fmt: skip
+def _draw_seconds(panel: "Axes", bands: dict[str, dict[str, np.ndarray]], shown: dict[str, Row]) -> None:
+    """Draw the bands of the entries that have seconds against them."""
+    timed = {entry: row for entry, row in shown.items() if row.epoch_seconds is not None}
+    for entry, row in timed.items():
+        # a logarithmic axis has no place for the untrained network at 0 s
+        after = {key: values[1:] for key, values in bands[entry].items()}
+        x = after["epoch"] * row.epoch_seconds
+        draw_band(panel, x, after, look(entry), number=[*ALL].index(entry), name=_name(row))
+    label(panel, x="training time (s), evaluation left out", y="", legend=None)
+    log_axis(panel, "x")
+    without = len(shown) - len(timed)
+    if without:
+        has = "has" if without == 1 else "have"
+        panel.set_title(f"{without} of {len(shown)} methods {has} no seconds", fontsize=11.5)
 
 
 def _told(results: Results, what: str, bands: dict[str, Any], shown: dict[str, Row]) -> str:
+    axes = "epochs"
+    if any(row.epoch_seconds is not None for row in shown.values()):
+        axes = "epochs, left, and against seconds, right"
     ends = []
     for entry, b in bands.items():
         row, epoch = shown[entry], int(b["epoch"][-1])
         time = "" if row.epoch_seconds is None else f" in {spell(epoch * row.epoch_seconds)} s"
         ends.append(f"{row.label} from {b['median'][0]:.4g} to {b['median'][-1]:.4g} at epoch {epoch}{time}")
     return (
-        f"{what} against epochs, left, and against seconds, right; lines are medians over seeds, bands the "
-        f"least to the largest. {'; '.join(ends)}. {' '.join(provenance_lines(results))}"
+        f"{what} against {axes}; lines are medians over seeds, bands the least to the largest. "
+        f"{'; '.join(ends)}. {' '.join(provenance_lines(results))}"
     )
 
 

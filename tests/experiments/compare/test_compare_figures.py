@@ -69,13 +69,22 @@ def test_no_two_entries_look_alike():
         figures.look("newton")
 
 
-def test_the_right_panel_says_that_there_are_no_seconds(tmp_path):
+def test_without_seconds_there_is_no_panel_for_them(tmp_path):
+    """The panel of the epochs has the whole width; with the seconds of one entry there are two panels."""
     results = read_results(full_field(tmp_path, clocks=False, jobs=2))
     figure = figures.curves(results)
-    assert_equal((len(figure.axes[0].lines), len(figure.axes[1].lines)), (12, 0))
-    assert "no seconds" in figure.axes[1].texts[0].get_text()
+    (panel,) = figure.axes
+    assert_equal((len(panel.lines), len(panel.texts)), (12, 0))
+    assert "clock" not in figure.get_suptitle() and "seconds" not in plot.alt_text(figure)
+    # the legend has 3.3 of 13 inches, and the labels of the axis less than 1
+    assert panel.get_position().width > (13 - 3.3 - 1) / 13
     with pytest.raises(ValueError, match="at least one clock file, got none"):
         figures.cost(results)
+    runs = {name: [made_up.run([9, 8, 7, 6], jobs=2)] * 3 for name in ("sgd", "adam")}
+    both = read_results(made_up.write(tmp_path / "one", runs, {"adam": made_up.clock(0.1)}))
+    left, right = figures.curves(both).axes
+    assert_equal([line.get_label() for line in right.lines], ["Adam"])
+    assert_equal((len(left.lines), right.get_title()), (2, "1 of 2 methods has no seconds"))
 
 
 def test_seeds_that_diverged_do_not_cut_the_others_short(tmp_path):
