@@ -127,6 +127,8 @@ def test_objective_has_a_floor_unless_the_target_is_out_of_range(name, y):
     assert_allclose(np.diff(values) / np.diff(z), expected, rtol=0, atol=0.01)
     bounded = lowest <= y <= highest
     assert_equal("is unbounded below" in figure.get_suptitle(), not bounded)
+    target = figure.axes[0].lines[1].get_label()
+    assert_equal(target.endswith(", out of range"), not bounded)
     assert_equal(len(figure.axes[1].lines), 2 if bounded else 1)
     if bounded:
         floor = figure.axes[1].lines[1].get_ydata()[0]
@@ -313,6 +315,7 @@ def test_images_stand_side_by_side():
         top, left = 1 + 3 * (i // 4), 1 + 3 * (i % 4)
         assert_array_equal(board[top : top + 2, left : left + 2], pixels[i].reshape(2, 2))
     assert_equal(int(np.sum(np.isnan(board))), board.size - 24)
+    assert_equal(figure.axes[0].images[0].get_clim(), (0, 1))  # the range of pixels, whatever the images hold
 
 
 def test_reconstructions_say_their_error():
@@ -320,6 +323,7 @@ def test_reconstructions_say_their_error():
     figure = plot.reconstructions(pixels, {"half": pixels + 0.5})
     assert_equal([panel.get_ylabel() for panel in figure.axes], ["original", "half\nMSE 0.2500"])
     assert "0.2500" in plot.alt_text(figure)
+    assert {panel.images[0].get_clim() for panel in figure.axes} == {(0, 1)}
 
 
 # ------------------------------ every figure

@@ -228,6 +228,11 @@ def test_half_dead_unit(shift, gamma, eta):
         assert_allclose(panel.lines[0].get_ydata(), a.reshape(-1, 1)[:, 0], atol=1e-15)
         assert_allclose(np.ravel(panel.lines[1].get_ydata()), rows @ solved[name][:, 0], atol=1e-12)
         assert_allclose(panel.lines[2].get_xydata()[:, 1], (a + gamma)[on], atol=1e-15)
+    # where the unit is off, S has targets, and M only the region below 0
+    for_s, for_m = figure.axes
+    assert_array_equal(for_s.lines[3].get_xydata(), np.stack([x, a], axis=1)[~on])
+    assert_equal((len(for_s.collections), len(for_s.lines), len(for_m.lines)), (0, 5, 4))
+    assert_equal(len(for_m.collections), int(not on.all()))
 
 
 # ------------------------------ learned functions
@@ -317,6 +322,9 @@ def test_library_comparison():
     assert_equal(right.get_xlim()[0], 1e-17)  # where the axis begins: no bar is seen for equal numbers
     assert_equal([text.get_text() for text in left.get_yticklabels()], ["numpy", "torch"])
     assert "torch: 10 ms, difference 1e-13" in plot.alt_text(figure)
+    assert figure.get_suptitle().endswith("they agree to within 1e-13")
+    equal = plot.library_comparison({"numpy": 0.002}, {"numpy": 0.0}, bound=1e-10)
+    assert equal.get_suptitle().endswith("their numbers are equal")
 
 
 # ------------------------------ how a notebook shows things

@@ -138,11 +138,14 @@ def test_codes_moving(K, s, mu):
         if K == 1:
             assert_allclose(goal.get_xydata()[0], steps.get_xydata()[1], atol=1e-14)
         assert np.max(np.abs(np.vstack([line.get_xydata() for line in panel.lines]))) < panel.get_xlim()[1]
-    # what is left of ½‖ŷW₃ + b₃ − t‖²
-    ends = [np.sum((network.layers[2].pre_activation(np.tanh(c)) - t) ** 2) for c in wanted[1][[0, -1]]]
-    share = ends[1] / ends[0]
-    spelled = f"{100 * share:.2g} %" if share >= 0.001 else "< 0.1 %"
-    assert f": {spelled} of the objective of layer 2 is left" in figure.get_suptitle()
+    # what is left of ½‖tanh(c₂)W₃ + b₃ − t‖², and of ½‖tanh(c₁)W₂ + b₂ − c₂‖²
+    left = []
+    for layer, codes, goal in ((2, wanted[1], t), (1, wanted[0], wanted[1][-1])):
+        first, last = (network.layers[layer].pre_activation(np.tanh(c)) - goal for c in codes[[0, -1]])
+        share = np.sum(last**2) / np.sum(first**2)
+        left.append(f"{100 * share:.2g} %" if share >= 0.001 else "< 0.1 %")
+    said = f": {left[0]} of the objective of layer 2 is left, {left[1]} of layer 1's"
+    assert said in figure.get_suptitle()
 
 
 # ------------------------------ the first wave
