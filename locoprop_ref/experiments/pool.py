@@ -57,6 +57,8 @@ class Finished:
         'epochs must be given'
         >>> Finished(Command("a", ["false"]), -9, ()).reason
         'its process died (killed, or out of memory); what was complete is kept'
+        >>> Finished(Command("a", ["true"]), 0, ()).reason
+        'its process ended with exit status 0'
         """
         if self.return_code < 0:
             return DIED

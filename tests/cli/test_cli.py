@@ -762,6 +762,14 @@ def test_help_names_every_command(capsys):
             assert re.search(rf"\n    {command}\s", out)  # its description stands beside it or below
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_the_list_says_of_a_command_is_the_first_sentence_of_its_help(command, capsys):
+    everything, own = (call(capsys, *words)[1] for words in (["--help"], [command, "--help"]))
+    sentence = " ".join(own.split("\n\n")[1].split())
+    assert sentence[0].isupper() and sentence.endswith(".")
+    assert f"{command} {sentence[0].lower()}{sentence[1:-1]}" in " ".join(everything.split())
+
+
 def test_version(capsys):
     assert call(capsys, "--version") == (0, f"locoprop-ref {locoprop_ref.__version__}\n", "")
 

@@ -132,6 +132,13 @@ def test_the_solution_passes_and_an_empty_answer_fails(exercise):
     assert marked.passed, marked.text
     empty = defined(make.for_students(cell_with_solution(exercise)), exercise)
     assert mark(exercise, empty).sentences == ("the function is not written yet.",)
+    right, calls = solution(exercise), []
+
+    def half_written(*inputs):
+        calls.append(inputs)
+        return (empty if len(calls) == 1 else right)(*inputs)
+
+    assert mark(exercise, half_written).sentences == ("the function is not written yet.",)
     forgotten = mark(exercise, lambda *arguments: None)
     assert forgotten.sentences == ("your function returned None: does it end with `return`?",)
 

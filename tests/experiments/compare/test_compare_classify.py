@@ -194,6 +194,12 @@ def test_figures_have_steps_and_accuracies(tmp_path):
     assert_equal(len(right.lines), 5)
     low, high = left.get_ylim()
     assert low < 0.92 and high < 1  # all last accuracies, and no room for what no method reaches
+    shares = np.array([0.1, 0.5, 0.911, 0.921])
+    scale = left.yaxis.get_transform()
+    assert_allclose(np.diff(scale.transform(shares)), -np.diff(np.log(1 - shares)))  # the errors' logarithm
+    assert_allclose(scale.inverted().transform(scale.transform(shares)), shares)  # where the mouse stands
+    for panel in (left, figures.curves(results, "test").axes[0]):  # two epochs
+        assert all(float(tick).is_integer() for tick in panel.get_xticks())
     (steps,) = left.child_axes
     figure.draw_without_rendering()
     assert_equal(steps.get_xlabel(), "step")

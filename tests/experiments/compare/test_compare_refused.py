@@ -29,6 +29,13 @@ def test_runs_that_cannot_go_on_are_refused_before_anything_is_written(compared,
     assert_equal(everything(folder) == before, True)
 
 
+@pytest.mark.parametrize("switch", ["clock", "progress", "overwrite"])
+def test_a_switch_is_true_or_false(tiny, tmp_path, switch):
+    with pytest.raises(TypeError, match=f"^{switch} must be True or False, got 'no'$"):
+        compare(plan_of(tiny, ("adam",)), tmp_path / "new", **{"progress": False, switch: "no"})
+    assert not (tmp_path / "new").exists()
+
+
 def test_one_command_at_a_time(compared, tiny, tmp_path, capsys):
     folder = shutil.copytree(compared[0], tmp_path / "copy")
     before = everything(folder)

@@ -136,3 +136,6 @@ def test_another_range():
     assert (wide[0].low, wide[0].high) == (1e-7, 1.0)
     assert (wide[1].name, wide[1].low, wide[1].high) == ("1 - momentum", 1e-5, 1.0)
     assert wide[2:] == usual[2:]
+    for low, high in ((1, 1), (2, 1), (0, 1), (-1, 1), (1e-3, float("inf"))):
+        with pytest.raises(ValueError, match=r"(?:must be 0 < low < high|must be a finite number), got"):
+            search_space("sgd", {"learning_rate": (low, high)})
