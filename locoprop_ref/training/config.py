@@ -172,6 +172,9 @@ def _check_numbers(config: Config) -> None:
     if config.method not in OFFLINE:
         checks.integer("batch_size", config.batch_size)
     checks.integer("seed", config.seed, minimum=0, maximum=None)
+    for name in ("momentum", "decay"):  # which Adam calls beta1 and beta2
+        if getattr(config, name) is not None:
+            checks.fraction(name, getattr(config, name))
     parse_steps(config.evaluate_steps)
     layers = len(layer_transfers(config))
     if checks.integer("frozen_layers", config.frozen_layers or 0, minimum=0) >= layers:
