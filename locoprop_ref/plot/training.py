@@ -45,7 +45,7 @@ def series(run: Run, metric: str = "train ce") -> tuple[np.ndarray, np.ndarray, 
     known = [f"{s} {n}" for s, values in epochs[0].items() if isinstance(values, Mapping) for n in values]
     if metric not in known:
         of = f" for the run of {run['config'].get('method')} on {run.get('data', {}).get('name')}"
-        raise ValueError(f"metric must be one of {', '.join(known)}{of}, got {metric!r}")
+        raise ValueError(f"metric must be one of {', '.join(known)}{of}, got {checks.shown(metric)}")
     # a run that diverged stores None in place of a number that is not finite
     value = [float("nan") if row[split][name] is None else row[split][name] for row in epochs]
     seconds = np.cumsum([row["step_seconds"] for row in epochs])
@@ -85,8 +85,17 @@ def _distinct_labels(runs: Sequence[Run]) -> list[str]:
         )
         keys = [key for key in keys if key != "data"] + (["data"] if several_data else [])
         parts = [f"{key} {setting[key]}" for key in keys if key in setting]
-        names.append(", ".join([setting["method"], *parts]))
+        names.append(_plain(", ".join([setting["method"], *parts])))
     return names
+
+
+def _plain(name: str) -> str:
+    r"""Return a name from a run file as one that every figure can show: a pair of dollar signs is no formula.
+
+    >>> print(_plain("cost$1 to $2.npz"))
+    cost\$1 to \$2.npz
+    """
+    return "".join(one if one.isprintable() else "?" for one in name).replace("$", r"\$")
 
 
 def band(runs: Sequence[Run], metric: str) -> dict[str, np.ndarray]:
@@ -178,7 +187,7 @@ def training_curves(
     told = [f"{of}: {_description(bands, metric)}" if of else _description(bands, metric)
             for bands, of in zip(rows, of_rows, strict=True)]  # fmt: skip
     told += [f"A dotted line marks {name}, {value:.4g}." for name, value in (references or {}).items()]
-    return describe(figure, " ".join(told))
+    return describe(figure, " ".join(told).replace(r"\$", "$"))
 
 
 def _draw_references(panels_of_row: Sequence["Axes"], references: Mapping[str, float]) -> None:
@@ -207,7 +216,7 @@ def _wrapped(name: str) -> str:
 
 def _spelled(run: Run) -> str:
     """Return in words what a run learns."""
-    return f"{_task(run)[0]} {run.get('data', {}).get('name')}"
+    return _plain(f"{_task(run)[0]} {run.get('data', {}).get('name')}")
 
 
 def _height(rows: int, lines: int) -> float:

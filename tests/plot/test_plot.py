@@ -418,3 +418,14 @@ def test_bad_input_gets_one_sentence(call, sentence):
         call()
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_names_from_a_run_file_are_no_formulas():
+    r"""Two dollar signs in the name of a file were once read as mathematics, and refused."""
+    runs = [{**run("a$\\frac{$\x1b", [3, 2]), "data": {"name": name}} for name in ("cost$1{$.npz", "b")]
+    figure = plot.training_curves(runs)
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    assert labels[0].startswith(r"a\$\frac{\$?")
+    assert figure.axes[0].get_title(loc="left") == r"autoencode cost\$1{\$.npz"
+    assert "cost$1{$.npz" in plot.alt_text(figure) and "\x1b" not in plot.alt_text(figure)
+    plot.rendered(figure)
