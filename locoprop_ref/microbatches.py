@@ -72,6 +72,8 @@ def microbatches_that_pay(network: Network, num_examples: int, rows_of_a_block: 
     >>> microbatches_that_pay(initialize("28x28x1-c5x6+2-p2-c5x16-p2-120-84-10", transfers="tanh"), 100)
     2
     """
+    num_examples = checks.integer("num_examples", num_examples)
+    rows_of_a_block = checks.integer("rows_of_a_block", rows_of_a_block)
     layers = network.layers
     if any(layer.recurrent for layer in layers) or all(layer.positions == 1 for layer in layers):
         return 1
