@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from locoprop_ref.cli.parser import add, add_overwrite, path
+from locoprop_ref.cli.parser import add, add_overwrite, path, say
 
 
 def add_command(commands: Any) -> None:
@@ -28,12 +28,14 @@ def add_command(commands: Any) -> None:
 def _plot(given: argparse.Namespace) -> int:
     from locoprop_ref.data.files import check_outputs
     from locoprop_ref.plot import filters_of_network, save, training_curves
+    from locoprop_ref.plot.save import figure_path
     from locoprop_ref.training.checkpoint import load_network
     from locoprop_ref.training.run_file import read_run
 
     if given.filters and (len(given.runs) > 1 or given.metric != "train ce"):
         raise ValueError("filters are those of one network, without other files and without a metric")
 
+    figure_path(given.out, "out")
     check_outputs(
         {"out": given.out}, {f"the run {run}": run for run in given.runs}, overwrite=given.overwrite
     )
@@ -42,5 +44,5 @@ def _plot(given: argparse.Namespace) -> int:
     else:
         figure = training_curves([read_run(path) for path in given.runs], given.metric)
     save(figure, given.out)
-    print(given.out)
+    say(given.out)
     return 0

@@ -62,14 +62,14 @@ def span(name: str, limits: tuple[float, float], points: int) -> np.ndarray:
     """Return points from the lower to the upper limit; the error message names the argument."""
     low, high = (checks.number(name, value) for value in limits)
     if not -np.inf < low < high < np.inf:
-        raise ValueError(f"{name} must be two finite numbers in increasing order, got {limits!r}")
+        raise ValueError(f"{name} must be two finite numbers in increasing order, got {checks.shown(limits)}")
     return np.linspace(low, high, checks.integer("points", points, minimum=2))
 
 
 def finite(name: str, value: float) -> float:
     """Return the number if it is finite; the error message names the argument."""
     if not np.isfinite(checks.number(name, value)):
-        raise ValueError(f"{name} must be finite, got {value!r}")
+        raise ValueError(f"{name} must be finite, got {checks.shown(value)}")
     return float(value)
 
 
