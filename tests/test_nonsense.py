@@ -31,8 +31,13 @@ from locoprop_ref import (
 )
 from locoprop_ref.methods import relatives
 from locoprop_ref.methods.options import options_of
-from locoprop_ref.microbatches import microbatches_that_pay
+from locoprop_ref.microbatches import gradients_in_microbatches, microbatches_that_pay
 from locoprop_ref.spectrum import descent_filter, exact_filter
+from locoprop_ref.training.apply import outputs
+from locoprop_ref.training.checkpoint import load_checkpoint, save_network
+from locoprop_ref.training.config import resolve
+from locoprop_ref.training.options import from_json
+from locoprop_ref.training.task import evaluate
 from locoprop_ref.transfers import TRANSFERS
 from locoprop_ref.wirings import above, every_step, flatten, last_step, patches, pool, steps
 
@@ -236,3 +241,35 @@ def test_eigenvalues_are_an_array_of_floats(wrong):
         exact_filter(wrong, 0.5)
     with pytest.raises(ValueError, match=r"^rates must be a finite number of at least 0, got -0.5$"):
         descent_filter(np.ones(2), (0.5, -0.5))
+
+
+def test_functions_on_whole_sets_name_what_is_no_network(tmp_path):
+    for wrong in (None, "network", NETWORK.layers):
+        for call in (
+            lambda wrong=wrong: evaluate(wrong, X, T),
+            lambda wrong=wrong: outputs(wrong, X),
+            lambda wrong=wrong: save_network(tmp_path / "n.npz", wrong),
+            lambda wrong=wrong: gradients_in_microbatches(wrong, X, T, 2),
+            lambda wrong=wrong: microbatches_that_pay(wrong, 10),
+        ):
+            with pytest.raises(TypeError, match=r"^network must be a Network, as initialize makes, got "):
+                call()
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(TypeError, match=r"^xp must be an array namespace such as numpy, got None$"):
+        load_checkpoint(tmp_path / "n.npz", xp=None)
+
+
+@pytest.mark.parametrize(
+    "rate", [True, "1", None, 10**400, np.array(0.5)], ids=lambda one: type(one).__name__
+)
+def test_a_rate_of_a_problem_is_a_number(rate):
+    with pytest.raises((TypeError, ValueError), match=r"^rate must be a number"):
+        PROBLEM.scaled(rate)
+
+
+def test_settings_of_a_run_are_text():
+    for wrong in (Unspeakable(), 784, ["784-10-784"]):
+        with pytest.raises(TypeError, match=r"^layers must be widths or words, such as 784-100-784, got "):
+            resolve(layers=wrong)
+    with pytest.raises(TypeError, match=r"^values must be a dict, as as_json makes, got list$"):
+        from_json([])

@@ -38,6 +38,7 @@ def series(run: Run, metric: str = "train ce") -> tuple[np.ndarray, np.ndarray, 
     Raises:
         ValueError: the run does not contain this metric, or has no epochs.
     """
+    checks.instance("metric", metric, str, "the name of a part and of a loss, as 'train ce'")
     split, _, name = metric.partition(" ")
     epochs = run["epochs"]
     if not epochs:
@@ -59,8 +60,12 @@ def grouped(runs: Sequence[Run], labels: Sequence[str] | None = None) -> dict[st
     name of the method, followed by the options in which its runs differ from other runs of this method, and
     by the data set if there are several.
     """
-    if not runs:
+    given = checks.several("runs", runs, "a list of dicts of run files")
+    if not given:
         raise ValueError("runs must hold at least one run, got none")
+    for run in given:
+        if not isinstance(run, Mapping) or not {"config", "epochs"} <= run.keys():
+            raise TypeError(f"runs must be dicts of run files, got {checks.shown(run)}")
     names = _distinct_labels(runs) if labels is None else list(labels)
     if len(names) != len(runs):
         raise ValueError(f"labels must be one for each of {len(runs)} runs, got {len(names)}")

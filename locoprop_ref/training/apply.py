@@ -23,6 +23,7 @@ def outputs(network: Network, x: Any, *, backend: str = "numpy", rows: int = 500
         ValueError: x does not have the width of the network's input.
         TypeError: x is no NumPy array.
     """
+    checks.instance("network", network, Network, "a Network, as initialize makes")
     xp, dtype = namespace(backend), dtype_name(network.layers[0].W)
     checks.integer("rows", rows)
     if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):

@@ -143,7 +143,9 @@ def _with_common_defaults(config: Config) -> Config:
     }
     if config.method not in OFFLINE:
         filled["batch_size"] = 1000 if config.batch_size is None else config.batch_size
-    if filled["layers"] is None:
+    if filled["layers"] is not None:
+        checks.instance("layers", filled["layers"], str, "widths or words, such as 784-100-784")
+    else:
         raise ValueError(f"layers must be given for data {data!r} (for example 784-100-784), got none")
     return replace(config, **filled)
 

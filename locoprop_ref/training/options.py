@@ -295,6 +295,7 @@ def from_json(values: Mapping[str, Any]) -> Config:
     Raises:
         ValueError: an unknown field.
     """
+    checks.instance("values", values, Mapping, "a dict, as as_json makes")
     known = [f.name for f in fields(Config)]
     for name in values:
         checks.one_of("config field", name, known)

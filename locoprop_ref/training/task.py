@@ -113,8 +113,10 @@ def evaluate(network: Network, x: Any, t: Any, labels: Any = None, *, rows: int 
     Raises:
         ValueError, TypeError: x, t or labels do not fit each other or the network.
     """
+    checks.instance("network", network, Network, "a Network, as initialize makes")
     checks.integer("rows", rows)
     checks.batch("x", x)
+    checks.batch("t", t)
     if labels is not None and getattr(labels, "shape", None) != (x.shape[0],):
         raise ValueError(
             f"labels must be an array of {x.shape[0]}, one for each row, got {checks.shown(labels)}"
