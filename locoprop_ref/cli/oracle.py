@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from locoprop_ref.cli.parser import add, add_overwrite, path, say
-from locoprop_ref.data.files import check_outputs, write_atomically
+from locoprop_ref.data.files import check_outputs, real_path, write_atomically
 
 
 def add_command(commands: Any) -> None:
@@ -164,6 +164,9 @@ def _generate(given: argparse.Namespace) -> int:
     from locoprop_ref.oracle.generate import write
     from locoprop_ref.oracle.vectors import FOLDER
 
+    folder = real_path(given.out or FOLDER)
+    if folder.exists() and not folder.is_dir():  # before the minutes that the vectors take
+        raise NotADirectoryError(f"out must be a folder, got {given.out}, which is a file")
     for file in write(given.out or FOLDER):
         say(file)
     return 0

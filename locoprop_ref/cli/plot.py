@@ -35,10 +35,10 @@ def _plot(given: argparse.Namespace) -> int:
     if given.filters and (len(given.runs) > 1 or given.metric != "train ce"):
         raise ValueError("filters are those of one network, without other files and without a metric")
 
-    figure_path(given.out, "out")
     check_outputs(
         {"out": given.out}, {f"the run {run}": run for run in given.runs}, overwrite=given.overwrite
     )
+    figure_path(given.out, "out")
     if given.filters:
         figure = filters_of_network(load_network(given.runs[0]))
     else:

@@ -308,3 +308,14 @@ def test_the_sentence_is_about_what_was_given(words, sentence, capsys, tmp_path,
     os.mkfifo("pipe.json")
     assert cli.main(words) == 2
     assert capsys.readouterr().err.startswith(f"locoprop-ref {sentence}")
+
+
+@pytest.mark.parametrize("out", ["mine.npz", "loop"])
+def test_vectors_are_not_computed_for_what_is_no_folder(out, capsys, tmp_path, monkeypatch):
+    """They take minutes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("locoprop_ref.oracle.generate.write", lambda folder: pytest.fail("computed"))
+    write_data(tmp_path / "mine.npz")
+    (tmp_path / "loop").symlink_to("loop")
+    assert cli.main(["oracle", "generate", "--out", out]) == 2
+    assert out in capsys.readouterr().err
