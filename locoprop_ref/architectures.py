@@ -16,11 +16,13 @@ r"""An architecture in words: the layers of a network as a string, and what each
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
+from locoprop_ref import checks
 from locoprop_ref.wirings import (
     Pooling,
     Wiring,
@@ -109,8 +111,9 @@ def architecture(words: str) -> tuple[LayerPlan, ...]:
                 reading = _pooled(reading, number, "mean" if found["kind"] == "p" else "max", stride, word)
                 continue
             case "c":
-                padding = int(found["padding"] or 0)
-                wiring = patches(_image(reading, word), number, stride=stride or 1, padding=padding)
+                shape, padding = _image(reading, word), int(found["padding"] or 0)
+                with _of(word):
+                    wiring = patches(shape, number, stride=stride or 1, padding=padding)
                 channels = int(found["channels"])
                 after = _Reading((channels, *wiring.shape[1:]), "image", wiring.positions)
                 plans.append(
@@ -125,9 +128,9 @@ def architecture(words: str) -> tuple[LayerPlan, ...]:
                 plans.append(_dense(reading, number))
         reading = after
     if not plans:
-        raise ValueError(f"{_WANTED}, got {words!r}")
+        raise ValueError(f"{_WANTED}, got {checks.shown(words)}")
     if reading.positions != 1 or reading.pooled:
-        raise ValueError(f"layers must end with a dense layer, such as 10, got {words!r}")
+        raise ValueError(f"layers must end with a dense layer, such as 10, got {checks.shown(words)}")
     return tuple(plans)
 
 
@@ -137,7 +140,7 @@ def _word(word: str, words: str) -> re.Match[str]:
         given = {name for name in ("channels", "stride", "padding") if found[name]}
         if given <= _MAY_HAVE[found["kind"]] and ("channels" in given) == (found["kind"] == "c"):
             return found
-    raise ValueError(f"{_WANTED}, got {word!r} in {words!r}")
+    raise ValueError(f"{_WANTED}, got {checks.shown(word)} in {checks.shown(words)}")
 
 
 def _plan(
@@ -150,28 +153,45 @@ def _plan(
 def _input(word: str, words: str) -> _Reading:
     found = re.fullmatch(r"([1-9]\d*)(x([1-9]\d*))?(x([1-9]\d*))?", word, re.ASCII)
     if not found:
-        raise ValueError(f"{_WANTED}, got {word!r} in {words!r}")
+        raise ValueError(f"{_WANTED}, got {checks.shown(word)} in {checks.shown(words)}")
     sizes = tuple(int(size) for size in (found[1], found[3], found[5]) if size)
     if len(sizes) == 3:
         return _Reading((sizes[2], sizes[0], sizes[1]), "image", 1)
     return _Reading(sizes, "flat" if len(sizes) == 1 else "sequence", 1)
 
 
+@contextmanager
+def _of(word: str) -> Iterator[None]:
+    """Say of which word the sentence of a wiring is, which knows none."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(
+            f"layers must have words that fit each other, but in {checks.shown(word)} {error}"
+        ) from None
+
+
 def _image(reading: _Reading, word: str) -> tuple[int, ...]:
     if reading.kind != "image":
-        raise ValueError(f"layers must have an image before {word!r}, as 28x28x1 or a convolution gives")
+        raise ValueError(
+            f"layers must have an image before {checks.shown(word)}, as 28x28x1 or a convolution gives"
+        )
     return reading.shape
 
 
 def _pooled(reading: _Reading, size: int, kind: Pooling, stride: int | None, word: str) -> _Reading:
-    wiring = pool(_image(reading, word), size, kind=kind, stride=stride)
+    shape = _image(reading, word)
+    with _of(word):
+        wiring = pool(shape, size, kind=kind, stride=stride)
     pooled = reading.pooled.then(wiring) if reading.pooled else wiring
     return _Reading(wiring.shape, "image", reading.positions, pooled)
 
 
 def _steps(reading: _Reading, word: str) -> Wiring:
     if reading.kind not in ("sequence", "states"):
-        raise ValueError(f"layers must have a sequence before {word!r}, as 28x28 or a recurrent layer gives")
+        raise ValueError(
+            f"layers must have a sequence before {checks.shown(word)}, as 28x28 or a recurrent layer gives"
+        )
     return steps(reading.shape) if reading.kind == "sequence" else every_step(reading.shape)
 
 

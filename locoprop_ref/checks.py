@@ -216,7 +216,7 @@ def same_dtype(**arrays: Any) -> None:
 
 def several(name: str, value: Any, wanted: str) -> tuple[Any, ...]:
     """Check that there are parts to go through, and return them; `wanted` says of what."""
-    if not isinstance(value, Iterable):
+    if not isinstance(value, Iterable) or isinstance(value, bytes | bytearray):
         raise TypeError(f"{name} must be {wanted}, got {shown(value)}")
     return tuple(value)
 

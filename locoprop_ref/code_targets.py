@@ -97,6 +97,7 @@ class CodeTargets:
         Raises:
             ValueError: the network has a recurrent layer.
         """
+        checks.instance("network", network, Network, "a Network, as initialize makes")
         if any(layer.recurrent for layer in network.layers):
             raise ValueError(
                 "network must have no recurrent layer for codes: paths through it differ in length"

@@ -70,6 +70,7 @@ class FeedbackTargets:
         Raises:
             ValueError, TypeError: seed is no integer of at least 0.
         """
+        checks.instance("network", network, Network, "a Network, as initialize makes")
         # the last number keeps these draws apart from those of other rules, and of the weights
         rng = np.random.default_rng([checks.integer("seed", seed, minimum=0, maximum=None), 0, 2])
         W = network.layers[0].W

@@ -95,6 +95,7 @@ class InverseTargets:
         Raises:
             ValueError, TypeError: a layer with positions, or seed is no integer of at least 0.
         """
+        checks.instance("network", network, Network, "a Network, as initialize makes")
         for m, layer in enumerate(network.layers, start=1):
             if layer.wiring is not None:
                 raise ValueError(f"network must have dense layers alone for learned inverses, not layer {m}")

@@ -183,6 +183,8 @@ class LocalProblem:
 
     def scaled(self, rate: float) -> "LocalProblem":
         """Return the problem with the regularizer of a schedule's rate r, such as the proximal step r·η."""
+        if type(rate) is not float:
+            rate = checks.number("rate", rate)
         if rate == 1:
             return self
         scaled = self.regularization.scaled(rate)

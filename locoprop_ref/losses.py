@@ -51,6 +51,8 @@ class OutputLoss:
 
     def check_transfer(self, transfer: Transfer) -> None:
         """Raise a ValueError unless the loss goes with this last transfer."""
+        if not isinstance(transfer, Transfer):
+            checks.instance("transfer", transfer, Transfer, "a Transfer, as transfer('tanh') makes")
         if self.last_transfer not in (None, transfer.name):
             raise ValueError(
                 f"the last transfer must be {self.last_transfer!r} for {self.name}, got {transfer.name!r}"

@@ -73,6 +73,7 @@ class Memory:
 
     def init(self, W0: Any) -> State:
         """Return how many batches were seen, and A = 0, (d̃, d̃), and C = 0, (d̃, d_out)."""
+        checks.array("W0", W0, ndim=2)
         d, xp = W0.shape[0], array_namespace(W0)
         gram = xp.zeros((d, d), dtype=W0.dtype, device=device(W0))
         return {"count": 0, "gram": gram, "moment": xp.zeros_like(W0)}

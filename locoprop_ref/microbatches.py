@@ -37,6 +37,7 @@ def gradients_in_microbatches(network: Network, x: Any, t: Any, blocks: int) -> 
     Raises:
         ValueError, TypeError: more blocks than examples, or as for `gradients`.
     """
+    checks.instance("network", network, Network, "a Network, as initialize makes")
     checks.batch("x", x, width=network.layers[0].inputs)
     B = x.shape[0]
     checks.array("t", t, shape=(B, network.layers[-1].W.shape[1]))
@@ -72,6 +73,9 @@ def microbatches_that_pay(network: Network, num_examples: int, rows_of_a_block: 
     >>> microbatches_that_pay(initialize("28x28x1-c5x6+2-p2-c5x16-p2-120-84-10", transfers="tanh"), 100)
     2
     """
+    checks.instance("network", network, Network, "a Network, as initialize makes")
+    num_examples = checks.integer("num_examples", num_examples)
+    rows_of_a_block = checks.integer("rows_of_a_block", rows_of_a_block)
     layers = network.layers
     if any(layer.recurrent for layer in layers) or all(layer.positions == 1 for layer in layers):
         return 1

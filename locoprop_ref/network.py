@@ -183,6 +183,8 @@ def forward(network: Network, x: Any, memory_limit: int | None = None) -> Trace:
     W = network.layers[0].W
     checks.batch("x", x, width=network.layers[0].inputs)
     checks.same_dtype(network=W, x=x)
+    if memory_limit is not None and not (type(memory_limit) is int and memory_limit > 0):
+        memory_limit = checks.integer("memory_limit", memory_limit)
     y, xs, a_hats, y_hats = x, [], [], []
     for layer in network.layers:
         rows, a_hat, y = layer.through(y, memory_limit)
@@ -211,6 +213,8 @@ def backward(network: Network, trace: Trace, t: Any) -> tuple[Any, ...]:
     if not isinstance(trace, Trace):
         checks.instance("trace", trace, Trace, "a Trace, as forward returns")
     last = network.layers[-1]
+    if trace.a_hat[-1].dtype != last.W.dtype:
+        checks.same_dtype(network=last.W, trace=trace.a_hat[-1])
     return pull_down(network, trace, network.loss.g(trace.a_hat[-1], t, last.transfer))
 
 

@@ -322,7 +322,7 @@ def newton_cost(layer_sizes: tuple[int, ...], batch_size: int, *, bias: bool = T
     checks.boolean("bias", bias)
     batch_size = checks.integer("batch_size", batch_size)
     if len(layer_sizes) < 2:
-        raise ValueError(f"layer_sizes must have at least two widths, got {layer_sizes!r}")
+        raise ValueError(f"layer_sizes must have at least two widths, got {checks.shown(layer_sizes)}")
     layer_sizes = tuple(checks.integer("layer_sizes", width) for width in layer_sizes)
     total = 0.0
     for d_in, d_out in pairwise(layer_sizes):

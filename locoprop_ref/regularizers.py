@@ -242,6 +242,7 @@ class RunningMetric:
 
     def init(self, W0: Any) -> State:
         """Return A = 0, (d̃, d̃)."""
+        checks.array("W0", W0, ndim=2)
         d, xp = W0.shape[0], array_namespace(W0)
         return {"gram": xp.zeros((d, d), dtype=W0.dtype, device=device(W0))}
 

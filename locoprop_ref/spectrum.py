@@ -25,10 +25,15 @@ def descent_filter(eigenvalues: Any, rates: tuple[float, ...]) -> Any:
         eigenvalues: λ ≥ 0 of X̃ᵀX̃.
         rates: the step sizes s_k, see `local_rates`.
 
+    Raises:
+        ValueError, TypeError: the eigenvalues are no array of floats, or a rate is no finite number ≥ 0.
+
     >>> import numpy as np
     >>> descent_filter(np.array([0.0, 1.0]), (0.5, 0.5))
     array([1.  , 0.75])
     """
+    checks.array("eigenvalues", eigenvalues)
+    rates = tuple(checks.not_negative("rates", s) for s in checks.several("rates", rates, "numbers"))
     xp = array_namespace(eigenvalues)
     log_size, sign = xp.zeros_like(eigenvalues), xp.ones_like(eigenvalues)
     for s in rates:
@@ -52,10 +57,11 @@ def exact_filter(eigenvalues: Any, weight_step: float) -> Any:
         weight_step: η > 0, finite.
 
     Raises:
-        ValueError, TypeError: η is not a positive finite number.
+        ValueError, TypeError: the eigenvalues are no array of floats, or η is not a positive finite number.
 
     >>> import numpy as np
     >>> exact_filter(np.array([0.0, 1.0]), 1.0)
     array([1. , 0.5])
     """
+    checks.array("eigenvalues", eigenvalues)
     return 1 / (eigenvalues + 1 / checks.positive("weight_step", weight_step))

@@ -133,6 +133,7 @@ class GradientTargets:
 
     def init(self, network: Network, seed: int = 0) -> State:
         """Return {}: the targets of a batch depend on nothing before it."""
+        checks.instance("network", network, Network, "a Network, as initialize makes")
         self.steps(len(network.layers))
         return {}
 

@@ -162,7 +162,7 @@ class Transfer:
                 arrays = (
                     "two arrays and their namespace" if key in ("D", "vjp") else "an array and its namespace"
                 )
-                raise TypeError(f"{key} must be a function of {arrays}, got {formula!r}")
+                raise TypeError(f"{key} must be a function of {arrays}, got {checks.shown(formula)}")
         if (derivative is None) == (vjp is None):
             raise ValueError(
                 "derivative must be given for an elementwise transfer and vjp for any other, "

@@ -32,6 +32,8 @@ import numpy as np
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace, device, to_backend
 
+_MOST_PIXELS = 1 << 28  # of an image with its padding, whose table takes 8 bytes for each
+
 Pooling = Literal["mean", "max"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)
 
@@ -231,6 +233,7 @@ class Wiring:
         Raises:
             ValueError: the other one reads another number of numbers.
         """
+        checks.instance("after", after, Wiring, "a Wiring, as flatten makes")
         if prod(self.shape) != after.size:
             raise ValueError(
                 f"after must read the {prod(self.shape)} numbers of {self.shape}, got {after.size}"
@@ -270,6 +273,7 @@ def patches(shape: Sequence[int], size: int, stride: int = 1, padding: int = 0) 
     ((75, 8, 8), 75)
     """
     C, H, W = _image(shape)
+    size, stride, padding = _window(size, stride, padding)
     windows = _windows(H, W, size, stride, padding)  # (size², positions), H·W for padding
     places = np.arange(C)[:, None, None] * (H * W) + windows
     table = np.where(windows == H * W, C * H * W, places)
@@ -296,7 +300,7 @@ def pool(shape: Sequence[int], size: int, kind: Pooling = "mean", stride: int | 
     """
     C, H, W = _image(shape)
     checks.one_of("kind", kind, POOLINGS)
-    stride = size if stride is None else stride
+    size, stride, _ = _window(size, size if stride is None else stride, 0)
     windows = _windows(H, W, size, stride, 0)
     table = np.arange(C)[None, :, None] * (H * W) + windows[:, None, :]
     after = (C, *_reduced(H, W, size, stride, 0))
@@ -325,14 +329,14 @@ def steps(shape: Sequence[int]) -> Wiring:
     array([[0., 1., 2.],
            [3., 4., 5.]])
     """
-    T, d = _sizes(shape)
+    T, d = _pair(shape)
     table = np.arange(T * d).reshape(T, d).T
     return _made(("steps", (T, d)), (Reading(Gather(table.reshape(-1), T * d)),), (d, T), d)
 
 
 def every_step(shape: Sequence[int]) -> Wiring:
     """Return the wiring of a layer that reads every step of a recurrent layer, whose shape is (d, steps)."""
-    d, T = _sizes(shape)
+    d, T = _pair(shape)
     return _made(("every_step", (d, T)), (), (d, T), d)
 
 
@@ -343,7 +347,7 @@ def last_step(shape: Sequence[int]) -> Wiring:
     >>> last_step((2, 3)).rows(np.arange(6.0)[None, :])
     array([[2., 5.]])
     """
-    d, T = _sizes(shape)
+    d, T = _pair(shape)
     last = Reading(Gather(np.arange(d) * T + T - 1, d * T))
     return _made(("last_step", (d, T)), (last,), (d,), d)
 
@@ -358,6 +362,8 @@ def above(wiring: Wiring, positions: int) -> Wiring:
     Raises:
         ValueError: its numbers are no multiple of the positions.
     """
+    checks.instance("wiring", wiring, Wiring, "a Wiring, as patches makes")
+    positions = checks.integer("positions", positions)
     if wiring.size % positions:
         raise ValueError(f"positions must divide the {wiring.size} numbers of an example, got {positions}")
     return replace(wiring, below=positions, channels=wiring.size // positions)
@@ -389,25 +395,43 @@ def from_recipe(recipe: Sequence[Sequence[Any]], below: int = 1) -> Wiring:
     return above(reduce(Wiring.then, parts), checks.integer("below", below))
 
 
-def _sizes(shape: Sequence[int]) -> tuple[int, ...]:
+def _sizes(shape: Any) -> tuple[int, ...]:
+    if isinstance(shape, str | bytes) or not isinstance(shape, Sequence | np.ndarray) or not len(shape):
+        raise TypeError(f"shape must be a sequence of sizes, got {checks.shown(shape)}")
     return tuple(checks.integer("shape", size) for size in shape)
 
 
+def _pair(shape: Sequence[int]) -> tuple[int, int]:
+    sizes = _sizes(shape)
+    if len(sizes) != 2:
+        raise ValueError(f"shape must be two sizes, of the steps and of a step, got {sizes}")
+    return sizes[0], sizes[1]
+
+
 def _image(shape: Sequence[int]) -> tuple[int, ...]:
-    if len(shape) != 3:
-        raise ValueError(f"shape must be (channels, height, width), got {tuple(shape)}")
-    return _sizes(shape)
+    sizes = _sizes(shape)
+    if len(sizes) != 3:
+        raise ValueError(f"shape must be (channels, height, width), got {sizes}")
+    return sizes
+
+
+def _window(size: int, stride: int, padding: int) -> tuple[int, int, int]:
+    """Return the three as plain numbers: NumPy's own could overflow, and no file takes them."""
+    return (
+        checks.integer("size", size),
+        checks.integer("stride", stride),
+        checks.integer("padding", padding, minimum=0),
+    )
 
 
 def _reduced(H: int, W: int, size: int, stride: int, padding: int) -> tuple[int, int]:
     """Return how many windows fit into the padded image, by rows and by columns."""
-    checks.integer("size", size)
-    checks.integer("stride", stride)
-    checks.integer("padding", padding, minimum=0)
     if size > min(H, W) + 2 * padding:
         raise ValueError(
             f"size must be at most that of the image, {H}x{W} with padding {padding}, got {size}"
         )
+    if (H + 2 * padding) * (W + 2 * padding) > _MOST_PIXELS:
+        raise ValueError(f"padding must make an image of at most {_MOST_PIXELS} pixels, got {padding}")
     return (H + 2 * padding - size) // stride + 1, (W + 2 * padding - size) // stride + 1
 
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from locoprop_ref.cli.parser import add, add_backend, add_data_dir, add_overwrite, path
+from locoprop_ref.cli.parser import add, add_backend, add_data_dir, add_overwrite, path, say
 
 
 def add_command(commands: Any) -> None:
@@ -29,5 +29,5 @@ def _apply(given: argparse.Namespace) -> int:
 
     names = ("part", "data_dir", "backend", "overwrite")
     options = {name: getattr(given, name) for name in names}
-    print(apply_network(given.network, given.data, given.out, **options))
+    say(apply_network(given.network, given.data, given.out, **options))
     return 0

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from locoprop_ref.cli.parser import add, add_data_dir, add_overwrite, path
+from locoprop_ref.cli.parser import add, add_data_dir, add_overwrite, path, printable
 
 PRESETS = ("quick", "standard", "paper", "fast", "lenet", "sequential-mnist", "poster", "poster-signs")
 # the options that all methods have in common: type, metavar, help
@@ -97,7 +97,7 @@ def _compare(given: argparse.Namespace) -> int:
     how = {name: getattr(given, name) for name in ("jobs", "scheduler", "data_dir", "overwrite")}
     failures = compare(plan, out, clock=not given.no_clock, **how)
     for failure in failures:
-        print(f"locoprop-ref compare: {failure}", file=sys.stderr)
+        print(f"locoprop-ref compare: {printable(failure)}", file=sys.stderr)
     return 1 if failures else 0
 
 

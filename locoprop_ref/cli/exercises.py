@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from locoprop_ref.cli.oracle import load_target
-from locoprop_ref.cli.parser import add
+from locoprop_ref.cli.parser import add, say
 
 
 def add_command(commands: Any) -> None:
@@ -36,5 +36,5 @@ def _check(given: argparse.Namespace) -> int:
 
     found = exercise(given.exercise)
     marked = mark(found, load_target(given.answer))
-    print(marked.text)
+    say(marked.text)
     return 0 if marked.passed else 1

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from locoprop_ref.cli.parser import add, add_overwrite, path
+from locoprop_ref.cli.parser import add, add_overwrite, path, say
 
 
 def add_command(commands: Any) -> None:
@@ -19,5 +19,5 @@ def _figures(given: argparse.Namespace) -> int:
     from locoprop_ref.plot import figures
 
     for drawn in figures(given.out, overwrite=given.overwrite):
-        print(drawn)
+        say(drawn)
     return 0

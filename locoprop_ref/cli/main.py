@@ -30,6 +30,7 @@ from locoprop_ref.cli.parser import (
     log_to_terminal,
     prepare_streams,
     printable,
+    shortened,
     signals_interrupt,
     warnings_in_one_line,
 )
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 141  # the status of a process that SIGPIPE has ended
     except (ValueError, TypeError, OSError, MemoryError) as error:
-        print(f"{name}: {printable(_one_line(error))}", file=sys.stderr)
+        print(f"{name}: {printable(shortened(_one_line(error), 400))}", file=sys.stderr)
         return 2
 
 

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from locoprop_ref.cli.parser import add, path
+from locoprop_ref.cli.parser import add, path, say
 
 
 def add_command(commands: Any) -> None:
@@ -25,8 +25,8 @@ def _notebooks(given: argparse.Namespace) -> int:
 
     written, kept = copy_material(given.out, overwrite=given.overwrite)
     stays = f"; {len(kept)} that exist stay as they are (--overwrite replaces them)" if kept else ""
-    print(f"{len(written)} files written to {given.out}{stays}")
+    say(f"{len(written)} files written to {given.out}{stays}")
     if find_spec("jupyterlab") is None:
         print("to open the notebooks: pip install 'locoprop-ref[notebooks]'")
-    print(f"jupyter lab {given.out / 'notebooks'}")
+    say(f"jupyter lab {given.out / 'notebooks'}")
     return 0

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from locoprop_ref.cli.parser import add, add_overwrite, path
-from locoprop_ref.data.files import check_outputs, write_atomically
+from locoprop_ref.cli.parser import add, add_overwrite, path, say
+from locoprop_ref.data.files import check_outputs, real_path, write_atomically
 
 
 def add_command(commands: Any) -> None:
@@ -46,9 +46,7 @@ def _add_check(commands: Any) -> None:
         type=path,
         help="what an implementation in any language wrote, see FORMAT.md",
     )
-    command.add_argument(
-        "--dtype", choices=DTYPES, default="float64", help="of a target's inputs (default float64)"
-    )
+    command.add_argument("--dtype", choices=DTYPES, help="of a target's inputs (default float64)")
     command.add_argument(
         "--topic", action="append", choices=tuple(TOPICS), help="check this topic only (repeatable)"
     )
@@ -57,7 +55,7 @@ def _add_check(commands: Any) -> None:
         help="fail if the topic is not covered (repeatable)",
     )  # fmt: skip
     command.add_argument(
-        "--time-limit", type=float, default=20.0, metavar="S", help="seconds for a case (default 20)"
+        "--time-limit", type=float, metavar="S", help="seconds for a target's case (default 20)"
     )
     command.add_argument("--strict", action="store_true", help="let acceptable variants fail")
     command.add_argument("--no-diagnosis", action="store_true", help="do not look for the cause")
@@ -77,11 +75,17 @@ def _check(given: argparse.Namespace) -> int:
     which = [case for case in cases() if given.topic is None or case.topic in given.topic]
     options = {"require": given.require, "diagnose": not given.no_diagnosis, "strict": given.strict}
     if given.results:
+        for name in ("dtype", "time_limit"):
+            if getattr(given, name) is not None:
+                raise ValueError(
+                    f"{name} has no meaning for results, which are there, got {getattr(given, name)}"
+                )
         report = check_results(given.results, which, **options)
     else:
-        target, name, limit = load_target(given.target), given.target, given.time_limit
-        report = check(target, which, dtype=given.dtype, implementation=name, time_limit=limit, **options)
-    print(report.text(verbose=given.verbose))
+        target, name = load_target(given.target), given.target
+        how = {name: value for name in ("dtype", "time_limit") if (value := getattr(given, name)) is not None}
+        report = check(target, which, implementation=name, **how, **options)
+    say(report.text(verbose=given.verbose))
     for file, content in ((given.json, report.json), (given.junit, report.junit)):
         if file:
             _write(file, content())
@@ -140,7 +144,7 @@ def _report(given: argparse.Namespace) -> int:
     name = f"locoprop-ref on {given.backend}"
     report = check(target, dtype=given.dtype, implementation=name)
     content = certificate(report)
-    print(content)
+    say(content)
     if given.out:
         _write(given.out, content + "\n")
     return 0 if report.ok else 1
@@ -160,6 +164,9 @@ def _generate(given: argparse.Namespace) -> int:
     from locoprop_ref.oracle.generate import write
     from locoprop_ref.oracle.vectors import FOLDER
 
+    folder = real_path(given.out or FOLDER)
+    if folder.exists() and not folder.is_dir():  # before the minutes that the vectors take
+        raise NotADirectoryError(f"out must be a folder, got {given.out}, which is a file")
     for file in write(given.out or FOLDER):
-        print(file)
+        say(file)
     return 0

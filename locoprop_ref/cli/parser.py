@@ -22,7 +22,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong in one line, and exit with status 2."""
-        self.exit(2, f"{self.prog}: {printable(_shortened(message))}{self._hint(message)}\n")
+        self.exit(2, f"{self.prog}: {printable(shortened(message))}{self._hint(message)}\n")
 
     def _hint(self, message: str) -> str:
         """Return the option, command or value that is most like an unknown one, as a question."""
@@ -48,7 +48,12 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
-def _shortened(message: str, longest: int = 100) -> str:
+def say(text: object) -> None:
+    """Print what a command found or wrote; a name in it commands no terminal, see `printable`."""
+    print("\n".join(printable(line) for line in str(text).split("\n")))
+
+
+def shortened(message: str, longest: int = 100) -> str:
     """Return a message in which a word of thousands of characters, which a user gave, is cut."""
     return re.sub(rf"\S{{{longest},}}", lambda found: found[0][: longest - 3] + "...", message)
 
@@ -57,13 +62,14 @@ def prepare_streams() -> None:
     """Make the standard streams ready for any text: a missing one swallows it, a narrow one escapes it.
 
     A process may be started without standard output (>&-), and a redirected one may have an encoding such as
-    cp1252, which knows no Greek letter; neither is a reason to fail after hours of training.
+    cp1252, which knows no Greek letter; neither is a reason to fail after hours of training. Nor is
+    the name of a file that is no UTF-8, whose bytes Python keeps as characters that no encoding has.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # to the end
-        elif hasattr(stream, "reconfigure") and "utf" not in (stream.encoding or "").lower():
+        elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 

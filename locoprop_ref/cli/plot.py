@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from locoprop_ref.cli.parser import add, add_overwrite, path
+from locoprop_ref.cli.parser import add, add_overwrite, path, say
 
 
 def add_command(commands: Any) -> None:
@@ -28,6 +28,7 @@ def add_command(commands: Any) -> None:
 def _plot(given: argparse.Namespace) -> int:
     from locoprop_ref.data.files import check_outputs
     from locoprop_ref.plot import filters_of_network, save, training_curves
+    from locoprop_ref.plot.save import figure_path
     from locoprop_ref.training.checkpoint import load_network
     from locoprop_ref.training.run_file import read_run
 
@@ -37,10 +38,11 @@ def _plot(given: argparse.Namespace) -> int:
     check_outputs(
         {"out": given.out}, {f"the run {run}": run for run in given.runs}, overwrite=given.overwrite
     )
+    figure_path(given.out, "out")
     if given.filters:
         figure = filters_of_network(load_network(given.runs[0]))
     else:
         figure = training_curves([read_run(path) for path in given.runs], given.metric)
     save(figure, given.out)
-    print(given.out)
+    say(given.out)
     return 0

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from locoprop_ref.cli.parser import add, add_data_dir, path
+from locoprop_ref.cli.parser import add, add_data_dir, path, printable, say
 
 
 def add_command(commands: Any) -> None:
@@ -90,14 +90,14 @@ def _train(given: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         kept = f"{out} holds every complete epoch (--resume continues)"
         print(
-            f"locoprop-ref train: interrupted; {kept if out.exists() else 'nothing was kept'}",
+            printable(f"locoprop-ref train: interrupted; {kept if out.exists() else 'nothing was kept'}"),
             file=sys.stderr,
         )
         return 130
     if result.run["status"] == "diverged":
-        print(f"locoprop-ref train: {result.run['message']} ({out})", file=sys.stderr)
+        print(printable(f"locoprop-ref train: {result.run['message']} ({out})"), file=sys.stderr)
         return 1
-    print(f"run file {out}, trained network {out.with_suffix('.npz')}")
+    say(f"run file {out}, trained network {out.with_suffix('.npz')}")
     return 0
 
 

@@ -36,6 +36,13 @@ def data_path(name: Named) -> str:
     return str(user_path(text, "data")) if text.lower().endswith(".npz") else text
 
 
+def refuse_folder(name: Named, data_dir: Named | None) -> None:
+    """Refuse a folder beside the path of a user's own file, which is not in it: it would be ignored."""
+    if data_dir is not None:
+        of = f"data {os.fspath(name)!r}, which is a file of its own"
+        raise ValueError(f"data_dir has no meaning for {of}, got {checks.shown(data_dir)}")
+
+
 def load(
     name: str | os.PathLike[str],
     *,
@@ -63,15 +70,19 @@ def load(
         download: False never uses the network.
 
     Raises:
-        ValueError: an unknown name; `data_dir` for "curves"; a file with other content than it should have.
+        ValueError: an unknown name; `data_dir` for "curves" or for a path; a file with other content than it
+            should have.
         TypeError: a name that is neither a string nor a path.
         OSError: FileNotFoundError, PermissionError, ConnectionError, ...: the data cannot be obtained; the
             sentence says what to do.
     """
     checks.boolean("download", download)
     if not isinstance(name, str | os.PathLike):
-        raise TypeError(f"name must be one of {', '.join(NAMES)} or a path ending in .npz, got {name!r}")
+        raise TypeError(
+            f"name must be one of {', '.join(NAMES)} or a path ending in .npz, got {checks.shown(name)}"
+        )
     if os.fspath(name).lower().endswith(".npz"):
+        refuse_folder(name, data_dir)
         return load_npz(name)
     known = checks.one_of("name", name, (*NAMES, "a path ending in .npz"))
     if known == "curves" and data_dir is not None:

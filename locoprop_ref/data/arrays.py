@@ -39,8 +39,9 @@ def from_arrays(arrays: Mapping[str, Any]) -> Dataset:
     for name in arrays:
         checks.one_of("key of arrays", name, (*KEYS, *OUTPUT_KEYS))
     for name in KEYS[:2]:
-        if name not in arrays:
-            raise ValueError(f"arrays must have the key {name}, got {', '.join(arrays) or 'no keys'}")
+        if arrays.get(name) is None:
+            given = ", ".join(key for key, value in arrays.items() if value is not None)
+            raise ValueError(f"arrays must have the key {name}, got {given or 'no keys'}")
     found = {name: _array(name, value) for name, value in arrays.items() if value is not None}
     return checked_dataset(ARRAYS, found, source="memory")
 
@@ -51,6 +52,8 @@ def _array(name: str, value: Any) -> np.ndarray:
         kind = "int64" if name.startswith("labels") else "float32"
         how = f'numpy.asarray({name}, dtype="{kind}") makes one'
         raise TypeError(f"{name} must be an array, got {type(value).__name__} ({how})")
+    if isinstance(value, np.ma.MaskedArray):  # the numbers behind the mask would be trained on
+        raise TypeError(f"{name} must be an array without a mask, got a masked array (see its method filled)")
     array = np.asarray(to_numpy(value))
     known = X_DTYPES if name.startswith("x") else X_DTYPES[1:]
     if not name.startswith("labels") and array.dtype.name not in known:

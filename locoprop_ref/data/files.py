@@ -1,5 +1,6 @@
 """Files: read with one sentence for every error, written completely or not at all."""
 
+import errno
 import os
 import secrets
 import stat
@@ -31,9 +32,9 @@ def user_path(path: object, name: str = "path") -> Path:
     """
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str):
-        raise TypeError(f"{name} must be a path, got {path!r}")
+        raise TypeError(f"{name} must be a path, got {checks.shown(path)}")
     if not text or "\0" in text:
-        raise ValueError(f"{name} must be a path, got {text!r}")
+        raise ValueError(f"{name} must be a path, got {checks.shown(text)}")
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -53,6 +54,7 @@ def check_outputs(
     Raises:
         FileExistsError: a file exists, and `overwrite` is False.
         ValueError: an output is an input, or two outputs are one file.
+        OSError: the links on the way to a file lead round in a circle.
     """
     checks.boolean("overwrite", overwrite)
     written = {name: Path(path) for name, path in outputs.items() if path is not None}
@@ -64,9 +66,10 @@ def check_outputs(
             if source.is_file() and same_file(path, source):
                 raise ValueError(f"{name} must be a file of its own, got {path}, which is {words}")
     for (name, path), (other, second) in combinations(written.items(), 2):
-        if same_file(path, second) or path.resolve() == second.resolve():
+        if same_file(path, second) or real_path(path) == real_path(second):
             raise ValueError(f"{name} and {other} must be two files, got {path} for both")
     for name, path in written.items():
+        real_path(path)
         if path.is_file() and not overwrite:  # a pipe or a device has no content to replace
             raise FileExistsError(f"{name} must be a new file, got {path}, which exists (--overwrite)")
 
@@ -113,12 +116,15 @@ def write_atomically(path: Named, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         OSError: the folder or the file cannot be written; the old file, if there was one, is unchanged.
     """
-    path = Path(path).resolve()  # replaces the file that a link points to, not the link
+    path = real_path(path)  # replaces the file that a link points to, not the link
     if path.is_dir():
         raise IsADirectoryError(f"{path} must be a file to write, got a directory")
     if path.exists() and not path.is_file():  # a pipe or a device has no content to replace
-        with open(path, "wb") as file:
-            write(file)
+        try:
+            with open(path, "wb") as file:
+                write(file)
+        except OSError as error:  # with the name that the caller knows; a full device says none
+            raise OSError(error.errno, error.strerror, str(path)) from None
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(8)}.part"
@@ -169,6 +175,20 @@ def file_lock(path: Path, refusal: str, timeout: float = 0.0) -> Iterator[None]:
         with suppress(OSError):  # where open files cannot be removed; who waits for the lock makes a new file
             path.unlink()
         lock.release()
+
+
+def real_path(path: Named) -> Path:
+    """Return the path of a file that exists or will be written, without links.
+
+    Raises:
+        OSError: the links on the way lead round in a circle (`Path.resolve` raises no OSError).
+    """
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise
+    return Path(os.path.realpath(path))
 
 
 def same_file(path: Named, other: Named) -> bool:

@@ -61,6 +61,8 @@ def load_npz(
         ValueError: it is not such a file; one sentence says why.
     """
     checks.integer("max_bytes", max_bytes)
+    if not {*KEYS[:2]} <= {*checks.several("keys", keys, "a tuple of keys")}:
+        raise ValueError(f"keys must hold {KEYS[0]} and {KEYS[1]}, got {checks.shown(keys)}")
     path = user_path(path)
     arrays, others = read_npz(path, keys, required=KEYS[:2], max_bytes=max_bytes)
     notes = (f"Keys that were left unread: {_names(others)}.",) if others else ()

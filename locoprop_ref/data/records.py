@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from locoprop_ref import checks
 from locoprop_ref.data.files import reading, user_path
 
 Record = TypeVar("Record")
@@ -24,6 +25,7 @@ def read_json(path: str | os.PathLike[str], kind: str, *, max_bytes: int = 1 << 
         OSError: it cannot be read.
         ValueError: it is too large, or it is not JSON (which has neither NaN nor infinity).
     """
+    checks.integer("max_bytes", max_bytes)
     path = user_path(path)
     with reading(path, kind):
         size = path.stat().st_size

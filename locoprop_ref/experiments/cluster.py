@@ -124,6 +124,8 @@ def _connect(address: str) -> Any:
         raise OSError(
             f"scheduler must be the address of a Dask scheduler that answers, got {address}"
         ) from error
+    except ValueError as error:
+        raise ValueError(f"scheduler must be an address such as tcp://HOST:PORT, got {address!r}") from error
     try:
         client.wait_for_workers(1, timeout=SECONDS_TO_ANSWER)
     except TimeoutError as error:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from locoprop_ref import checks
-from locoprop_ref.data.files import user_path, write_atomically
+from locoprop_ref.data.files import real_path, user_path, write_atomically
 
 # folder → what of it is copied
 _PARTS = {"notebooks": "*.ipynb", "answers": "*.md", "examples": "*.*", "results": "*/*.json"}
@@ -32,7 +32,7 @@ def copy_material(out: str | os.PathLike[str], *, overwrite: bool = False) -> tu
     """
     checks.boolean("overwrite", overwrite)
     folder, source = user_path(out, "out"), material_folder()
-    if folder.resolve() == source.resolve():
+    if real_path(folder) == real_path(source):
         raise ValueError(f"out must be another folder than that of the notebooks themselves, got {folder}")
     written: list[Path] = []
     kept: list[Path] = []

@@ -68,6 +68,7 @@ class KroneckerTargets:
         Raises:
             ValueError, TypeError: seed is no integer of at least 0.
         """
+        checks.instance("network", network, Network, "a Network, as initialize makes")
         factors = []
         for layer in network.layers:
             xp, width = array_namespace(layer.W), layer.W.shape[1]

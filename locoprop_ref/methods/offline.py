@@ -11,6 +11,8 @@ Source: Carreira-Perpiñán and Wang, AISTATS 2014; Taylor et al., ICML 2016.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from locoprop_ref import checks
 from locoprop_ref.backend import array_namespace, dtype_name
 from locoprop_ref.layers import Layer
@@ -35,7 +37,12 @@ def least_squares_change(x: Any, residual: Any) -> Any:
            [0.]])
     """
     xp = array_namespace(x, residual)
-    eigenvalues, V = xp.linalg.eigh(x.T @ x)
+    gram = x.T @ x
+    if not bool(xp.all(xp.isfinite(gram))):  # of which LAPACK says that its eigenvalues did not converge
+        raise np.linalg.LinAlgError(
+            "the square of a layer's inputs is no longer finite: nan or infinity is there"
+        )
+    eigenvalues, V = xp.linalg.eigh(gram)
     counts = eigenvalues > x.shape[1] * xp.finfo(x.dtype).eps * xp.max(eigenvalues)
     inverse = xp.where(counts, 1 / xp.where(counts, eigenvalues, xp.ones_like(eigenvalues)), 0 * eigenvalues)
     return V @ (inverse[:, None] * (V.T @ (x.T @ residual)))

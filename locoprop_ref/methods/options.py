@@ -75,7 +75,9 @@ def options_of(name: str, optimizer_name: str | None = None) -> dict[str, Any]:
     Returns:
         option → default, among them "optimizer" where the method takes one, with the hyper-parameters of it.
     """
-    chosen = optimizer_name or default_optimizer(name)
+    if optimizer_name is not None:
+        checks.one_of("optimizer_name", optimizer_name, HYPER)
+    chosen = default_optimizer(name) if optimizer_name is None else optimizer_name
     example = _example(name, chosen)
     found = {option: getattr(_at(example, way), key) for option, (way, key) in places(name, chosen).items()}
     return found if default_optimizer(name) is None else {**found, "optimizer": chosen}
@@ -92,7 +94,7 @@ def places(name: str, optimizer_name: str | None = None) -> Mapping[str, Place]:
     >>> places("am")["code_momentum"], places("am")["momentum"]
     ((('targets',), 'momentum'), (('solver', 'optimizer'), 'beta1'))
     """
-    chosen = optimizer_name or default_optimizer(name)
+    chosen = default_optimizer(name) if optimizer_name is None else optimizer_name
     example, found = _example(name, chosen), dict[str, Place]()
     ways: tuple[tuple[str, ...], ...] = ((), ("solver",), ("targets",), ("regularizer",))
     for way in ways:

@@ -71,7 +71,8 @@ def am(
     >>> am("sgd", CodeTargets(code_steps=5)).targets.code_steps
     5
     """
-    return _relative("squared", targets or CodeTargets(), optimizer_name, solver, settings)
+    rule = CodeTargets() if targets is None else targets
+    return _relative("squared", rule, optimizer_name, solver, settings)
 
 
 def am_mem(
@@ -96,9 +97,13 @@ def am_mem(
     Raises:
         ValueError, TypeError: a setting out of its range, or one that `LocoProp` does not have.
     """
-    codes = targets or CodeTargets(coupling=1 / 500, last_layer="gradient", last_step=500.0)
+    codes = (
+        targets
+        if targets is not None
+        else CodeTargets(coupling=1 / 500, last_layer="gradient", last_step=500.0)
+    )
     parts = {"regularizer": Proximal(weight_step)} | settings
-    return LocoProp("squared", codes, solver=solver or Memory(), **parts)
+    return LocoProp("squared", codes, solver=Memory() if solver is None else solver, **parts)
 
 
 def tp(
@@ -121,7 +126,9 @@ def tp(
     >>> tp().targets.correction
     'plain'
     """
-    rule = targets or InverseTargets(correction="plain", forward_loss="squared_outputs")
+    rule = (
+        targets if targets is not None else InverseTargets(correction="plain", forward_loss="squared_outputs")
+    )
     return _relative("matching", rule, optimizer_name, solver, settings)
 
 
@@ -146,7 +153,7 @@ def dtp(
     >>> dtp().targets.correction
     'difference'
     """
-    rule = targets or InverseTargets(forward_loss="squared_outputs")
+    rule = targets if targets is not None else InverseTargets(forward_loss="squared_outputs")
     return _relative("matching", rule, optimizer_name, solver, settings)
 
 
@@ -168,7 +175,8 @@ def fa(
     Raises:
         ValueError, TypeError: a setting out of its range, or one that `LocoProp` does not have.
     """
-    return _relative("squared", targets or FeedbackTargets(1.0), optimizer_name, solver, settings)
+    rule = targets if targets is not None else FeedbackTargets(1.0)
+    return _relative("squared", rule, optimizer_name, solver, settings)
 
 
 def dfa(
@@ -188,7 +196,7 @@ def dfa(
     Raises:
         ValueError, TypeError: a setting out of its range, or one that `LocoProp` does not have.
     """
-    rule = targets or FeedbackTargets(1.0, path="direct")
+    rule = targets if targets is not None else FeedbackTargets(1.0, path="direct")
     return _relative("squared", rule, optimizer_name, solver, settings)
 
 
@@ -216,4 +224,5 @@ def ste(optimizer_name: str = "rmsprop", learning_rate: float | None = None, **h
 def _relative(
     local_loss: str, targets: Any, optimizer_name: str, solver: Solver | None, settings: dict[str, Any]
 ) -> LocoProp:
-    return LocoProp(local_loss, targets, solver=solver or one_step(optimizer_name), **settings)
+    steps = one_step(optimizer_name) if solver is None else solver
+    return LocoProp(local_loss, targets, solver=steps, **settings)

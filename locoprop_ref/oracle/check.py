@@ -87,7 +87,7 @@ def check(
     start = time.perf_counter()
     results: list[Result] = []
     stuck: dict[str, str] = {}
-    selected = arguments.several("which", cases() if which is None else which, "a list of cases")
+    selected = selected_cases(which)
     for case in tqdm(selected, desc="checking", unit="case", disable=None, leave=False):
         if case.topic in stuck:
             message = f"not run, because {stuck[case.topic]} did not return in time"
@@ -102,6 +102,14 @@ def check(
         name, dtype, results, require, elapsed=elapsed, diagnose=diagnose, search_limit=search_limit,
         strict=strict,
     )  # fmt: skip
+
+
+def selected_cases(which: Any) -> tuple[Case, ...]:
+    """Return the cases to check, by default all; refuse what is none."""
+    selected = arguments.several("which", cases() if which is None else which, "a list of cases")
+    for case in selected:
+        arguments.instance("which", case, Case, "a list of cases, as oracle.cases returns")
+    return selected
 
 
 def finished(

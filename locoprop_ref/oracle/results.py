@@ -16,7 +16,7 @@ from typing import Any
 
 from locoprop_ref import checks
 from locoprop_ref.data.files import user_path
-from locoprop_ref.oracle.check import finished, judge
+from locoprop_ref.oracle.check import finished, judge, selected_cases
 from locoprop_ref.oracle.outcome import ERROR, NOT_COVERED, Result
 from locoprop_ref.oracle.report import Report
 from locoprop_ref.oracle.vectors import DTYPES, SCHEMA, VERSION, Case, cases, decode
@@ -36,6 +36,8 @@ def read(path: Path) -> dict[str, Any]:
             schema.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe could block for ever
+            raise BadResults(f"{path} must be a regular file, got a directory, pipe, socket or device")
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise BadResults(f"{path} must be at most {MAX_BYTES // 2**20} MiB, got {size / 2**20:.0f} MiB")
@@ -127,7 +129,7 @@ def check_results(
     else:
         _check_frame(Path("the document"), document)
     start, given, dtype = time.perf_counter(), document["results"], document["dtype"]
-    selected = checks.several("which", cases() if which is None else which, "a list of cases")
+    selected = selected_cases(which)
     covered = {id_.partition("/")[0] for id_ in given}
     results = [_result(case, given, covered, dtype) for case in selected]
     problems = _unknown_ids(given, {case.id for case in cases()})

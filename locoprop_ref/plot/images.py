@@ -110,6 +110,7 @@ def reconstructions(
     Raises:
         ValueError: the images of a method do not have the shape of the originals.
     """
+    checks.instance("rows", rows, Mapping, "a dict of images by the names of the methods")
     first = as_images("originals", originals, shape)
     strips: dict[str, np.ndarray] = {"original": first}
     for name, images in rows.items():

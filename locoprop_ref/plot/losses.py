@@ -58,18 +58,25 @@ def point(f: Transfer) -> str:
     return POINT.get(f.name, "the matching loss, beside the squared loss")
 
 
+def _two(name: str, limits: Any) -> tuple[float, float]:
+    given = checks.several(name, limits, "two numbers")
+    if len(given) != 2:
+        raise ValueError(f"{name} must be two numbers, got {checks.shown(limits)}")
+    return checks.number(name, given[0]), checks.number(name, given[1])
+
+
 def span(name: str, limits: tuple[float, float], points: int) -> np.ndarray:
     """Return points from the lower to the upper limit; the error message names the argument."""
-    low, high = (checks.number(name, value) for value in limits)
+    low, high = _two(name, limits)
     if not -np.inf < low < high < np.inf:
-        raise ValueError(f"{name} must be two finite numbers in increasing order, got {limits!r}")
+        raise ValueError(f"{name} must be two finite numbers in increasing order, got {checks.shown(limits)}")
     return np.linspace(low, high, checks.integer("points", points, minimum=2))
 
 
 def finite(name: str, value: float) -> float:
     """Return the number if it is finite; the error message names the argument."""
     if not np.isfinite(checks.number(name, value)):
-        raise ValueError(f"{name} must be finite, got {value!r}")
+        raise ValueError(f"{name} must be finite, got {checks.shown(value)}")
     return float(value)
 
 

@@ -82,6 +82,7 @@ def perceptron_and_winnow(relevant: int = 3) -> "Figure":
     Raises:
         ValueError, TypeError: no odd number of at least 1.
     """
+    relevant = checks.integer("relevant", relevant)
     counts = {name: mean_mistakes(name, relevant, IRRELEVANT) for name in RULES}
     grown = {name: values[-1] / values[0] for name, values in counts.items()}
     first, last = IRRELEVANT[0], IRRELEVANT[-1]

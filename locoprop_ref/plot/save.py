@@ -35,6 +35,18 @@ def rendered(figure: "Figure", file_format: str = "png", *, dpi: float = 150) ->
     return stream.getvalue()
 
 
+def figure_path(path: object, name: str = "path") -> Path:
+    """Return the path of a figure's file, as `files.user_path` does.
+
+    Raises:
+        ValueError: it ends neither in .svg nor in .png.
+    """
+    found = user_path(path, name)
+    if found.suffix[1:] not in FORMATS:
+        raise ValueError(f"{name} must end in .svg or .png, got {checks.shown(str(found))}")
+    return found
+
+
 def save(figure: "Figure", path: str | os.PathLike[str], *, dpi: float = 150) -> Path:
     """Write a figure to `path`, as SVG or PNG according to its suffix; create folders, replace an old file.
 
@@ -42,9 +54,7 @@ def save(figure: "Figure", path: str | os.PathLike[str], *, dpi: float = 150) ->
         ValueError: the name has another suffix.
         OSError: the file cannot be written.
     """
-    path = user_path(path)
-    if path.suffix[1:] not in FORMATS:
-        raise ValueError(f"path must end in .svg or .png, got {path.name!r}")
+    path = figure_path(path)
     data = rendered(figure, path.suffix[1:], dpi=dpi)
     write_atomically(path, lambda file: file.write(data))
     return path

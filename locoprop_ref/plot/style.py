@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+from locoprop_ref import checks
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -176,4 +178,7 @@ def describe(figure: "Figure", text: str) -> "Figure":
 
 def alt_text(figure: "Figure") -> str:
     """Return the alternative text of a figure."""
+    from matplotlib.figure import Figure
+
+    checks.instance("figure", figure, Figure, "a Figure, as the functions of plot return")
     return str(figure.get_label())

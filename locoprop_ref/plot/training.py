@@ -38,6 +38,7 @@ def series(run: Run, metric: str = "train ce") -> tuple[np.ndarray, np.ndarray, 
     Raises:
         ValueError: the run does not contain this metric, or has no epochs.
     """
+    checks.instance("metric", metric, str, "the name of a part and of a loss, as 'train ce'")
     split, _, name = metric.partition(" ")
     epochs = run["epochs"]
     if not epochs:
@@ -45,7 +46,7 @@ def series(run: Run, metric: str = "train ce") -> tuple[np.ndarray, np.ndarray, 
     known = [f"{s} {n}" for s, values in epochs[0].items() if isinstance(values, Mapping) for n in values]
     if metric not in known:
         of = f" for the run of {run['config'].get('method')} on {run.get('data', {}).get('name')}"
-        raise ValueError(f"metric must be one of {', '.join(known)}{of}, got {metric!r}")
+        raise ValueError(f"metric must be one of {', '.join(known)}{of}, got {checks.shown(metric)}")
     # a run that diverged stores None in place of a number that is not finite
     value = [float("nan") if row[split][name] is None else row[split][name] for row in epochs]
     seconds = np.cumsum([row["step_seconds"] for row in epochs])
@@ -59,8 +60,12 @@ def grouped(runs: Sequence[Run], labels: Sequence[str] | None = None) -> dict[st
     name of the method, followed by the options in which its runs differ from other runs of this method, and
     by the data set if there are several.
     """
-    if not runs:
+    given = checks.several("runs", runs, "a list of dicts of run files")
+    if not given:
         raise ValueError("runs must hold at least one run, got none")
+    for run in given:
+        if not isinstance(run, Mapping) or not {"config", "epochs"} <= run.keys():
+            raise TypeError(f"runs must be dicts of run files, got {checks.shown(run)}")
     names = _distinct_labels(runs) if labels is None else list(labels)
     if len(names) != len(runs):
         raise ValueError(f"labels must be one for each of {len(runs)} runs, got {len(names)}")
@@ -85,8 +90,17 @@ def _distinct_labels(runs: Sequence[Run]) -> list[str]:
         )
         keys = [key for key in keys if key != "data"] + (["data"] if several_data else [])
         parts = [f"{key} {setting[key]}" for key in keys if key in setting]
-        names.append(", ".join([setting["method"], *parts]))
+        names.append(_plain(", ".join([setting["method"], *parts])))
     return names
+
+
+def _plain(name: str) -> str:
+    r"""Return a name from a run file as one that every figure can show: a pair of dollar signs is no formula.
+
+    >>> print(_plain("cost$1 to $2.npz"))
+    cost\$1 to \$2.npz
+    """
+    return "".join(one if one.isprintable() else "?" for one in name).replace("$", r"\$")
 
 
 def band(runs: Sequence[Run], metric: str) -> dict[str, np.ndarray]:
@@ -178,7 +192,7 @@ def training_curves(
     told = [f"{of}: {_description(bands, metric)}" if of else _description(bands, metric)
             for bands, of in zip(rows, of_rows, strict=True)]  # fmt: skip
     told += [f"A dotted line marks {name}, {value:.4g}." for name, value in (references or {}).items()]
-    return describe(figure, " ".join(told))
+    return describe(figure, " ".join(told).replace(r"\$", "$"))
 
 
 def _draw_references(panels_of_row: Sequence["Axes"], references: Mapping[str, float]) -> None:
@@ -207,7 +221,7 @@ def _wrapped(name: str) -> str:
 
 def _spelled(run: Run) -> str:
     """Return in words what a run learns."""
-    return f"{_task(run)[0]} {run.get('data', {}).get('name')}"
+    return _plain(f"{_task(run)[0]} {run.get('data', {}).get('name')}")
 
 
 def _height(rows: int, lines: int) -> float:

@@ -1,13 +1,13 @@
 """Apply a trained network to a data set and keep its outputs."""
 
 import os
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from locoprop_ref import checks
 from locoprop_ref.backend import dtype_name, namespace, to_backend, to_numpy
-from locoprop_ref.data import data_path, load, scaled
+from locoprop_ref.data import NAMES, data_path, load, scaled
 from locoprop_ref.data.files import check_outputs, user_path, write_atomically
 from locoprop_ref.network import Network, predict
 from locoprop_ref.training.checkpoint import load_network
@@ -16,14 +16,18 @@ from locoprop_ref.training.task import examples_at_a_time
 Part = Literal["train", "test"]
 
 
-def outputs(network: Network, x: np.ndarray, *, backend: str = "numpy", rows: int = 5000) -> np.ndarray:
+def outputs(network: Network, x: Any, *, backend: str = "numpy", rows: int = 5000) -> np.ndarray:
     """Return the network's outputs for NumPy examples, `rows` at a time, as a NumPy array (N, d_M).
 
     Raises:
         ValueError: x does not have the width of the network's input.
+        TypeError: x is no NumPy array.
     """
+    checks.instance("network", network, Network, "a Network, as initialize makes")
     xp, dtype = namespace(backend), dtype_name(network.layers[0].W)
     checks.integer("rows", rows)
+    if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"x must be a NumPy array without a mask, got {type(x).__name__}")
     if x.ndim != 2 or x.shape[1] != network.layers[0].inputs or not len(x):
         raise ValueError(f"x must have shape (N, {network.layers[0].inputs}), got {x.shape}")
     rows = examples_at_a_time(network, rows)
@@ -58,9 +62,13 @@ def apply_network(
     """
     checks.one_of("part", part, get_args(Part))
     network, out = user_path(network, "network"), user_path(out, "out")
+    if not isinstance(data, str | os.PathLike):
+        raise TypeError(f"data must be a name or a path, got {checks.shown(data)}")
     data = data_path(data)
+    if not data.lower().endswith(".npz"):
+        checks.one_of("data", data, (*NAMES, "a path ending in .npz"))
     if out.suffix != ".npz":
-        raise ValueError(f"out must be a path that ends in .npz, got {str(out)!r}")
+        raise ValueError(f"out must be a path that ends in .npz, got {checks.shown(str(out))}")
     check_outputs({"out": out}, {"the network": network, "the data": data}, overwrite=overwrite)
     dataset = load(data, data_dir=data_dir)
     x, labels = (

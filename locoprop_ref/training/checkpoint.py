@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from locoprop_ref import checks
 from locoprop_ref.backend import dtype_name, to_backend, to_numpy
 from locoprop_ref.data.files import user_path, write_atomically
 from locoprop_ref.data.npz import read_npz
@@ -143,7 +144,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, xp: Any, max_bytes: int = 1
         OSError: it cannot be read.
         ValueError: it is not a checkpoint; one sentence says why.
     """
-    path = user_path(path)
+    path, xp = user_path(path), checks.array_library("xp", xp)
     arrays, _ = read_npz(path, None, required=("meta",), max_bytes=max_bytes)
     try:
         meta = _meta(arrays["meta"])
@@ -184,6 +185,7 @@ def save_network(path: str | os.PathLike[str], network: Network) -> None:
     Raises:
         OSError: it cannot be written; an earlier file of that name is intact.
     """
+    checks.instance("network", network, Network, "a Network, as initialize makes")
     save_checkpoint(path, Checkpoint(network, {}, None, {}))
 
 

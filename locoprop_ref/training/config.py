@@ -143,7 +143,9 @@ def _with_common_defaults(config: Config) -> Config:
     }
     if config.method not in OFFLINE:
         filled["batch_size"] = 1000 if config.batch_size is None else config.batch_size
-    if filled["layers"] is None:
+    if filled["layers"] is not None:
+        checks.instance("layers", filled["layers"], str, "widths or words, such as 784-100-784")
+    else:
         raise ValueError(f"layers must be given for data {data!r} (for example 784-100-784), got none")
     return replace(config, **filled)
 
@@ -172,6 +174,9 @@ def _check_numbers(config: Config) -> None:
     if config.method not in OFFLINE:
         checks.integer("batch_size", config.batch_size)
     checks.integer("seed", config.seed, minimum=0, maximum=None)
+    for name in ("momentum", "decay"):  # which Adam calls beta1 and beta2
+        if getattr(config, name) is not None:
+            checks.fraction(name, getattr(config, name))
     parse_steps(config.evaluate_steps)
     layers = len(layer_transfers(config))
     if checks.integer("frozen_layers", config.frozen_layers or 0, minimum=0) >= layers:

@@ -284,6 +284,7 @@ class Config:
 
 def as_json(config: Config) -> dict[str, Any]:
     """Return a Config as JSON values: infinity is spelled "inf", fields without a meaning are left out."""
+    checks.instance("config", config, Config, "a Config, as config.resolve makes")
     values = {name: value for name, value in asdict(config).items() if value is not None}
     return {name: "inf" if value == inf else value for name, value in values.items()}
 
@@ -294,6 +295,7 @@ def from_json(values: Mapping[str, Any]) -> Config:
     Raises:
         ValueError: an unknown field.
     """
+    checks.instance("values", values, Mapping, "a dict, as as_json makes")
     known = [f.name for f in fields(Config)]
     for name in values:
         checks.one_of("config field", name, known)

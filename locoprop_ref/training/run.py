@@ -6,14 +6,15 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from locoprop_ref import checks
 from locoprop_ref.backend import namespace
-from locoprop_ref.data import ARRAYS, Dataset, from_arrays, load
-from locoprop_ref.data.files import file_lock, same_file, user_path
+from locoprop_ref.data import ARRAYS, Dataset, from_arrays, load, refuse_folder
+from locoprop_ref.data.files import file_lock, real_path, same_file, user_path
 from locoprop_ref.data.npz import KEYS, OUTPUT_KEYS, load_npz
 from locoprop_ref.solvers import newton_cost
 from locoprop_ref.training.build import build_method, build_network, layer_plans, layer_transfers
@@ -110,11 +111,14 @@ def _dataset(
     if arrays is None and config.data == ARRAYS:
         raise ValueError(f"arrays must be given for data {ARRAYS!r}, got none (train of Python takes them)")
     if arrays is None and config.task == "regress":
+        refuse_folder(config.data, data_dir)
         return load_npz(config.data, keys=(*KEYS, *OUTPUT_KEYS))
     if arrays is None:
         return load(config.data, data_dir=data_dir)
     if config.data != ARRAYS:
         raise ValueError(f"data must be {ARRAYS!r} for arrays that are given, got {config.data!r}")
+    if data_dir is not None:
+        raise ValueError(f"data_dir has no meaning beside arrays, got {checks.shown(data_dir)}")
     return from_arrays(arrays)
 
 
@@ -124,7 +128,9 @@ def _check_own(transfer: Any, config: Config, out: Any) -> None:
 
     check_transfer(transfer)
     if out is not None:
-        raise ValueError(f"out must be None for a transfer function of your own, got {str(out)!r}")
+        raise ValueError(
+            f"out must be None for a transfer function of your own, got {checks.shown(str(out))}"
+        )
     if config.transfer not in layer_transfers(config)[:-1]:
         raise ValueError(
             f"layers must have a hidden layer with {config.transfer}, for which transfer stands, "
@@ -146,7 +152,9 @@ def untrained(
     rng = np.random.default_rng(config.seed)
     network = build_network(config, rng, xp=xp, own=own)
     started = time.perf_counter()
-    losses = losses_of(network, data)
+    with np.errstate(over="ignore", invalid="ignore"):
+        losses = losses_of(network, data)
+    _check_untrained(losses, config)
     row = {"epoch": 0, **losses, "step_seconds": 0.0, "eval_seconds": time.perf_counter() - started}
     run = {
         "schema": SCHEMA,
@@ -161,6 +169,17 @@ def untrained(
     return Checkpoint(network, state, dict(rng.bit_generator.state), run)
 
 
+def _check_untrained(losses: dict[str, dict[str, float]], config: Config) -> None:
+    """Refuse data whose losses are beyond the dtype before any step: there is nothing to fall from."""
+    for part, values in losses.items():
+        for name, value in values.items():
+            if not isfinite(value):
+                raise ValueError(
+                    f"data must have finite losses in {config.dtype}, got {part} {name} {value} of the "
+                    "untrained network (scale them)"
+                )
+
+
 def _check_files(files: Files, config: Config, resume: bool, overwrite: bool) -> None:
     """Refuse to write where something would be lost."""
     for file in (files.run, files.checkpoint):
@@ -168,6 +187,10 @@ def _check_files(files: Files, config: Config, resume: bool, overwrite: bool) ->
             raise ValueError(
                 f"out must have another name than the data, got {files.run} beside {config.data}"
             )
+    for file in (files.run, files.checkpoint):
+        if file.exists() and not file.is_file():  # nothing could be read from a pipe or a device again
+            raise ValueError(f"out must be a regular file, got {file}, a directory, pipe, socket or device")
+        real_path(file)
     existing = [file for file in (files.run, files.checkpoint) if file.exists()]
     if existing and not (resume or overwrite):
         raise FileExistsError(

@@ -29,6 +29,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from locoprop_ref import checks
 from locoprop_ref.data.files import write_atomically
 from locoprop_ref.data.records import as_record, read_json
 
@@ -59,7 +60,14 @@ class EpochRecord(msgspec.Struct):
 class ConfigRecord(msgspec.Struct):
     """The one option that every reader needs; `options.from_json` checks the others."""
 
-    method: str
+    method: Annotated[str, msgspec.Meta(max_length=100)]
+
+
+class DataRecord(msgspec.Struct):
+    """The data set's name and hash."""
+
+    name: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+    sha256: str = ""
 
 
 class RunRecord(msgspec.Struct):
@@ -67,12 +75,12 @@ class RunRecord(msgspec.Struct):
 
     schema: int
     config: ConfigRecord
-    data: dict[str, Any]
+    data: DataRecord
     environment: dict[str, Any]
     status: Status
     epochs: Annotated[list[EpochRecord], msgspec.Meta(min_length=1)]
     message: str | None = None
-    jobs: int | None = None
+    jobs: Annotated[int, msgspec.Meta(ge=1)] | None = None
     command: str = ""
 
 
@@ -84,7 +92,7 @@ class Files:
 
     def __post_init__(self) -> None:
         if self.run.suffix != ".json":
-            raise ValueError(f"out must be a path that ends in .json, got {str(self.run)!r}")
+            raise ValueError(f"out must be a path that ends in .json, got {checks.shown(str(self.run))}")
 
     @property
     def checkpoint(self) -> Path:
@@ -138,6 +146,8 @@ def check_run(run: object) -> None:
         numbers = [row.step_seconds, row.eval_seconds, *row.train.values(), *row.test.values()]
         if not all(map(isfinite, numbers)):
             raise ValueError(f"its epoch {index} has a number that is not finite")
+        if min(row.step_seconds, row.eval_seconds) < 0:
+            raise ValueError(f"its epoch {index} has a time below 0")
         if (row.train.keys(), row.test.keys()) != (epochs[0].train.keys(), epochs[0].test.keys()):
             raise ValueError(f"its epoch {index} has other losses than the first")
     numbers_of_steps = [one.step for row in epochs for one in row.steps]

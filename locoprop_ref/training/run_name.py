@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from locoprop_ref import checks
 from locoprop_ref.training.config import resolve
 from locoprop_ref.training.options import Config
 
@@ -34,6 +35,7 @@ def run_name(config: Config, *, longest: int = 60) -> str:
     >>> run_name(resolve("paper", epochs=3)), run_name(resolve(epochs=3))
     ('locoprop-m-mnist-epochs99-seed0', 'locoprop-m-curves-epochs3-seed0')
     """
+    checks.instance("config", config, Config, "a Config, as config.resolve makes")
     words = [_word(name, value) for name, value in _differences(config).items()]
     options = "".join(f"-{word}" for word in words)
     if len(options) > longest:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any
 
+from locoprop_ref import checks
 from locoprop_ref.backend import synchronize
 from locoprop_ref.network import Network
 from locoprop_ref.training.options import Config
@@ -31,15 +32,15 @@ def parse_steps(value: object) -> tuple[int, ...]:
         return ()
     wanted = "evaluate_steps must be rising numbers of steps from 1 on, as in 1,2,5,10"
     if not isinstance(value, str):
-        raise TypeError(f"{wanted}, got {value!r}")
+        raise TypeError(f"{wanted}, got {checks.shown(value)}")
     words = [word.strip() for word in value.split(",")]
     if not all(word.isascii() and word.isdecimal() for word in words):
-        raise ValueError(f"{wanted}, got {value!r}")
+        raise ValueError(f"{wanted}, got {checks.shown(value)}")
     if max(map(len, words)) > 18:  # beyond any run; Python refuses to read a text of thousands of digits
         raise ValueError(f"{wanted}, got one of {max(map(len, words))} digits")
     steps = tuple(int(word) for word in words)
     if steps[0] < 1 or any(later <= before for before, later in pairwise(steps)):
-        raise ValueError(f"{wanted}, got {value!r}")
+        raise ValueError(f"{wanted}, got {checks.shown(value)}")
     return steps
 
 

@@ -109,8 +109,18 @@ def evaluate(network: Network, x: Any, t: Any, labels: Any = None, *, rows: int 
         "ce" (or "squared_error"): the network loss, summed over outputs, averaged over examples; "mse": the
         mean over outputs and examples; "accuracy", with labels: the share of rows whose largest output is
         their label's.
+
+    Raises:
+        ValueError, TypeError: x, t or labels do not fit each other or the network.
     """
+    checks.instance("network", network, Network, "a Network, as initialize makes")
     checks.integer("rows", rows)
+    checks.batch("x", x)
+    checks.batch("t", t)
+    if labels is not None and getattr(labels, "shape", None) != (x.shape[0],):
+        raise ValueError(
+            f"labels must be an array of {x.shape[0]}, one for each row, got {checks.shown(labels)}"
+        )
     xp, count, last = array_namespace(x, t), x.shape[0], network.layers[-1].transfer
     name = "squared_error" if network.loss.name == "squared_error" else "ce"
     rows = examples_at_a_time(network, rows)

@@ -397,7 +397,7 @@ BAD = {
     "apply's part": ([*APPLY, "--part", "trian"], "argument --part: invalid choice: 'trian'"),
     "apply's data": (
         ["apply", "run.npz", "--data", "mist", "--out", "y.npz"],
-        r"name must be .* \(did you mean 'mnist'\?\)",
+        r"data must be .* \(did you mean 'mnist'\?\)",
     ),
     # contradictions, and options without a meaning
     "steps of backprop": (
@@ -478,8 +478,7 @@ BAD = {
     "out exists": ([*TRAIN, "--out", "run.json"], "out must be a new file, got run.json, which exists"),
     "out is a folder": (
         [*TRAIN, "--out", "folder.json", "--overwrite"],
-        r"folder\.json and folder\.npz cannot be written after epoch 0: \S*/folder\.npz must be "
-        "a file to write, got a directory",
+        r"out must be a regular file, got folder\.json, a directory, pipe, socket or device$",
     ),
     "out inside a file": ([*TRAIN, "--out", "file/new.json"], "file.*: (not a directory|file exists)"),
     "out where nothing can be": (
@@ -609,7 +608,7 @@ BAD = {
         ["plot", "run.json", "--metric", "train accuracy"],
         "metric must be one of train ce",
     ),
-    "plot of another kind": (["plot", "run.json", "--out", "run.pdf"], "path must end in .svg or .png"),
+    "plot of another kind": (["plot", "run.json", "--out", "run.pdf"], "out must end in .svg or .png"),
 }
 
 

@@ -15,7 +15,13 @@ from small_runs import command, environment, write_data
 
 from locoprop_ref.cli import interrupted
 from locoprop_ref.cli import main as cli
-from locoprop_ref.cli.parser import prepare_streams, printable, signals_interrupt, warnings_in_one_line
+from locoprop_ref.cli.parser import (
+    prepare_streams,
+    printable,
+    say,
+    signals_interrupt,
+    warnings_in_one_line,
+)
 from locoprop_ref.data.npz import read_npz
 from locoprop_ref.data.records import read_json
 from locoprop_ref.experiments.tune.space import parse_ranges
@@ -245,3 +251,71 @@ def test_a_closed_standard_output_is_no_error(tmp_path):
         ["/bin/sh", "-c", f"{words} >&-"], env=environment(), stderr=subprocess.PIPE, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_name_that_is_no_utf8_is_written_out(tmp_path, monkeypatch):
+    """Once a run was trained and kept, and its last line failed: status 2."""
+    strict = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", strict)
+    prepare_streams()
+    say("run file \udcff.json\na\x1b[2J")
+    strict.flush()
+    assert strict.buffer.getvalue().splitlines() == [b"run file \\udcff.json", b"a\\x1b[2J"]
+
+
+@pytest.mark.parametrize("out", ["pipe.json", "folder.json", "loop.json"])
+def test_a_run_is_kept_in_a_regular_file(out, capsys, tmp_path, monkeypatch):
+    """A pipe would wait for a reader for ever."""
+    monkeypatch.chdir(tmp_path)
+    write_data(tmp_path / "mine.npz")
+    os.mkfifo("pipe.json")
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "loop.json").symlink_to("loop.json")
+    words = ["train", "--data", "mine.npz", "--layers", "9-3-9", "--batch-size", "20", "--overwrite"]
+    assert cli.main([*words, "--out", out]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("locoprop-ref train: ") and out in err and err.count("\n") == 1
+    assert not list(tmp_path.glob("*.npz.*")) and not (tmp_path / out).with_suffix(".npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["train", "--data", "mine.npz", "--layers", "9-3-9", "--data-dir", "."],
+         "train: data_dir has no meaning for data 'mine.npz', which is a file of its own, got "),
+        (["train", "--data", "mine.npz", "--layers", "9-3-9", "--task=regress", "--data-dir", "."],
+         "train: data_dir has no meaning for data 'mine.npz', which is a file of its own, got "),
+        (["train", "--method", "fa", "--momentum", "1"], "train: momentum must be at least 0 and below 1"),
+        (["train", "--method", "tp", "--decay", "-1"], "train: decay must be at least 0 and below 1"),
+        (["train", "--layers", "28x28x1-c99x2-9"],
+         "train: layers must have words that fit each other, but in 'c99x2' size must be at most"),
+        (["train", "--layers", "28x28x1-p99-9"],
+         "train: layers must have words that fit each other, but in 'p99' size must be at most"),
+        (["train", "--layers", "28x28x1-c2x2+999999999-9"], "train: layers must have words that fit each "
+         "other, but in 'c2x2+999999999' padding must make an image of at most "),
+        (["plot", "run.json", "--out", "x.pdf"], "plot: out must end in .svg or .png, got 'x.pdf'"),
+        (["apply", "net.npz", "--data", "nope", "--out", "y.npz"], "apply: data must be one of curves, "),
+        (["oracle", "check", "--results", "r.json", "--dtype", "float32"], "oracle: dtype has no meaning"),
+        (["oracle", "check", "--results", "r.json", "--time-limit", "3"], "oracle: time_limit has no"),
+        (["oracle", "check", "--results", "pipe.json"], "oracle: pipe.json must be a regular file"),
+    ],
+    ids=lambda one: one[:40] if isinstance(one, str) else "-".join(one)[:40],
+)  # fmt: skip
+def test_the_sentence_is_about_what_was_given(words, sentence, capsys, tmp_path, monkeypatch):
+    """Never about an argument that no command has, and no option is ignored."""
+    monkeypatch.chdir(tmp_path)
+    write_data(tmp_path / "mine.npz")
+    os.mkfifo("pipe.json")
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err.startswith(f"locoprop-ref {sentence}")
+
+
+@pytest.mark.parametrize("out", ["mine.npz", "loop"])
+def test_vectors_are_not_computed_for_what_is_no_folder(out, capsys, tmp_path, monkeypatch):
+    """They take minutes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("locoprop_ref.oracle.generate.write", lambda folder: pytest.fail("computed"))
+    write_data(tmp_path / "mine.npz")
+    (tmp_path / "loop").symlink_to("loop")
+    assert cli.main(["oracle", "generate", "--out", out]) == 2
+    assert out in capsys.readouterr().err

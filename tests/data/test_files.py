@@ -1,5 +1,6 @@
 """Files: read and written as a whole, never through a planted link, never in place of what is not ours."""
 
+import errno
 import multiprocessing
 import os
 import stat
@@ -37,6 +38,29 @@ def test_what_is_no_path_is_refused(given, error, words):
 
 
 # what may be written ------------------------------------------------------------------------------
+
+
+def test_links_that_lead_round_in_a_circle_are_one_sentence(tmp_path):
+    """Once a RuntimeError of pathlib, after the work was done."""
+    for name in ("a", "b"):
+        (tmp_path / name).symlink_to(tmp_path / {"a": "b", "b": "a"}[name])
+    for path in (tmp_path / "a", tmp_path / "a" / "new.json"):
+        for call in (
+            lambda path=path: check_outputs({"out": path}, overwrite=True),
+            lambda path=path: check_outputs({"out": path, "json": tmp_path / "c"}, overwrite=True),
+            lambda path=path: write_atomically(path, lambda file: file.write(b"1")),
+        ):
+            with pytest.raises(OSError) as caught:
+                call()
+            assert (caught.value.errno, caught.value.filename) == (errno.ELOOP, str(path))
+    assert (tmp_path / "a").is_symlink()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_device_is_named():
+    with pytest.raises(OSError) as caught:
+        write_atomically("/dev/full", lambda file: file.write(b"1"))
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, "/dev/full")
 
 
 def test_an_existing_file_is_replaced_only_if_asked(tmp_path):

@@ -422,3 +422,42 @@ def test_bad_input_gets_one_sentence(call, sentence):
         call()
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_names_from_a_run_file_are_no_formulas():
+    r"""Two dollar signs in the name of a file were once read as mathematics, and refused."""
+    runs = [{**run("a$\\frac{$\x1b", [3, 2]), "data": {"name": name}} for name in ("cost$1{$.npz", "b")]
+    figure = plot.training_curves(runs)
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    assert labels[0].startswith(r"a\$\frac{\$?")
+    assert figure.axes[0].get_title(loc="left") == r"autoencode cost\$1{\$.npz"
+    assert "cost$1{$.npz" in plot.alt_text(figure) and "\x1b" not in plot.alt_text(figure)
+    plot.rendered(figure)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "figure", [1.0, 2.0]], ids=lambda one: type(one).__name__)
+def test_what_is_no_figure_and_no_run_is_named(wrong, tmp_path):
+    for function in (plot.alt_text, plot.rendered, plot.show, lambda it: plot.save(it, tmp_path / "a.png")):
+        with pytest.raises(
+            TypeError, match=r"^figure must be a Figure, as the functions of plot return, got "
+        ):
+            function(wrong)
+    with pytest.raises(TypeError, match=r"^runs must be "):
+        plot.training_curves(wrong)
+    with pytest.raises(TypeError, match=r"^runs must be dicts of run files, got "):
+        plot.training_curves([run("backprop", [3, 2]), wrong])
+    with pytest.raises(TypeError, match=r"^rows must be a dict of images"):
+        plot.reconstructions(VALUES, wrong)
+    if wrong != [1.0, 2.0]:
+        with pytest.raises((TypeError, ValueError), match=r"^(predictions|limits) must be "):
+            plot.matching_loss_curves("tanh", predictions=wrong)
+    if not isinstance(wrong, str):
+        with pytest.raises(TypeError, match=r"^metric must be the name of a part and of a loss"):
+            plot.training_curves([run("backprop", [3, 2])], wrong)
+
+
+def test_a_numpy_scalar_is_a_plain_number():
+    """np.uint8(3) once overflowed among 300 inputs."""
+    assert plot.alt_text(plot.perceptron_and_winnow(np.uint8(3))) == plot.alt_text(
+        plot.perceptron_and_winnow(3)
+    )

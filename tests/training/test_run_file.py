@@ -113,3 +113,27 @@ def test_the_checkpoint_stands_beside_the_run_file(tmp_path):
     assert Files(tmp_path / "a.b.json").checkpoint == tmp_path / "a.b.npz"
     with pytest.raises(ValueError, match=r"^out must be a path that ends in \.json, got 'r\.txt'$"):
         Files(type(tmp_path)("r.txt"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"data": {"name": ["a"]}}, r"its data.name is wrong"),
+        ({"data": {"name": "a" * 5000}}, r"its data.name is wrong"),
+        ({"config": {"method": "a" * 5000}}, r"its config.method is wrong"),
+        ({"jobs": 0}, r"its jobs is wrong"),
+        ({"jobs": -1}, r"its jobs is wrong"),
+    ],
+)  # fmt: skip
+def test_absurd_values_of_a_file_are_refused(changed, words):
+    """A name of 100,000 letters kept a figure's legend busy for minutes."""
+    with pytest.raises(ValueError, match=words):
+        check_run(made_up(**changed))
+
+
+@pytest.mark.parametrize("time", ["step_seconds", "eval_seconds"])
+def test_no_time_is_below_0(time):
+    run = made_up()
+    run["epochs"][1][time] = -1.0
+    with pytest.raises(ValueError, match=r"^its epoch 1 has a time below 0$"):
+        check_run(run)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from locoprop_ref.data.files import check_outputs, write_atomically
+from locoprop_ref.data.files import check_outputs, real_path, write_atomically
 from locoprop_ref.experiments.compare import figures, poster_figures
 from locoprop_ref.experiments.compare.claims import Claim, claims, fast_claims, sentences
 from locoprop_ref.experiments.compare.folder import Results, read_results
@@ -58,7 +58,7 @@ def redraw(folder: Path, *, pictures: Path | None = None, overwrite: bool = Fals
         for stem, figure in drawn.items()
         for end in (("png",) if stem == "reconstructions" else ("png", "svg"))
     }
-    if pictures is not None and pictures.resolve() != folder.resolve():
+    if pictures is not None and real_path(pictures) != real_path(folder):
         check_outputs({f"figures/{path.name}": path for path in files}, overwrite=overwrite)
     where = quote(Path(os.path.relpath(pictures or folder, folder)).as_posix())
     write_json(folder / "summary.json", summary.as_json())

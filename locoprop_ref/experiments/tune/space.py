@@ -180,7 +180,7 @@ def search_space(
     given = {name: ends for name, ends in usual.items() if name in numeric} | dict(ranges or {})
     for name, (low, high) in given.items():
         checks.one_of(f"range of {method}", name, tuple(numeric))
-        low, high = checks.number("low", low), checks.number("high", high)
+        low, high = (checks.number(f"range of {name}", end) for end in (low, high))
         if not (0 < low < high < inf) and not numeric[name].choices:
             raise ValueError(f"range of {name} must be 0 < low < high, got {low:g} to {high:g}")
         if numeric[name].one_minus and high > 1:

@@ -120,6 +120,8 @@ class Storage:
             ) from None
         except RuntimeError as error:  # made by another version of Optuna
             raise self._unusable(error) from None
+        except UnicodeError as error:  # of a damaged page
+            raise self._unusable(f"it has bytes that are no text, {error}") from None
 
     def _refuse_another_programs(self, url: str) -> None:
         """Look into the database, and raise ValueError where another program has its tables in it."""
@@ -146,7 +148,9 @@ class Storage:
         """Read every study and trial once, so that a damaged row is found here, where it has a sentence."""
         try:
             for study in connection.get_all_studies():
-                connection.get_all_trials(study._study_id, deepcopy=False)
+                for trial in connection.get_all_trials(study._study_id, deepcopy=False):
+                    if trial.state.name in ("COMPLETE", "PRUNED") and not trial.params:
+                        raise LookupError(f"trial {trial.number} of {study.study_name} has no parameters")
         except (LookupError, TypeError, ValueError) as error:  # words, dates and JSON that are none
             raise self._unusable(f"it is damaged, {error}") from None
 
@@ -160,6 +164,7 @@ class Storage:
         from sqlalchemy.exc import ArgumentError
 
         try:
+            self.url.encode()  # no database has a name that is no UTF-8
             return make_url(self.url)
         except (ArgumentError, ValueError):
             got = re.sub(r"//.*@", "//***@", self.url)

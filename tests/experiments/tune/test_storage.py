@@ -81,6 +81,11 @@ DAMAGED = {
     "no such state": ("UPDATE trials SET state = 'DONE'", "it is damaged, 'DONE' is not among"),
     "no date": ("UPDATE trials SET datetime_start = 'noon'", "it is damaged, Invalid isoformat string"),
     "no JSON": ("UPDATE trial_user_attributes SET value_json = '{'", "it is damaged, Expecting property"),
+    "no parameters": ("UPDATE trials SET state = 'COMPLETE'", "it is damaged, trial 0 of a has no "),
+    "no text": (
+        lambda path: path.write_bytes(path.read_bytes().replace(b"TABLE studies (", b"TABLE studies \x9b")),
+        "it has bytes that are no text, 'utf-8' codec",
+    ),
     "no direction": ("UPDATE study_directions SET direction = 'UP'", "it is damaged, 'UP' is not among"),
     "another version": ("UPDATE alembic_version SET version_num = 'x'", "The runtime optuna version "),
 }  # fmt: skip
@@ -101,5 +106,13 @@ def test_a_damaged_database_is_one_sentence(damage, words, tmp_path, monkeypatch
     with (
         pytest.raises(OSError, match=rf"^storage sqlite:\S+/tune\.db cannot be used: {words}"),
         Storage(f"sqlite:///{path}").opened(),
+    ):
+        pass
+
+
+def test_a_name_that_is_no_utf8_is_refused():
+    with (
+        pytest.raises(ValueError, match=r"^storage must be a database URL such as "),
+        Storage("sqlite:///\udcff.db").opened(),
     ):
         pass
