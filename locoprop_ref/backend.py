@@ -66,7 +66,16 @@ def _has_gpu(cupy: Any) -> bool:
 
 
 def to_backend(values: Any, *, xp: Any, dtype: str | None = None, device: Any = None) -> Any:
-    """Copy numbers (a NumPy array, a list) into an array of the library `xp`, in the dtype of that name."""
+    """Copy numbers (a NumPy array, a list) into an array of the library `xp`, in the dtype of that name.
+
+    Raises:
+        TypeError: xp is no namespace of arrays.
+        ValueError: eight bytes a number, and JAX is without them.
+    """
+    if not hasattr(xp, "asarray"):
+        raise TypeError(
+            f"xp must be a namespace of arrays, as namespace('numpy') returns, got {checks.shown(xp)}"
+        )
     host = np.array(values, dtype=dtype)
     if "jax" in xp.__name__ and host.dtype.itemsize == 8 and not _jax_has_64_bits():
         raise ValueError(
@@ -115,7 +124,13 @@ def synchronize(array: Any) -> None:
 
 
 def dtype_name(array: Any) -> str:
-    """Return 'float32' or 'float64' for an array of any library."""
+    """Return 'float32' or 'float64' for an array of any library.
+
+    Raises:
+        TypeError: it is no array.
+    """
+    if not hasattr(array, "dtype"):
+        raise TypeError(f"array must be an array of an array-API library, got {checks.shown(array)}")
     return str(array.dtype).rpartition(".")[2]
 
 

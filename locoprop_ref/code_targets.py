@@ -133,7 +133,12 @@ class CodeTargets:
             network: the network.
             trace: of its forward pass.
             t: (B, d_M), what the network should say.
+
+        Raises:
+            TypeError: no Network, or no Trace.
         """
+        checks.instance("network", network, Network, "a Network, as initialize makes")
+        checks.instance("trace", trace, Trace, "a Trace, as forward(network, x) makes")
         codes: list[Any] = []
         rule = Momentum(self.momentum, nesterov=True)
         for m in reversed(range(len(network.layers) - 1)):

@@ -102,13 +102,17 @@ def output_jacobians(network: Network, trace: Trace) -> tuple[Any, ...]:
     Returns:
         one array a layer. With P positions a row of J_m is ordered (position, unit).
 
+    Raises:
+        TypeError: no Network, or no Trace.
+
     >>> import numpy as np
     >>> from locoprop_ref.network import forward, initialize
     >>> network = initialize((3, 5, 2), transfers="tanh")
     >>> [J.shape for J in output_jacobians(network, forward(network, np.ones((4, 3))))]
     [(4, 2, 5), (4, 2, 2)]
     """
-    a_hat = trace.a_hat[-1]
+    checks.instance("network", network, Network, "a Network, as initialize makes")
+    a_hat = checks.instance("trace", trace, Trace, "a Trace, as forward(network, x) makes").a_hat[-1]
     xp, (batch, outputs) = array_namespace(a_hat), a_hat.shape
     identity = xp.eye(outputs, dtype=a_hat.dtype, device=device(a_hat))
     rows = [

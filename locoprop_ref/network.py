@@ -228,7 +228,13 @@ def pull_down(network: Network, trace: Trace, g_last: Any) -> tuple[Any, ...]:
         network: the network.
         trace: of the forward pass.
         g_last: (B, d_M), one row for every example.
+
+    Raises:
+        TypeError: no Network, or no Trace.
     """
+    if not isinstance(network, Network) or not isinstance(trace, Trace):
+        checks.instance("network", network, Network, "a Network, as initialize makes")
+        checks.instance("trace", trace, Trace, "a Trace, as forward(network, x) makes")
     g = [g_last]
     for m in range(len(network.layers) - 1, 0, -1):
         pulled = network.layers[m].pull_back(g[-1], trace.y_hat[m - 1])

@@ -11,7 +11,21 @@ import numpy as np
 import pytest
 
 import locoprop_ref
-from locoprop_ref import LocalProblem, data, optimizer, oracle, training, transfer, verify
+from locoprop_ref import (
+    CodeTargets,
+    LocalProblem,
+    data,
+    initialize,
+    optimizer,
+    oracle,
+    plot,
+    training,
+    transfer,
+    verify,
+)
+from locoprop_ref.backend import dtype_name, to_backend
+from locoprop_ref.gauss_newton_targets import output_jacobians
+from locoprop_ref.network import forward, pull_down
 from locoprop_ref.training import config
 
 PUBLIC = {
@@ -97,3 +111,33 @@ def test_what_is_foreign_is_refused_as_promised(name, foreign, arguments):
         PUBLIC[name](**arguments)
     assert wanted & {kind.__name__ for kind in type(caught.value).__mro__}
     assert re.search(" must | has no meaning ", str(caught.value))
+
+
+NETWORK = initialize((3, 2, 1), transfers="tanh")
+TRACE = forward(NETWORK, np.ones((2, 3)))
+# what somebody calls who writes a target, a backend or a figure of her own
+PARTS_OF_PARTS = {
+    "pull_down-network": lambda wrong: pull_down(wrong, TRACE, np.ones((2, 1))),
+    "pull_down-trace": lambda wrong: pull_down(NETWORK, wrong, np.ones((2, 1))),
+    "output_jacobians-network": lambda wrong: output_jacobians(wrong, TRACE),
+    "output_jacobians-trace": lambda wrong: output_jacobians(NETWORK, wrong),
+    "codes-network": lambda wrong: CodeTargets().codes(wrong, TRACE, np.ones((2, 1))),
+    "codes-trace": lambda wrong: CodeTargets().codes(NETWORK, wrong, np.ones((2, 1))),
+    "to_backend-xp": lambda wrong: to_backend([1.0], xp=wrong),
+    "dtype_name-array": dtype_name,
+    "errors_arriving-network": lambda wrong: plot.errors_arriving(wrong, np.ones((2, 3)), np.ones((2, 1))),
+    "filters_of_network-network": plot.filters_of_network,
+    "update_against_gradient-problems": lambda wrong: plot.update_against_gradient(
+        wrong, local_lr=0.1, num_local_steps=2
+    ),
+    "learning_by_step-methods": lambda wrong: plot.learning_by_step([1], wrong, {"a": [1.0]}),
+    "learning_by_step-inverses": lambda wrong: plot.learning_by_step([1], {"a": [1.0]}, wrong),
+}
+
+
+@pytest.mark.parametrize("wrong", [None, "tanh", 3, Foreign()], ids=["None", "word", "number", "foreign"])
+@pytest.mark.parametrize(("name", "call"), PARTS_OF_PARTS.items(), ids=PARTS_OF_PARTS)
+def test_what_is_foreign_to_an_inner_part_is_named(name, call, wrong):
+    argument = name.partition("-")[2]
+    with pytest.raises((TypeError, ValueError), match=rf"^{argument} must [^\n]+$"):
+        call(wrong)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from locoprop_ref import checks
 from locoprop_ref.plot.style import MARKERS, describe, label, line_style, panels, spell, styled
 from locoprop_ref.plot.training import log_axis
 
@@ -29,8 +30,8 @@ def learning_by_step(
         metric: what is measured, for the labels.
 
     Raises:
-        ValueError: no method, no inverse, a number that is not positive, or values that are not one for each
-            step.
+        ValueError, TypeError: no method, no inverse, a number that is not positive, or values that are not
+            one for each step.
     """
     x = np.asarray(steps)
     for name, curves in {"methods": methods, "inverses": inverses}.items():
@@ -63,7 +64,7 @@ def learning_by_step(
 
 
 def _check(name: str, curves: Curves, count: int) -> None:
-    if not curves:
+    if not checks.instance(name, curves, Mapping, "a dict of values by name"):
         raise ValueError(f"{name} must hold at least one curve, got none")
     for of, values in curves.items():
         if len(values) != count:

@@ -111,6 +111,7 @@ def errors_arriving(network: Network, x: Any, t: Any, *, step: float = 0.5, nudg
     if checks.positive("step", step) > 1:
         raise ValueError(f"step must be at most 1, got {step!r}")
     checks.positive("nudge", nudge)
+    checks.instance("network", network, Network, "a Network, as initialize makes")
     M = len(network.layers)
     g = backward(network, forward(network, x), t)
     history = wave(network, x, t, step=step, nudge=nudge, times=M)

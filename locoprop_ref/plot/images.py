@@ -1,12 +1,13 @@
 """Figures of images: a grid of images, and reconstructions below their originals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from locoprop_ref import checks
+from locoprop_ref.plot.losses import span
 from locoprop_ref.plot.style import describe, panels, styled
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
     return board
 
 
-def draw_board(axes: "Axes", board: np.ndarray, limits: tuple[float, float]) -> Any:
+def draw_board(axes: "Axes", board: np.ndarray, limits: Sequence[float] | np.ndarray) -> Any:
     """Draw what `mosaic` returns, in grey between two limits, without ticks."""
     axes.set_facecolor("#c8d8e8")  # the borders
     axes.set(xticks=[], yticks=[])
@@ -74,7 +75,12 @@ def image_grid(
         title: what the images are.
         shape: (height, width) of rows of pixels; default a square.
         limits: the pixel values of black and of white.
+
+    Raises:
+        ValueError, TypeError: no images, columns that are no natural number, or limits that are not two
+            numbers in increasing order.
     """
+    ends = span("limits", limits, 2)
     pixels = as_images("images", images, shape)
     board = mosaic(pixels, min(checks.integer("columns", columns), len(pixels)))
     figure, (axes,) = panels(
@@ -85,7 +91,7 @@ def image_grid(
         below=0.2,
         title=title,
     )
-    draw_board(axes, board, limits)
+    draw_board(axes, board, ends)
     return describe(
         figure, f"{title or 'Images'}: {len(pixels)} images of {pixels.shape[1]} by {pixels.shape[2]} pixels."
     )
@@ -108,8 +114,10 @@ def reconstructions(
         limits: the pixel values of black and of white.
 
     Raises:
-        ValueError: the images of a method do not have the shape of the originals.
+        ValueError, TypeError: the images of a method do not have the shape of the originals, or limits that
+            are not two numbers in increasing order.
     """
+    ends = span("limits", limits, 2)
     checks.instance("rows", rows, Mapping, "a dict of images by the names of the methods")
     first = as_images("originals", originals, shape)
     strips: dict[str, np.ndarray] = {"original": first}
@@ -125,7 +133,7 @@ def reconstructions(
         left=left, below=0.1, gap=0.1, title="images, and their reconstructions by the networks",
     )  # fmt: skip
     for panel, (name, images) in zip(axes, strips.items(), strict=True):
-        draw_board(panel, mosaic(images, count), limits)
+        draw_board(panel, mosaic(images, count), ends)
         text = name if name not in errors else f"{name}\nMSE {errors[name]:.4f}"
         panel.set_ylabel(text, rotation=0, ha="right", va="center")
     worst = "; ".join(f"{name} with mean squared error {error:.4f}" for name, error in errors.items())

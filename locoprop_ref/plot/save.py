@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("svg", "png")
+MOST_DPI = 10_000  # more than any printer has
 
 
 def rendered(figure: "Figure", file_format: str = "png", *, dpi: float = 150) -> bytes:
@@ -21,12 +22,16 @@ def rendered(figure: "Figure", file_format: str = "png", *, dpi: float = 150) ->
     Args:
         figure: a figure from any function of `locoprop_ref.plot`.
         file_format: "svg" or "png".
-        dpi: dots per inch of the PNG; default 150, which suits paper and screen.
+        dpi: dots per inch of the PNG, 10,000 at most; default 150, which suits paper and screen.
+
+    Raises:
+        ValueError, TypeError: an unknown format, or dots that are no number in this range.
     """
     import matplotlib
 
     checks.one_of("file_format", file_format, FORMATS)
-    checks.positive("dpi", dpi)
+    if checks.positive("dpi", dpi) > MOST_DPI:
+        raise ValueError(f"dpi must be at most {MOST_DPI}, got {checks.shown(dpi)}")
     metadata: dict[str, Any] = {"Description": alt_text(figure)}
     metadata |= {"Date": None, "Creator": None} if file_format == "svg" else {"Software": None}
     stream = io.BytesIO()

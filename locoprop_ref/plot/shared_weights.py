@@ -80,8 +80,9 @@ def filters_of_network(network: Network) -> "Figure":
 
     Raises:
         ValueError: the first layer is no convolution, so that its weights are no small images.
+        TypeError: no Network.
     """
-    layer = network.layers[0]
+    layer = checks.instance("network", network, Network, "a Network, as initialize makes").layers[0]
     if layer.wiring is None or layer.recurrent or layer.wiring.recipe[-1][0] != "patches":
         kind = "recurrent" if layer.recurrent else "dense"
         raise ValueError(f"network must begin with a convolution to have filters, got a {kind} layer")

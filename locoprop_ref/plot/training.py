@@ -69,6 +69,8 @@ def grouped(runs: Sequence[Run], labels: Sequence[str] | None = None) -> dict[st
     names = _distinct_labels(runs) if labels is None else list(labels)
     if len(names) != len(runs):
         raise ValueError(f"labels must be one for each of {len(runs)} runs, got {len(names)}")
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"labels must be words, got {checks.shown(names)}")
     groups: dict[str, list[Run]] = {}
     for name, run in zip(names, runs, strict=True):
         groups.setdefault(name, []).append(run)

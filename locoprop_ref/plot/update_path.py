@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from locoprop_ref import checks
 from locoprop_ref.backend import to_numpy
 from locoprop_ref.local import LocalProblem
 from locoprop_ref.optimizers import SGD
@@ -65,7 +66,7 @@ def update_against_gradient(
     Raises:
         ValueError, TypeError: no problem, s ≤ 0, K < 1, or an unknown decay.
     """
-    if not problems:
+    if not checks.instance("problems", problems, Mapping, "a dict of local problems by name"):
         raise ValueError("problems must hold at least one local problem, got none")
     settings: dict[str, Any] = {
         "local_lr": local_lr,

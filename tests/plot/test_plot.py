@@ -413,6 +413,10 @@ WRONG = {
     "suffix": (lambda: plot.save(plot.image_grid(ONE), "a.jpg"), "path must end in .svg or .png, got"),
     "format": (lambda: plot.rendered(plot.image_grid(ONE), "pdf"), "file_format must be one of svg, png"),
     "dpi": (lambda: plot.rendered(plot.image_grid(ONE), dpi=0), "dpi must be a positive number"),
+    "many dots": (lambda: plot.show(plot.image_grid(ONE), dpi=1e308), "dpi must be at most 10000, got"),
+    "greys": (lambda: plot.image_grid(ONE, limits=(1, 0)), "limits must be two finite numbers in increasing"),
+    "one grey": (lambda: plot.reconstructions(ONE, {}, limits=(1,)), "limits must be two numbers"),
+    "label": (lambda: plot.training_curves([run("m", [1])], labels=[1]), "labels must be words, got [1]"),
 }  # fmt: skip
 
 
