@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from test_oracle_diagnose import imitator
 
-from locoprop_ref.oracle import cases, check, check_results
+from locoprop_ref.oracle import cases, check, check_results, symptoms
+from locoprop_ref.oracle.arithmetic import agrees
 from locoprop_ref.oracle.diagnose import _contradicted, _Search
 from locoprop_ref.oracle.finding import Finding
 from locoprop_ref.oracle.flags import ARITHMETIC, BY_FLAG
+from locoprop_ref.oracle.outcome import Result
 from locoprop_ref.oracle.own import own_target
 from locoprop_ref.oracle.vectors import encode
 
@@ -234,6 +236,26 @@ def test_a_variant_that_there_was_no_time_to_compare_is_not_acceptable():
     finding = Finding(("LocalMean",), ids[:1], 1, unchecked=1)
     assert not finding.acceptable
     assert "which there was no time to see" in finding.text
+    # what is a bug in any case needs no further time
+    assert Finding(("TargetSignFlipped",), ids[:1], 1, unchecked=1).kind == "bug"
+
+
+def test_a_common_factor_is_no_arithmetic_of_few_bits():
+    """Within the bound of numbers of sixteen bits: roundings go up and down, a factor does not."""
+    case = CLOSED[0]
+    values = np.arange(17, 32, 2) / 8  # five bits, and ten after a change of 1/32
+    up, both = np.full(8, 1.0), np.array([1.0, -1.0] * 4)
+    for signs, wanted in ((both, True), (up, False), (-up, False)):
+        got = {"W": values * (1 + signs / 32)}
+        assert agrees("Float16Arithmetic", case, got, {"W": values}, lambda cut: {}, "float64") is wanted
+
+
+@pytest.mark.parametrize(("size", "wanted"), [(0.5e8, False), (2e8, True)])
+def test_what_has_diverged_is_measured_by_what_was_expected(size, wanted):
+    """Beyond 1e8 times one more than the largest expected number."""
+    (case,) = (case for case in cases("transfer") if case.id == "transfer/relu-extreme")
+    got = {name: size * (1 + np.max(value)) * np.ones_like(value) for name, value in case.expected.items()}
+    assert symptoms._diverged(Result(case, "fail", got=got)) is wanted
 
 
 def test_the_search_for_pairs_keeps_its_limit_and_diverged_cases_are_not_searched(ticking):
