@@ -52,7 +52,10 @@ class Network:
             )
         if last.positions != 1:
             raise ValueError(f"layers must end with one row for an example, got {last.positions} positions")
-        checks.same_dtype(**{f"W of layer {m}": layer.W for m, layer in enumerate(self.layers, start=1)})
+        weights = {}
+        for m, layer in enumerate(self.layers, start=1):
+            weights[f"W of layer {m}"] = layer.W
+        checks.same_dtype(**weights)
         self.loss.check_transfer(self.layers[-1].transfer)
 
     def _check_types(self) -> None:
@@ -178,13 +181,7 @@ def forward(network: Network, x: Any, memory_limit: int | None = None) -> Trace:
     Raises:
         ValueError, TypeError: x is empty, or of another width, dtype or library than the network.
     """
-    if not isinstance(network, Network):
-        checks.instance("network", network, Network, "a Network, as initialize makes")
-    W = network.layers[0].W
-    checks.batch("x", x, width=network.layers[0].inputs)
-    checks.same_dtype(network=W, x=x)
-    if memory_limit is not None and not (type(memory_limit) is int and memory_limit > 0):
-        memory_limit = checks.integer("memory_limit", memory_limit)
+    _check_batch(network, x, memory_limit)
     y, xs, a_hats, y_hats = x, [], [], []
     for layer in network.layers:
         rows, a_hat, y = layer.through(y, memory_limit)
@@ -208,13 +205,8 @@ def backward(network: Network, trace: Trace, t: Any) -> tuple[Any, ...]:
     Raises:
         ValueError, TypeError: t does not fit the network's output.
     """
-    if not isinstance(network, Network):
-        checks.instance("network", network, Network, "a Network, as initialize makes")
-    if not isinstance(trace, Trace):
-        checks.instance("trace", trace, Trace, "a Trace, as forward returns")
+    _check_trace(network, trace)
     last = network.layers[-1]
-    if trace.a_hat[-1].dtype != last.W.dtype:
-        checks.same_dtype(network=last.W, trace=trace.a_hat[-1])
     return pull_down(network, trace, network.loss.g(trace.a_hat[-1], t, last.transfer))
 
 
@@ -232,14 +224,36 @@ def pull_down(network: Network, trace: Trace, g_last: Any) -> tuple[Any, ...]:
     Raises:
         TypeError: no Network, or no Trace.
     """
-    if not isinstance(network, Network) or not isinstance(trace, Trace):
-        checks.instance("network", network, Network, "a Network, as initialize makes")
-        checks.instance("trace", trace, Trace, "a Trace, as forward(network, x) makes")
+    if type(network) is not Network or type(trace) is not Trace:
+        _check_trace(network, trace)
     g = [g_last]
     for m in range(len(network.layers) - 1, 0, -1):
         pulled = network.layers[m].pull_back(g[-1], trace.y_hat[m - 1])
         g.append(network.layers[m - 1].total(trace.a_hat[m - 1], pulled))
     return tuple(reversed(g))
+
+
+def _check_batch(network: Network, x: Any, memory_limit: int | None) -> None:
+    """Refuse what `forward` cannot take; sound arguments cost a call or two, because a step is short."""
+    if not isinstance(network, Network):
+        checks.instance("network", network, Network, "a Network, as initialize makes")
+    W = network.layers[0].W
+    checks.batch("x", x, width=network.layers[0].inputs)
+    if type(x) is not type(W) or x.dtype != W.dtype:
+        checks.same_dtype(network=W, x=x)
+    if memory_limit is not None and not (type(memory_limit) is int and memory_limit > 0):
+        checks.integer("memory_limit", memory_limit)
+
+
+def _check_trace(network: Network, trace: Trace) -> None:
+    """Refuse what is no network with its trace."""
+    if not isinstance(network, Network):
+        checks.instance("network", network, Network, "a Network, as initialize makes")
+    if not isinstance(trace, Trace):
+        checks.instance("trace", trace, Trace, "a Trace, as forward(network, x) makes")
+    a_hat, W = trace.a_hat[-1], network.layers[-1].W
+    if a_hat.dtype != W.dtype:
+        checks.same_dtype(network=W, trace=a_hat)
 
 
 def predict(network: Network, x: Any) -> Any:

@@ -117,7 +117,7 @@ def test_what_is_no_network_and_no_trace_is_named(wrong):
     ):
         with pytest.raises(TypeError, match=r"^network must be a Network, as initialize makes, got "):
             call()
-    with pytest.raises(TypeError, match=r"^trace must be a Trace, as forward returns, got "):
+    with pytest.raises(TypeError, match=r"^trace must be a Trace, as forward\(network, x\) makes, got "):
         backward(NETWORK, wrong, T)
     for function in (PROBLEM.residual, PROBLEM.pre_activation):
         with pytest.raises((TypeError, ValueError), match=r"^W must "):
