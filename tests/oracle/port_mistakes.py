@@ -239,6 +239,14 @@ def weight_decay(m):
     wrapped(m, "set_local_gradient", gradient)
 
 
+def bias_free_to_move(m):
+    def gradient(right, weights, anchors, *others):
+        moving = [w.detach().clone() for w in weights[1:]]  # the bias, where there is one
+        right(weights, [*anchors[:1], *moving], *others)
+
+    wrapped(m, "set_local_gradient", gradient)
+
+
 def sigmoid_for_tanh(m):
     def gradient(right, weights, anchors, x, y_target, transfer, inputs, conventions):
         wrong = "sigmoid" if transfer == "tanh" else transfer
@@ -445,6 +453,7 @@ MISTAKES = {
     "bias gradient averaged": (bias_times(0), ("local_steps",), ({"BiasGradientAveraged"},)),
     "bias gradient tripled": (bias_times(3), ("local_steps",), ()),
     "weight decay": (weight_decay, ("local_steps",), ({"ProximalAsWeightDecay"},)),
+    "proximal term not on the bias": (bias_free_to_move, ("local_steps",), ({"ProximalWithoutBias"},)),
     "sigmoid for tanh in the gradient": (sigmoid_for_tanh, ("local_steps",), ({"TanhIntegralOfSigmoid"},)),
     "clipped gradients": (clipped_gradient, ("local_steps",), ()),
     "gradients times 1.5": (noisy_gradient_scale(1.5), ("local_steps",), ()),
