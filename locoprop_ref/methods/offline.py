@@ -37,12 +37,12 @@ def least_squares_change(x: Any, residual: Any) -> Any:
            [0.]])
     """
     xp = array_namespace(x, residual)
-    gram = x.T @ x
-    if not bool(xp.all(xp.isfinite(gram))):  # of which LAPACK says that its eigenvalues did not converge
+    try:
+        eigenvalues, V = xp.linalg.eigh(x.T @ x)
+    except np.linalg.LinAlgError:  # LAPACK says that they did not converge, not why
         raise np.linalg.LinAlgError(
             "the square of a layer's inputs is no longer finite: nan or infinity is there"
-        )
-    eigenvalues, V = xp.linalg.eigh(gram)
+        ) from None
     counts = eigenvalues > x.shape[1] * xp.finfo(x.dtype).eps * xp.max(eigenvalues)
     inverse = xp.where(counts, 1 / xp.where(counts, eigenvalues, xp.ones_like(eigenvalues)), 0 * eigenvalues)
     return V @ (inverse[:, None] * (V.T @ (x.T @ residual)))

@@ -45,7 +45,7 @@ def test_two_jobs_at_one_study(here, said):
 
 
 def test_the_folder_of_the_data_reaches_the_workers(here, monkeypatch):
-    """It may be a path, which is no JSON; nothing is read from it for a file of one's own."""
+    """It may be a path, which is no JSON."""
 
     class Begun(Exception):
         pass
@@ -54,6 +54,8 @@ def test_the_folder_of_the_data_reaches_the_workers(here, monkeypatch):
         raise Begun(workers.worker_command(work))
 
     monkeypatch.setattr(tuning, "run_trials", begin)
+    # a file of one's own, which is read before the workers begin, would refuse any folder
+    monkeypatch.setattr("locoprop_ref.data.refuse_folder", lambda *_: None)
     with pytest.raises(Begun) as raised:
         tune(["sgd"], small(), trials=2, progress=False, jobs=2, data_dir=here / "folder")
     sent = json.loads(raised.value.args[0].environment[workers.WORK_VARIABLE])
