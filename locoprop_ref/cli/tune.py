@@ -93,6 +93,11 @@ def add_command(commands: Any) -> None:
         help="say how many hours it will take, and do no more than the first trial of every study",
     )  # fmt: skip
     command.add_argument(
+        "--final-by", default="both", metavar="{both,loss,seconds}",
+        help="with --fast: both finals (default), that by loss, or that by seconds (where none of its runs "
+        "comes to the target, by loss as well)",
+    )  # fmt: skip
+    command.add_argument(
         "--no-final", action="store_true", help="keep the best of the reduced problem (others have no final)"
     )
     for name, (kind, metavar, words) in _PROBLEM.items():
@@ -128,6 +133,7 @@ def _tune(given: argparse.Namespace) -> int:
         fast=given.fast,
         target=given.target,
         budget=given.budget,
+        final_by=given.final_by,
         overwrite=given.overwrite,
         plan=given.plan,
     )

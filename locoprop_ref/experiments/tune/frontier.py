@@ -47,14 +47,15 @@ def fast_result(
         raise ValueError("study must have a budget for settings of the fewest seconds, got none")
     fastest = study.fastest()
     by_seconds = finals.get("seconds")
-    there = fastest is not None if not finals else by_seconds is not None and _reached(by_seconds)
+    there = fastest is not None if not finals else by_seconds is not None and reached(by_seconds)
     chosen = fastest if fastest is not None and there else study.best()
     final = finals.get("seconds" if there else "loss")
+    alone = next(iter(finals)) if len(finals) == 1 and fastest is not None else None
     record = result(study, sha256)
     about = msgspec.structs.replace(
         record.study,
         edges=edges(chosen.params, search.space),
-        command=command(search, record.study.trials, final=final is not None),
+        command=command(search, record.study.trials, final=final is not None, final_by=alone or "both"),
     )
     return msgspec.structs.replace(
         record,
@@ -75,7 +76,8 @@ def fast_result(
     )
 
 
-def _reached(final: Final) -> bool:
+def reached(final: Final) -> bool:
+    """Tell whether the winner of a final by seconds came to the target."""
     return isinstance(final.candidates[final.chosen].seconds, float)
 
 

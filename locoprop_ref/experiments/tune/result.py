@@ -56,7 +56,7 @@ def result(study: Study, sha256: str, final: Final | None = None) -> Tuned:
     return Tuned(1, search.method, chosen, problem, about, final if final else msgspec.UNSET)
 
 
-def command(search: Search, trials: int, *, final: bool) -> str:
+def command(search: Search, trials: int, *, final: bool, final_by: str = "both") -> str:
     """Return the command that makes such a study anew, without its storage and without paths."""
     usual, here = PROBLEMS[search.problem.name].for_method(search.method), search.problem
     usual_space = search_space(search.method, problem=here.name, space=search.space_name)
@@ -72,6 +72,7 @@ def command(search: Search, trials: int, *, final: bool) -> str:
             words += ["--" + f.name.replace("_", "-"), Path(value).name if f.name == "data" else str(value)]
     if search.budget is not None:
         words += ["--fast", "--target", str(search.budget.target), "--budget", str(search.budget.seconds)]
+        words += ["--final-by", final_by] if final_by != "both" else []
         usual_space = (*usual_space, SHARE)
     for r, table in zip(search.space, usual_space, strict=True):
         if r != table:

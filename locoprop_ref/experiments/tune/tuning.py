@@ -18,7 +18,7 @@ from locoprop_ref.experiments.pool import MOST_JOBS
 from locoprop_ref.experiments.tune import space as spaces
 from locoprop_ref.experiments.tune.budget import PENALTY, SHARE, Budget
 from locoprop_ref.experiments.tune.finals import Finals
-from locoprop_ref.experiments.tune.frontier import describe, fast_result
+from locoprop_ref.experiments.tune.frontier import describe, fast_result, reached
 from locoprop_ref.experiments.tune.hours import estimate, in_words
 from locoprop_ref.experiments.tune.problem import PROBLEMS, Problem, tuning_data
 from locoprop_ref.experiments.tune.result import refuse_another_file, result, result_path, write_result
@@ -30,10 +30,12 @@ from locoprop_ref.experiments.tune.timed_finals import By, TimedFinals
 from locoprop_ref.experiments.tune.trials import Work
 from locoprop_ref.experiments.tune.workers import run_trials
 from locoprop_ref.experiments.tuned import ALL, FAST, FASTEST, members, usual_entries
-from locoprop_ref.experiments.tuned.record import Tuned
+from locoprop_ref.experiments.tuned.record import Final, Tuned
 from locoprop_ref.training import examples
 
 log = logging.getLogger(__name__)
+
+FINALS_BY = ("both", "loss", "seconds")
 
 
 def tune(
@@ -52,6 +54,7 @@ def tune(
     fast: bool = False,
     target: float | None = None,
     budget: float | None = None,
+    final_by: str = "both",
     heartbeat: int = 10,
     grace: int = 60,
     progress: bool = True,
@@ -88,6 +91,9 @@ def tune(
         target: the loss of a trial with `fast`; default that of RMSProp's stored settings, which is measured
             once and kept in the folder of the results.
         budget: the seconds of a trial's steps with `fast`; default twice those of that run.
+        final_by: with `fast`, "both" (default): a final of the best settings by loss, and one of the best by
+            seconds; "loss": that one alone; "seconds": that one, and the other only where no run of it comes
+            to the target.
         heartbeat: seconds between two signs of life of a running trial.
         grace: seconds without a sign of life after which a trial is considered dead.
         progress: show a progress bar, where standard error is a terminal.
@@ -113,14 +119,17 @@ def tune(
         checks.boolean(name, switch)
     folder = user_path(out, "out")
     _check_fast(fast, target, budget, jobs)
+    checks.one_of("final_by", final_by, FINALS_BY)
+    if final_by != "both" and not fast:
+        raise ValueError(f"final_by must be 'both' without fast, got {final_by!r}")
     names = [checks.one_of("method", name, ALL) for name in dict.fromkeys(methods)]
     names = names or list(FASTEST if fast else usual_entries(on.name))
     if len(parts := _by_problem(names, on)) > 1:  # an offline method has examples of its own
         how: dict[str, Any] = {
             "final": final, "trials": trials, "seed": seed, "storage": storage, "jobs": jobs, "out": out,
             "data_dir": data_dir, "ranges": ranges, "space": space, "fast": fast,
-            "target": target, "budget": budget, "plan": plan, "heartbeat": heartbeat, "grace": grace,
-            "progress": progress, "overwrite": overwrite,
+            "target": target, "budget": budget, "final_by": final_by, "plan": plan, "heartbeat": heartbeat,
+            "grace": grace, "progress": progress, "overwrite": overwrite,
         }  # fmt: skip
         return {name: one for problem, part in parts for name, one in tune(part, problem, **how).items()}
     ((on, names),) = parts
@@ -165,7 +174,7 @@ def tune(
         # one method after the other, or with several jobs all of them at once
         for part in [studies] if jobs > 1 else [[study] for study in studies]:
             run_trials(part, work, jobs, bar)
-            for record in _records(part, finals, tuning_data(on, where).sha256, bar):
+            for record in _records(part, finals, tuning_data(on, where).sha256, bar, final_by):
                 _write(folder, record)
                 results[record.contestant] = msgspec.to_builtins(record)
     return results
@@ -216,22 +225,27 @@ def _finals(
     return [TimedFinals(final, runs, where, jobs, limit, by) for by in ways]
 
 
-def _records(part: Sequence[Study], finals: Sequence[Finals], sha256: str, bar: Any) -> list[Tuned]:
+def _records(
+    part: Sequence[Study], finals: Sequence[Finals], sha256: str, bar: Any, final_by: str
+) -> list[Tuned]:
     """Play the finals of studies, and return the records of what was found."""
-    timed = [one for one in finals if isinstance(one, TimedFinals)]
     if part[0].search.budget is None:
         ended = finals[0].play_all(part, bar) if finals else [None] * len(part)
         return [result(study, sha256, one) for study, one in zip(part, ended, strict=True)]
+    timed = [one for one in finals if isinstance(one, TimedFinals)]
     limit = timed[0].budget if timed else None
-    return [
-        fast_result(
-            study,
-            sha256,
-            {one.by: one.play_all([study], bar)[0] for one in timed if one.choice(study) is not None},
-            limit,
-        )
-        for study in part
-    ]
+    return [fast_result(study, sha256, play_timed(study, timed, bar, final_by), limit) for study in part]
+
+
+def play_timed(study: Study, finals: Sequence[TimedFinals], bar: Any, final_by: str) -> dict[By, Final]:
+    """Play the finals of a study with a budget that are wanted; return those by seconds, by loss."""
+    ways = {one.by: one for one in finals if one.choice(study) is not None}
+    found: dict[By, Final] = {}
+    if "seconds" in ways and final_by != "loss":
+        found["seconds"] = ways["seconds"].play_all([study], bar)[0]
+    if "loss" in ways and not (final_by == "seconds" and "seconds" in found and reached(found["seconds"])):
+        found["loss"] = ways["loss"].play_all([study], bar)[0]
+    return found
 
 
 def _by_problem(names: Iterable[str], on: Problem) -> list[tuple[Problem, list[str]]]:

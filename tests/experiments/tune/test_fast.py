@@ -25,6 +25,7 @@ from locoprop_ref.experiments.tune.storage import Storage
 from locoprop_ref.experiments.tune.study import open_study
 from locoprop_ref.experiments.tune.timed_finals import TimedOutcome
 from locoprop_ref.experiments.tuned import FAST
+from locoprop_ref.experiments.tuned.record import Candidate, Final
 from locoprop_ref.training import DIVERGENCE
 from locoprop_ref.training.steps import Diverged
 
@@ -390,6 +391,54 @@ def test_by_seconds_whoever_came_to_the_target_first_wins_and_by_loss_the_least_
     candidate = outcome(5.0, None, "loss").candidate({"learning_rate": 0.1, "schedule_share": 0.5})
     assert candidate.settings == {"learning_rate": 0.1, "epochs": 3}
     assert msgspec.to_builtins(candidate)["seconds"] is None
+
+
+class Played:
+    """A final whose winner came to the target after so many seconds, or did not; `there`: it has a choice."""
+
+    def __init__(self, by, seconds, *, there=True):
+        self.by, self.there = by, there
+        self.record = Final({}, [Candidate({"learning_rate": 0.1}, 5.0, seconds)], 0, 5.0)
+
+    def choice(self, study):
+        return study if self.there else None
+
+    def play_all(self, studies, bar):
+        return [self.record]
+
+
+@pytest.mark.parametrize(
+    ("final_by", "seconds", "there", "wanted"),
+    [
+        ("both", 1.0, True, {"seconds", "loss"}),
+        ("loss", 1.0, True, {"loss"}),
+        ("seconds", 1.0, True, {"seconds"}),
+        ("seconds", None, True, {"seconds", "loss"}),  # no run came to the target
+        ("seconds", None, False, {"loss"}),  # no trial came to it
+        ("both", None, False, {"loss"}),
+    ],
+)
+def test_one_final_is_enough_where_it_is_wanted_alone(final_by, seconds, there, wanted):
+    finals = [Played("loss", None), Played("seconds", seconds, there=there)]
+    played = tuning_module.play_timed("the study", finals, None, final_by)
+    assert set(played) == wanted
+    assert all(final is next(one.record for one in finals if one.by == by) for by, final in played.items())
+
+
+@pytest.mark.parametrize("final_by", ["loss", "seconds"])
+def test_the_command_of_a_result_names_the_final_that_it_has_alone(final_by, here, monkeypatch):
+    record = Played(final_by, 1.0).record
+    monkeypatch.setattr(tuning_module, "play_timed", lambda *_: {final_by: record})
+    assert f"--final-by {final_by}" in search("sgd", **EASY)["study"]["command"]
+    monkeypatch.setattr(tuning_module, "play_timed", lambda *_: {"loss": record, "seconds": record})
+    assert "--final-by" not in search("sgd", **EASY)["study"]["command"]
+
+
+def test_a_choice_among_finals_goes_with_fast_alone(here, capsys):
+    with pytest.raises(ValueError, match="final_by must be 'both' without fast, got 'loss'"):
+        search("sgd", final_by="loss")
+    assert cli.main(["tune", "sgd", *FLAGS, "--final-by", "quick", "--fast"]) == 2
+    assert "final_by must be one of" in capsys.readouterr().err
 
 
 @pytest.mark.full
