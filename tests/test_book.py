@@ -122,9 +122,10 @@ def test_the_lesson_names_headings_and_numbers_that_are_there():
         assert f"\n## {heading}\n" in path.read_text(encoding="utf-8"), heading
     summary = (REPOSITORY / "results/mnist/summary.md").read_text(encoding="utf-8")
     lines = [line.strip("| ").split(" | ") for line in summary.splitlines() if line.startswith("| ")]
-    rows = {line[0]: line[1:] for line in lines if len(line) > 7}
-    read = [rows[name] for name in ("RMSProp", "K-FAC", "LocoProp-M, K steps")]
-    losses, seconds = ([float(row[column].split()[0]) for row in read] for column in (0, 6))
+    head, *rows = [line for line in lines if len(line) > 7]
+    read = [row for row in rows if row[0] in ("RMSProp", "K-FAC", "LocoProp-M, K steps")]
+    columns = (head.index("final train"), head.index("s to rmsprop"))
+    losses, seconds = ([float(row[column].split()[0]) for row in read] for column in columns)
     assert "{:.1f}, {:.1f} and {:.1f}".format(*losses) in page
     assert "{:.0f}, {:.0f} and {:.0f} seconds".format(*seconds) in page
 

@@ -4,16 +4,18 @@ The count by formula, in numbers of the dtype, for layers d_in → d_out with d�
 
     parameters   2·Σ d̃·d_out                 old and new: nothing is changed in place
     state        2·(numbers in the state)     old and new
-    batch        B·(d_0 + Σ 3·d_out)          x, then â, ŷ, g of every layer; LocoProp and
-                                              its relatives have y* too: 4·d_out.
-                                              A layer with P positions: 3·P·d_out, and its rows, P·d_in
+    batch        B·Σ(d_in + d_out)            BackProp, K-FAC, FOOF, Shampoo: the inputs and g of every
+                                              layer; with P positions P·d_in and P·d_out
+                 B·(d_0 + Σ 4·d_out)          LocoProp and its relatives: x, then â, ŷ, g, y* of every
+                                              layer; the other methods have no y*: 3·d_out.
+                                              With P positions: 4·P·d_out, and the layer's rows, P·d_in
 
 A first-order rule keeps 0, 1 or 2 arrays as large as the parameters, and so do LocoProp's local steps.
 Second-order methods keep Kronecker factors and their inverses or roots: Σ 2(d̃² + d_out²), with FOOF Σ 2d̃²;
 and as many numbers as the parameters for momentum (Shampoo: only where it is not 0), and for the mean square
-and buffer of Shampoo's RMSProp grafting. BackProp may forget â before the new parameters are there, and works
-on a large convolution in microbatches: its peak can be below the count. Whatever a solver needs besides
-(gradients, Gram matrices, local steps under way) is in the peak alone.
+and buffer of Shampoo's RMSProp grafting. The methods of gradients have forgotten â and ŷ before the new
+parameters are there; BackProp works on a large convolution in microbatches, so that its peak can be below the
+count. Whatever a solver needs besides (gradients, Gram matrices, local steps under way) is in the peak alone.
 """
 
 import math
@@ -26,6 +28,7 @@ import numpy as np
 from locoprop_ref.backend import device_bytes, dtype_name, free_device_reserve, namespace
 from locoprop_ref.data import Dataset
 from locoprop_ref.experiments.compare.timing import Training, interval
+from locoprop_ref.methods.gradient import GradientMethod
 from locoprop_ref.methods.locoprop import LocoProp
 from locoprop_ref.training import examples
 from locoprop_ref.training.build import build_method, layer_plans, layer_sizes
@@ -62,14 +65,21 @@ def counted_numbers(config: Config, state_numbers: int) -> dict[str, int]:
 
     A step that takes all examples copies none of them, and what it keeps of them is its state.
     """
-    outputs = 4 if isinstance(build_method(config), LocoProp) else 3
-    first, *others = layer_sizes(config)
-    rows = sum(plan.positions * plan.d_in for plan in layer_plans(config) if plan.wiring is not None)
     return {
         "parameters": 2 * parameter_numbers(config),
         "state": 2 * state_numbers,
-        "batch": (config.batch_size or 0) * (first + rows + outputs * sum(others)),
+        "batch": (config.batch_size or 0) * _numbers_of_an_example(config),
     }
+
+
+def _numbers_of_an_example(config: Config) -> int:
+    """Return the numbers that a step keeps of each example of its batch."""
+    method, plans = build_method(config), layer_plans(config)
+    first, *outputs = layer_sizes(config)
+    if isinstance(method, GradientMethod):  # the inputs and g
+        return sum(plan.positions * plan.d_in for plan in plans) + sum(outputs)
+    rows = sum(plan.positions * plan.d_in for plan in plans if plan.wiring is not None)
+    return first + rows + (4 if isinstance(method, LocoProp) else 3) * sum(outputs)
 
 
 def array_bytes(nest: Any) -> int:
