@@ -193,21 +193,26 @@ def _spread(slopes: np.ndarray) -> str:
 
 
 @styled
-def tangent_errors(target_steps: Any, tangent: "Mapping[str, Any]", secant: "Mapping[str, Any]") -> "Figure":
+def tangent_errors(
+    target_steps: Any, tangent: "Mapping[str, Any]", secant: "Mapping[str, Any]", *, rounding: float = 1e-12
+) -> "Figure":
     r"""Draw the relative errors of second-order predictions of a step against γ, on logarithmic axes.
 
     Args:
         target_steps: γ, increasing numbers of at least two decades.
         tangent: for every kind of step the error with slopes f′(â₀), at every γ; not zero.
-        secant: for every kind of step the error with secant slopes; an error of 0 is drawn at 1e-17.
+        secant: for every kind of step the error with secant slopes.
+        rounding: errors below it are drawn at it, default 1e-12: they are rounding times the condition of the
+            systems, and differ from processor to processor.
 
     Raises:
-        ValueError: the γ are not in increasing order over two decades, no error is given, or another
-            number of them.
+        ValueError, TypeError: the γ are not in increasing order over two decades, no error is given, or
+            another number of them, or `rounding` is not a positive number.
     """
     gamma = np.asarray(target_steps, dtype=float)
     if gamma.ndim != 1 or gamma.size < 3 or not np.all(np.diff(gamma) > 0) or gamma[-1] < 100 * gamma[0]:
         raise ValueError("target_steps must be increasing numbers over two decades, got others")
+    rounding = checks.positive("rounding", rounding)
     if not tangent or not secant:
         raise ValueError("tangent and secant must hold at least one kind of step each, got none")
     curves = {name: np.asarray(values, dtype=float) for name, values in {**tangent, **secant}.items()}
@@ -217,14 +222,15 @@ def tangent_errors(target_steps: Any, tangent: "Mapping[str, Any]", secant: "Map
     exponents = {name: first_exponent(gamma, curves[name]) for name in tangent}
     grows = " and ".join(f"γ^{exponent:.2f}" for exponent in exponents.values())
     most = max(float(np.max(curves[name])) for name in secant)
-    title = f"tangents: for small γ the errors grow as {grows}; secants: at most {most:.0e}"
+    below = f"below {10.0 ** np.ceil(np.log10(most)):.0e}" if most else "none"
+    title = f"tangents: for small γ the errors grow as {grows}; secants: {below}"
     figure, (panel,) = panels(width=9.5, height=5.0, left=0.95, title=title.replace("-", "−"))
     for i, (name, values) in enumerate(curves.items()):
-        shown = np.maximum(values, 1e-17)
+        shown = np.maximum(values, rounding)
         panel.plot(gamma, shown, marker="os^D"[i % 4], markersize=5, **line_style(i), label=name)
-    panel.set(xscale="log", yscale="log", ylim=(3e-18, 10 * max(np.max(v) for v in curves.values())))
-    panel.axhline(np.finfo(float).eps, color=GREY, linewidth=1)
-    panel.annotate("rounding of one number", (gamma[-1], np.finfo(float).eps), xytext=(0, -15),
+    panel.set(xscale="log", yscale="log", ylim=(rounding / 30, 10 * max(np.max(v) for v in curves.values())))
+    at_most = f"{rounding:.0e} and less: rounding".replace("-", "−")
+    panel.annotate(at_most, (gamma[-1], rounding), xytext=(0, -18),
                    textcoords="offset points", ha="right", color=GREY, fontsize=10.5)  # fmt: skip
     label_powers_of_ten(panel.xaxis, panel.yaxis)
     label(panel, x="target step γ", y="‖Δ − formula‖ / ‖formula‖", legend="center right")

@@ -102,12 +102,16 @@ SECANT = {"exact, secants": np.full(9, 3e-15), "K, secants": np.zeros(9)}
 def test_tangent_errors():
     figure = plot.tangent_errors(GAMMAS, TANGENT, SECANT)
     (panel,) = figure.axes
-    expected = [*TANGENT.values(), SECANT["exact, secants"], np.full(9, 1e-17)]
+    expected = [*TANGENT.values(), np.full(9, 1e-12), np.full(9, 1e-12)]
     for line, values in zip(panel.lines, expected, strict=False):
         assert_array_equal(line.get_xydata(), np.stack([GAMMAS, values], axis=1))
     low, high = panel.get_ylim()
-    assert low < 1e-17 and high > max(TANGENT["K"].max(), TANGENT["exact"].max())
-    assert figure.get_suptitle().endswith("grow as γ^1.00 and γ^1.50; secants: at most 3e−15")
+    assert low < 1e-12 and high > max(TANGENT["K"].max(), TANGENT["exact"].max())
+    assert figure.get_suptitle().endswith("grow as γ^1.00 and γ^1.50; secants: below 1e−14")
+    figure = plot.tangent_errors(GAMMAS, TANGENT, {"secants": np.zeros(9)})
+    assert figure.get_suptitle().endswith("; secants: none")
+    figure = plot.tangent_errors(GAMMAS, TANGENT, SECANT, rounding=1e-16)
+    assert_array_equal(figure.axes[0].lines[2].get_ydata(), SECANT["exact, secants"])
 
 
 def test_the_exponent_is_that_of_the_first_decade():
@@ -306,6 +310,10 @@ WRONG = {
     "no tangent": (
         lambda: plot.tangent_errors(GAMMAS, {}, SECANT),
         "tangent and secant must hold at least one kind of step each, got none",
+    ),
+    "rounding": (
+        lambda: plot.tangent_errors(GAMMAS, TANGENT, SECANT, rounding=0.0),
+        "rounding must be a positive number, got 0.0",
     ),
     "fisher": (
         lambda: plot.kronecker_fisher(np.eye(5), np.eye(2), np.eye(3)),
