@@ -167,13 +167,13 @@ def test_a_run_that_is_told_to_end_says_so(tmp_path, name):
     width = np.load(data)["x_train"].reshape(-1, 1).size // len(np.load(data)["x_train"])
     words = ["train", "--data", data, "--layers", f"{width}-3-{width}", "--epochs", "100000000"]
     words += ["--batch-size", "5", "--out", out]
-
-    def heard():  # the tests may run under nohup, whose SIGHUP every process below it ignores
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
-
-    with subprocess.Popen(
-        command(*words), env=environment(), stdout=subprocess.PIPE, text=True, preexec_fn=heard
-    ) as process:
+    # the tests may run under nohup, whose SIGHUP every process below it would ignore
+    before = signal.signal(getattr(signal, name), signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(command(*words), env=environment(), stdout=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(getattr(signal, name), before)
+    with process:
         process.stdout.readline()
         process.stdout.readline()  # the first epochs are kept
         process.send_signal(getattr(signal, name))
